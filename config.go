@@ -1,0 +1,270 @@
+package immudb
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+)
+
+const (
+	defaultHost     = "127.0.0.1"
+	defaultPort     = "3322"
+	defaultDatabase = "defaultdb"
+)
+
+// Config says which server to reach, as whom and how. Get one from [ParseDSN]
+// or [NewConfig], which fill in the defaults, change what differs and hand it
+// to [NewConnector].
+//
+// A Config written as a literal means what it says: a zero MaxRetries retries
+// nothing, a zero MaxIdleSessions keeps no session warm. Only what cannot be
+// zero is filled in: Hosts and Database.
+//
+// Printing a Config (with any fmt verb, through slog or as JSON) gives its DSN
+// without the passwords; [Config.FormatDSN] gives it with them.
+type Config struct {
+	// UserDatabaseSession is who logs in, and to which database. User is
+	// required; Database defaults to "defaultdb".
+	UserDatabaseSession
+
+	// Hosts are the servers in the order tried, each a name or an IP address
+	// with an optional port (3322): "db1", "db1:3322", "10.0.0.1:3322",
+	// "[::1]:3322". Default: "127.0.0.1:3322".
+	Hosts []string
+
+	// SSL says how a connection is encrypted and how the server proves its
+	// identity. TLS, when set, takes its place.
+	SSL SSLConfig
+
+	// ConnectTimeout bounds the wait for a connection to one host.
+	// 0: as long as the context allows. Default: 10 s.
+	ConnectTimeout time.Duration
+
+	// MaxRetries is how often a statement outside a transaction is run again
+	// after an error that proves that nothing was committed (a conflict, a
+	// call refused before it ran). 0: never. Default: 16. At most 1000.
+	MaxRetries int
+
+	// GroupCommit is the most statements of different conns that travel in one
+	// transaction, so that they share the price of one commit. 0: off, the
+	// default. At most 512.
+	GroupCommit int
+
+	// MaxIdleSessions is how many unused sessions a Connector keeps open for
+	// the next conn, beside those in use. 0: each is closed as soon as it is
+	// released. Default: 32 (a server allows 100 for all clients together,
+	// unless set up otherwise). At most 10000.
+	MaxIdleSessions int
+
+	// SessionIdleTimeout is how long a session is kept without being used.
+	// 0: until the Connector closes. Default: 2 min.
+	SessionIdleTimeout time.Duration
+
+	// KeepAlive is how long a session, in use or kept, may be silent before
+	// the driver touches it, so that the server does not drop it (servers do
+	// after 2 to 3 min, unless set up otherwise). 0: never touched; otherwise
+	// at least 1 s. Default: 30 s.
+	KeepAlive time.Duration
+
+	// What follows can be set in code only: a DSN has no spelling for it.
+
+	// TLS takes the place of SSL for every host. An empty ServerName becomes
+	// the name of the host dialled. It is cloned before use.
+	TLS *tls.Config
+
+	// DialOptions are added after the driver's own, so they win.
+	DialOptions []grpc.DialOption
+
+	// DialContext opens the connection to one of Hosts, given as "host:port",
+	// instead of the net package: a tunnel, an in-memory server in a test.
+	DialContext func(ctx context.Context, addr string) (net.Conn, error)
+
+	// Logger receives what the driver has to say. nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// SSLConfig holds the TLS settings of a DSN; they mean what they mean to
+// PostgreSQL's libpq. The table at [ParseDSN] describes each. The files are read when
+// the Connector is made.
+type SSLConfig struct {
+	// Mode is "disable", "require", "verify-ca", "verify-full" or "". Empty
+	// stands for "disable" on a loopback host when neither RootCert nor Cert
+	// is set, and for "verify-full" otherwise.
+	Mode string
+
+	RootCert string // file of the authorities to trust, or "system"; "": the system's
+	Cert     string // file of the client's certificate
+	Key      string // file of its private key
+	Password string // of Key, when that is encrypted (PEM, PKCS #1)
+	NoSNI    bool   // do not name the host in the TLS handshake
+}
+
+// NewConfig is a Config with every default of [ParseDSN], still lacking a user.
+func NewConfig() *Config {
+	c := &Config{Hosts: []string{net.JoinHostPort(defaultHost, defaultPort)}}
+	c.Database = defaultDatabase
+	for _, o := range options {
+		if o.reset != nil {
+			o.reset(c)
+		}
+	}
+	return c
+}
+
+// Clone is a copy that shares nothing changeable with c but the Logger and
+// what the DialOptions and DialContext refer to.
+func (c *Config) Clone() *Config {
+	d := *c
+	d.Hosts = slices.Clone(c.Hosts)
+	d.DialOptions = slices.Clone(c.DialOptions)
+	d.TLS = c.TLS.Clone() // nil stays nil
+	return &d
+}
+
+// validate refuses what cannot work, fills in Hosts and Database, and gives
+// each host its port. Call it on a Config the driver owns.
+func (c *Config) validate() error {
+	if err := c.normalize(); err != nil {
+		return fmt.Errorf("immudb: config: %w", err)
+	}
+	return nil
+}
+
+// normalize is validate with errors that begin with the option's name. None
+// quotes a value: whatever ended up in the wrong place may be a secret.
+func (c *Config) normalize() error {
+	if c.User == "" {
+		return errors.New("user: missing; write immudb://user:password@host/database or user=name password=…")
+	}
+	for _, s := range []struct{ name, value string }{
+		{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
+		{"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key}, {"sslpassword", c.SSL.Password},
+	} {
+		if strings.ContainsRune(s.value, 0) {
+			return fmt.Errorf("%s: must not hold a NUL byte", s.name)
+		}
+	}
+	if !utf8.ValidString(c.Database) {
+		return errors.New("database: must be valid UTF-8")
+	}
+	if c.Database == "" {
+		c.Database = defaultDatabase
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{net.JoinHostPort(defaultHost, defaultPort)}
+	}
+	for i, h := range c.Hosts {
+		host, port, err := splitHostPort(h)
+		if err != nil {
+			return err
+		}
+		c.Hosts[i] = net.JoinHostPort(host, port)
+	}
+	for _, o := range options {
+		if o.check != nil && !o.check(c) {
+			return o.invalid()
+		}
+	}
+	return c.SSL.check()
+}
+
+// splitHostPort reads an entry of Config.Hosts; a missing port is the default.
+func splitHostPort(s string) (host, port string, err error) {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "@") || strings.HasPrefix(s, "unix:") {
+		return "", "", errors.New("host: a Unix socket is not a valid host: immudb listens on TCP; " +
+			"set Config.DialContext to go through one")
+	}
+	host, port = s, defaultPort
+	if addr, err := netip.ParseAddr(s); err != nil || !addr.Is6() { // a bare IPv6 address is full of colons
+		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+			host = s[1 : len(s)-1]
+		} else if strings.Contains(s, ":") {
+			if host, port, err = net.SplitHostPort(s); err != nil {
+				return "", "", errors.New(`host: valid values are "name", "name:port", "1.2.3.4:port" and "[::1]:port"`)
+			}
+		}
+	}
+	if !validHost(host) {
+		return "", "", errors.New("host: valid values are a DNS name (letters, digits, - . _) or an IP address")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", "", errInvalidPort
+	}
+	return host, strconv.FormatUint(n, 10), nil
+}
+
+var errInvalidPort = errors.New("port: valid values are 1 to 65535, one for all hosts or one for each")
+
+func validHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	if s == "" || len(s) > 253 || s[0] == '-' || s[0] == '.' {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isLoopback says whether traffic to host stays on this machine. Of names,
+// only localhost counts: what others resolve to may change.
+func isLoopback(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// String is the DSN with the passwords replaced by "xxxxx".
+func (c Config) String() string { return c.formatDSN(true) }
+
+// Format prints [Config.String] for every verb.
+func (c Config) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		fmt.Fprintf(f, "immudb.Config(%q)", c.String())
+		return
+	}
+	formatRedacted(f, verb, "", c.String())
+}
+
+// LogValue logs [Config.String].
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON gives [Config.String].
+func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
+
+// LogValue shows everything but the password.
+func (s SSLConfig) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("Mode", s.Mode), slog.String("RootCert", s.RootCert), slog.String("Cert", s.Cert),
+		slog.String("Key", s.Key), secretAttr("Password", s.Password), slog.Bool("NoSNI", s.NoSNI))
+}
+
+// String is the redacted form.
+func (s SSLConfig) String() string { return redactedString(s) }
+
+// Format prints the redacted form for every verb.
+func (s SSLConfig) Format(f fmt.State, verb rune) {
+	formatRedacted(f, verb, "immudb.SSLConfig", s.String())
+}
+
+// MarshalJSON is the redacted form.
+func (s SSLConfig) MarshalJSON() ([]byte, error) { return redactedJSON(s) }

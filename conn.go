@@ -1,0 +1,212 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+var (
+	_ driver.Conn               = (*Conn)(nil)
+	_ driver.ConnBeginTx        = (*Conn)(nil)
+	_ driver.ConnPrepareContext = (*Conn)(nil)
+	_ driver.ExecerContext      = (*Conn)(nil)
+	_ driver.QueryerContext     = (*Conn)(nil)
+	_ driver.NamedValueChecker  = (*Conn)(nil)
+	_ driver.Pinger             = (*Conn)(nil)
+	_ driver.SessionResetter    = (*Conn)(nil)
+	_ driver.Validator          = (*Conn)(nil)
+)
+
+// Conn is a connection: a session leased from the [Connector], with at most one
+// transaction. Programs meet it in sql.Conn.Raw:
+//
+//	err := conn.Raw(func(c any) error {
+//		fmt.Println(c.(*immudb.Conn).SessionTokens().ServerUUID)
+//		return nil
+//	})
+//
+// Like every driver.Conn it is used by one goroutine at a time.
+type Conn struct {
+	connector *Connector
+	session   *session
+	tx        *tx // the open transaction, or nil
+
+	database string // where a USE moved the session, or "" if it is where it began
+	lost     bool   // the session is gone, or in a state not known to us
+	closed   bool
+
+	closeConnector bool // the connector was made for this connection alone
+}
+
+// SessionTokens names the session on the server.
+func (c *Conn) SessionTokens() SessionTokens { return c.session.tokens }
+
+// TransactionTokens names the open transaction on the server; they are empty
+// outside one.
+func (c *Conn) TransactionTokens() TransactionTokens {
+	if c.tx == nil {
+		return TransactionTokens{}
+	}
+	return c.tx.tokens
+}
+
+// Host returns the address of the server the session is on, as host:port.
+func (c *Conn) Host() string { return c.session.addr }
+
+// ServerVersion asks the server for its version, such as "1.11.1". It is "" for
+// a server embedded in a Go program, which does not know its own.
+func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
+	var info wire.ServerInfo
+	err := c.call(ctx, c.session.md, wire.MethodServerInfo, nil, &info)
+	return info.Version, err
+}
+
+// call makes a unary call that changes nothing.
+func (c *Conn) call(ctx context.Context, md metadata.MD, method string, req []byte, ans wire.Answer) error {
+	sent, err := wire.Call(c.session.context(ctx, md), c.session.cc, method, req, ans)
+	if err != nil {
+		return c.failed(ctx, err, sent, "")
+	}
+	return nil
+}
+
+// failed turns the error of a call into what the caller is told, and notes what
+// it says about the session. write names the work whose outcome matters, as in
+// "COMMIT"; it is "" for a call that changes nothing.
+//
+// This is the one place that decides on driver.ErrBadConn: only when the server
+// provably did not run the call, because it never saw it or did not know the
+// session.
+func (c *Conn) failed(ctx context.Context, err error, sent bool, write string) error {
+	answer := classify(ctx, err)
+	switch {
+	case !sent:
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.session.suspect.Store(true)
+		if c.tx == nil {
+			return badConn{answer}
+		}
+		return answer
+	case answerLost(err):
+		if ctx.Err() == nil {
+			c.session.suspect.Store(true)
+		}
+		if write != "" {
+			return outcomeUnknown(write, answer)
+		}
+		return answer
+	case errors.Is(answer, ErrSessionLost):
+		c.lost = true
+		c.connector.sessionLost(c.session)
+		if c.tx == nil {
+			return badConn{answer}
+		}
+	}
+	return answer
+}
+
+// PrepareContext reads the text. There is nothing to prepare on the server.
+func (c *Conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
+	t, err := c.connector.texts.parse(query)
+	if err != nil {
+		return nil, err
+	}
+	return &stmt{conn: c, text: t}, nil
+}
+
+// Prepare implements driver.Conn; database/sql calls PrepareContext.
+func (c *Conn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// Begin implements driver.Conn; database/sql calls BeginTx.
+func (c *Conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// Ping makes a round trip that proves the session alive.
+func (c *Conn) Ping(ctx context.Context) error {
+	return c.call(ctx, c.session.md, wire.MethodKeepAlive, nil, wire.Empty)
+}
+
+// ResetSession makes sure that nothing of the connection's past is visible to
+// its next user: an open transaction ends, a moved database moves back. It costs
+// a round trip only when there is something to undo or the session is in doubt.
+func (c *Conn) ResetSession(ctx context.Context) error {
+	if c.lost || c.closed {
+		return driver.ErrBadConn
+	}
+	if c.tx != nil {
+		c.tx.abandon()
+	}
+	if c.database != "" {
+		if err := c.moveBack(ctx); err != nil {
+			c.lost = true
+			return badConn{err}
+		}
+	}
+	if c.session.suspect.Load() {
+		if err := c.session.keepAlive(ctx); err != nil {
+			c.lost = true
+			return badConn{err}
+		}
+	}
+	return nil
+}
+
+func (c *Conn) moveBack(ctx context.Context) error {
+	err := c.call(ctx, c.session.md, wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
+	if err == nil {
+		c.database = ""
+	}
+	return err
+}
+
+// IsValid reports whether the connection may go back to database/sql's pool.
+func (c *Conn) IsValid() bool { return !c.lost && !c.closed }
+
+// Close gives the session back to the connector, which keeps it warm for the
+// next connection or closes it. It ends an open transaction.
+func (c *Conn) Close() error {
+	if c.closed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if c.tx != nil {
+		c.tx.abandon()
+	}
+	if c.database != "" && !c.lost && c.moveBack(ctx) != nil {
+		c.lost = true
+	}
+	c.closed = true
+	if c.lost {
+		c.connector.drop(c.session)
+	} else {
+		c.connector.release(c.session)
+	}
+	if c.closeConnector {
+		return c.connector.Close()
+	}
+	return nil
+}
+
+// currentDatabase is the database the session is in.
+func (c *Conn) currentDatabase() string {
+	if c.database != "" {
+		return c.database
+	}
+	return c.connector.cfg.Database
+}
+
+// closeTimeout bounds what ending something may wait for a server that does not
+// answer: a session, a transaction that was given up.
+const closeTimeout = 5 * time.Second

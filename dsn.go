@@ -1,0 +1,355 @@
+package immudb
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ParseDSN reads a data source name, in URL or in keyword/value form:
+//
+//	immudb://user:password@host1:3322,host2/database?sslmode=verify-full&connect_timeout=5
+//	user=name password='it\'s secret' host=host1,host2 port=3322 dbname=database sslmode=verify-full
+//
+// Both forms are read as PostgreSQL's libpq reads them. In a URL, write a
+// character that has a meaning there (: / ? @ & = % and blanks) as %XX; in the
+// keyword form, quote a value with blanks, and write ' and \ as \' and \\.
+// Nothing but the DSN counts: no environment variable, no file in the home
+// directory, no name of the user logged in.
+//
+// The options, all of them optional but user:
+//
+//	host                  name or IP address; several: host1,host2, in the order tried (127.0.0.1)
+//	port                  one for all hosts, or one for each: 3322,3323 (3322)
+//	user                  who logs in
+//	password              its password (none)
+//	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given (none)
+//	database, dbname      database to use (defaultdb)
+//	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
+//	                      verify-ca: its certificate is checked; verify-full: and its name
+//	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
+//	                      verify-full for any other host; each host by its own rule)
+//	sslrootcert           file of the authorities to trust, or system (system)
+//	sslcert               file of the client's certificate, needs sslkey (none)
+//	sslkey                file of its private key, needs sslcert (none)
+//	sslpassword           password of an encrypted sslkey (none)
+//	sslsni                1: name the host in the TLS handshake; 0: do not (1)
+//	connect_timeout       longest wait for a connection to one host; 0: as long as the context allows (10s)
+//	max_retries           how often a statement outside a transaction is run again after an error that proves
+//	                      that nothing was committed; 0 to 1000 (16)
+//	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
+//	max_idle_sessions     unused sessions kept open for the next conn; 0 to 10000 (32)
+//	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
+//	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
+//
+// Times are seconds ("5") or Go durations ("500ms", "2m"), at most 24h.
+//
+// An unknown or repeated option and a value that is not valid are errors that
+// name the option and the valid values. No error holds a password or any other value
+// from the DSN. ParseDSN opens no file but passfile; [NewConnector] reads
+// those of TLS.
+func ParseDSN(dsn string) (*Config, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("immudb: dsn: %w", err)
+	}
+	return c, nil
+}
+
+func parseDSN(dsn string) (*Config, error) {
+	settings, err := scanDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	given, err := knownSettings(settings)
+	if err != nil {
+		return nil, err
+	}
+	c := NewConfig()
+	for _, o := range options {
+		if v, ok := given[o.name]; ok && o.parse != nil && !o.parse(c, v) {
+			return nil, o.invalid()
+		}
+	}
+	if err := c.setServer(given); err != nil {
+		return nil, err
+	}
+	if err := c.normalize(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// setServer reads the options that depend on each other: hosts with their
+// ports, and the password, which may be in a file.
+func (c *Config) setServer(given map[string]string) error {
+	c.User = given["user"]
+	if v := given["database"]; v != "" {
+		c.Database = v
+	}
+	if c.User == "" {
+		return nil // normalize refuses it; pgconn would ask the operating system
+	}
+	hosts := given["host"]
+	if hosts == "" {
+		hosts = defaultHost
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		// pgconn takes an empty name for a socket's and any other as it is.
+		if _, _, err := splitHostPort(host); err != nil {
+			return err
+		}
+		if !validHost(host) {
+			return errors.New("host: write the name or address alone; the port is an option of its own, port")
+		}
+	}
+	ports := strings.Split(given["port"], ",")
+	for i, port := range ports {
+		if port == "" {
+			ports[i] = defaultPort // pgconn's default is PostgreSQL's port
+		}
+	}
+	passfile := given["passfile"]
+	if given["password"] != "" {
+		passfile = ""
+	}
+	if passfile != "" {
+		// pgconn goes on without a password when it cannot read the file.
+		if err := readable(passfile); err != nil {
+			return fmt.Errorf("passfile: %w", err)
+		}
+	}
+	pc, err := parseByPgconn(map[string]string{
+		"host": hosts, "port": strings.Join(ports, ","), "user": c.User, "database": c.Database,
+		"password": given["password"], "passfile": passfile,
+	})
+	if err != nil {
+		return errInvalidPort // nothing else is left to go wrong
+	}
+	if passfile != "" && pc.Password == "" {
+		return errors.New("passfile: no line matches the first host, its port, the database and the user " +
+			"(host:port:database:user:password)")
+	}
+	c.Password = pc.Password
+	c.Hosts = []string{net.JoinHostPort(pc.Host, strconv.Itoa(int(pc.Port)))}
+	for _, f := range pc.Fallbacks { // with sslmode=disable, these are exactly the other hosts
+		c.Hosts = append(c.Hosts, net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))))
+	}
+	return nil
+}
+
+// FormatDSN is the DSN of c in URL form, PASSWORD INCLUDED: print c itself
+// to log it. ParseDSN gives the same Config back, but for what can only be set in
+// code. Options at their default are left out; the others are in the order of
+// their names.
+func (c *Config) FormatDSN() string { return c.formatDSN(false) }
+
+func (c *Config) formatDSN(redact bool) string {
+	hide := func(secret string) string {
+		if redact && secret != "" {
+			return "xxxxx"
+		}
+		return secret
+	}
+	var b strings.Builder
+	b.WriteString("immudb://")
+	if c.User != "" || c.Password != "" {
+		b.WriteString(escape(c.User))
+		if c.Password != "" {
+			b.WriteByte(':')
+			b.WriteString(escape(hide(c.Password)))
+		}
+		b.WriteByte('@')
+	}
+	for i, h := range c.Hosts {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if host, port, err := splitHostPort(h); err == nil {
+			h = net.JoinHostPort(host, port)
+		}
+		b.WriteString(strings.ReplaceAll(h, "%", "%25")) // the zone of an IPv6 address
+	}
+	b.WriteByte('/')
+	b.WriteString(escape(c.Database))
+	sep := byte('?')
+	for _, o := range options {
+		if o.format == nil {
+			continue
+		}
+		v := o.format(c)
+		if v == "" {
+			continue
+		}
+		if o.secret {
+			v = hide(v)
+		}
+		b.WriteByte(sep)
+		b.WriteString(o.name)
+		b.WriteByte('=')
+		b.WriteString(escape(v))
+		sep = '&'
+	}
+	return b.String()
+}
+
+// escape writes everything that could have a meaning in a URL as %XX.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// An option is one key of a DSN. The functions are nil where setServer and
+// the URL's own places do the work.
+type option struct {
+	name   string
+	valid  string // the valid values, as errors list them
+	secret bool
+
+	reset  func(c *Config)                // sets the default
+	parse  func(c *Config, v string) bool // false: v is not valid
+	format func(c *Config) string         // "" is the default, left out
+	check  func(c *Config) bool           // false: the value in c is not valid
+}
+
+func (o *option) invalid() error { return fmt.Errorf("%s: valid values are %s", o.name, o.valid) }
+
+// options is every key that a DSN may hold, sorted by name: what is not here
+// is refused, and each error, default and range comes from here.
+var options = sortedOptions(
+	option{name: "host"},
+	option{name: "port"},
+	option{name: "user"},
+	option{name: "password", secret: true},
+	option{name: "passfile"},
+	option{name: "database"},
+
+	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
+	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
+	stringOption("sslcert", func(c *Config) *string { return &c.SSL.Cert }),
+	stringOption("sslkey", func(c *Config) *string { return &c.SSL.Key }),
+	secretOption(stringOption("sslpassword", func(c *Config) *string { return &c.SSL.Password })),
+	sniOption(),
+
+	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
+	intOption("max_retries", 16, 1000, func(c *Config) *int { return &c.MaxRetries }),
+	intOption("group_commit", 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("max_idle_sessions", 32, 10000, func(c *Config) *int { return &c.MaxIdleSessions }),
+	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
+	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),
+)
+
+// aliases are libpq's second names.
+var aliases = map[string]string{"dbname": "database"}
+
+func sortedOptions(os ...option) []option {
+	slices.SortFunc(os, func(a, b option) int { return strings.Compare(a.name, b.name) })
+	return os
+}
+
+// optionNames lists the valid keys for an error.
+func optionNames() string {
+	var names []string
+	for _, o := range options {
+		names = append(names, o.name)
+	}
+	for a := range aliases {
+		names = append(names, a)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func stringOption(name string, field func(*Config) *string) option {
+	return option{
+		name:   name,
+		parse:  func(c *Config, v string) bool { *field(c) = v; return true },
+		format: func(c *Config) string { return *field(c) },
+	}
+}
+
+func secretOption(o option) option {
+	o.secret = true
+	return o
+}
+
+func sniOption() option {
+	return option{
+		name:  "sslsni",
+		valid: "0 and 1",
+		parse: func(c *Config, v string) bool { c.SSL.NoSNI = v == "0"; return v == "0" || v == "1" },
+		format: func(c *Config) string {
+			if c.SSL.NoSNI {
+				return "0"
+			}
+			return ""
+		},
+	}
+}
+
+func intOption(name string, def, most int, field func(*Config) *int) option {
+	return option{
+		name:  name,
+		valid: fmt.Sprintf("whole numbers from 0 to %d", most),
+		reset: func(c *Config) { *field(c) = def },
+		parse: func(c *Config, v string) bool {
+			n, err := strconv.Atoi(v)
+			*field(c) = n
+			return err == nil
+		},
+		format: func(c *Config) string {
+			if n := *field(c); n != def {
+				return strconv.Itoa(n)
+			}
+			return ""
+		},
+		check: func(c *Config) bool { n := *field(c); return 0 <= n && n <= most },
+	}
+}
+
+// maxDuration is far beyond any sensible setting, and far below overflow.
+const maxDuration = 24 * time.Hour
+
+// durationOption takes seconds, as libpq does, or a Go duration: 0, or from
+// least to maxDuration.
+func durationOption(name string, def, least time.Duration, field func(*Config) *time.Duration) option {
+	valid := "0 and seconds (5) or durations (500ms, 2m) up to 24h"
+	if least > 0 {
+		valid = fmt.Sprintf("0 and seconds (5) or durations (90s, 2m) from %v to 24h", least)
+	}
+	return option{
+		name:  name,
+		valid: valid,
+		reset: func(c *Config) { *field(c) = def },
+		parse: func(c *Config, v string) bool {
+			if v != "" && strings.Trim(v, "0123456789") == "" {
+				v += "s"
+			}
+			d, err := time.ParseDuration(v)
+			*field(c) = d
+			return err == nil
+		},
+		format: func(c *Config) string {
+			if d := *field(c); d != def {
+				return d.String()
+			}
+			return ""
+		},
+		check: func(c *Config) bool {
+			d := *field(c)
+			return d == 0 || least <= d && 0 < d && d <= maxDuration
+		},
+	}
+}

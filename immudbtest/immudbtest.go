@@ -1,0 +1,278 @@
+// Package immudbtest runs a real immudb server inside a Go program, for tests and for trying things out.
+// There is no container, no download and no configuration: the server listens on 127.0.0.1, keeps its data
+// in a temporary directory, and is gone when the test is.
+//
+//	func TestInsert(t *testing.T) {
+//		srv := immudbtest.Start(t)
+//		db, err := sql.Open("immudb", srv.DSN())
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		defer db.Close()
+//		// CREATE TABLE, INSERT, SELECT: what comes back is what a server in production answers
+//	}
+//
+// Starting costs about a tenth of a second, most of it the hashing of the administrator's password. Tests that
+// share a server keep apart by a database each: [Server.NewDatabase]. Programs that are not tests use [New].
+//
+// # What differs from the immudb command
+//
+// The server is the one in github.com/codenotary/immudb/pkg/server, with its own storage, SQL engine,
+// sessions and access control. It is quiet: nothing is printed, and the web console, the metrics port, the
+// PostgreSQL port and the pid file are off. Commits to a temporary directory are not synced to disk, which makes
+// them about ten times faster ([WithSynced]). The process's signal handling is left alone. ServerInfo
+// reports no start time, and the AuthorizationService, by which the document API opens sessions, is not served.
+//
+// # Several servers in one process
+//
+// Any number of servers may run side by side and one after another, also under the race detector. The server
+// package keeps some settings in package variables which it writes while it starts, so servers start one at a
+// time, and calls that reach other servers of the process meanwhile wait for that moment.
+package immudbtest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+const (
+	adminUser       = "immudb"
+	defaultDatabase = "defaultdb"
+)
+
+// Server is a running immudb. Its methods may be called from several goroutines.
+type Server struct {
+	cfg  config
+	dir  string        // the server's data
+	temp string        // removed by Close; empty when the caller owns the directory
+	cert *certificates // nil without TLS
+	log  *logWriter
+
+	mu     sync.Mutex
+	port   int
+	pgPort int
+	run    *instance // nil while stopped
+	closed bool
+}
+
+// Start runs a server until the test and its subtests end. Its data lives in tb.TempDir() unless [WithDir]
+// says otherwise. A server that cannot start fails the test.
+func Start(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
+	cfg := newConfig(opts)
+	if cfg.dir == "" {
+		cfg.dir = filepath.Join(tb.TempDir(), "data")
+	}
+	s, err := newServer(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// New runs a server until Close. Its data lives in a new temporary directory, which Close removes, unless
+// [WithDir] says otherwise.
+func New(opts ...Option) (*Server, error) {
+	return newServer(newConfig(opts))
+}
+
+func newServer(cfg config) (_ *Server, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("immudbtest: %w", err)
+	}
+	s := &Server{cfg: cfg, dir: cfg.dir, port: cfg.port, pgPort: cfg.pgPort, log: newLogWriter(cfg.log)}
+	if s.dir == "" {
+		if s.temp, err = os.MkdirTemp("", "immudbtest-"); err != nil {
+			return nil, fmt.Errorf("immudbtest: making a temporary directory: %w", err)
+		}
+		s.dir = filepath.Join(s.temp, "data")
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return nil, fmt.Errorf("immudbtest: %w", err)
+	}
+	if cfg.tls {
+		if s.cert, err = loadOrCreateCertificates(s.dir + ".tls"); err != nil {
+			return nil, fmt.Errorf("immudbtest: making certificates: %w", err)
+		}
+	}
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	if cfg.replicaOf != "" {
+		if err := s.awaitLogin(replicaPatience); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// DSN returns the data source name of the default database, with the administrator's user name and password:
+//
+//	immudb://immudb:immudb@127.0.0.1:23456/defaultdb?sslmode=disable
+//
+// With [WithTLS] it demands a verified server and names the files for that. It stays the same over Restart.
+func (s *Server) DSN() string { return s.dsn(defaultDatabase) }
+
+func (s *Server) dsn(database string) string {
+	q := url.Values{}
+	if s.cert == nil {
+		q.Set("sslmode", "disable")
+	} else {
+		q.Set("sslmode", "verify-full")
+		q.Set("sslrootcert", s.cert.caFile)
+		if s.cfg.clientCert {
+			q.Set("sslcert", s.cert.clientCertFile)
+			q.Set("sslkey", s.cert.clientKeyFile)
+		}
+	}
+	u := url.URL{
+		Scheme:   "immudb",
+		User:     url.UserPassword(adminUser, s.cfg.password),
+		Host:     s.Addr(),
+		Path:     "/" + database,
+		RawQuery: q.Encode(),
+	}
+	return u.String()
+}
+
+// Addr returns the host:port that the server listens on, also while it is stopped.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return loopback(s.port)
+}
+
+// PostgreSQLAddr returns the host:port of the PostgreSQL protocol, or "" without [WithPostgreSQL].
+func (s *Server) PostgreSQLAddr() string {
+	if !s.cfg.pg {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return loopback(s.pgPort)
+}
+
+// Dir returns the absolute path of the server's data directory.
+func (s *Server) Dir() string { return s.dir }
+
+// CAFile returns the path of the PEM certificate that signed the server's, or "" without [WithTLS].
+func (s *Server) CAFile() string {
+	if s.cert == nil {
+		return ""
+	}
+	return s.cert.caFile
+}
+
+// ClientCertFiles returns the paths of a PEM certificate and its key that the server accepts from a client, or ""
+// without [WithTLS].
+func (s *Server) ClientCertFiles() (cert, key string) {
+	if s.cert == nil {
+		return "", ""
+	}
+	return s.cert.clientCertFile, s.cert.clientKeyFile
+}
+
+// Stop ends the server: connections break, sessions and open transactions are gone, the port refuses. The data
+// stays, and Restart brings the server back. Stopping a stopped server does nothing.
+func (s *Server) Stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopLocked()
+}
+
+func (s *Server) stopLocked() error {
+	if s.run == nil {
+		return nil
+	}
+	err := s.run.stop()
+	s.run = nil
+	if err != nil {
+		return fmt.Errorf("immudbtest: stopping the server: %w", err)
+	}
+	return nil
+}
+
+// Restart stops the server if it runs and starts it again on the same address, with the same data and the same
+// certificates. Sessions do not survive. A port that another process took meanwhile is waited for, 5 seconds
+// at most.
+func (s *Server) Restart() error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	return s.start()
+}
+
+// Close stops the server for good and removes the temporary directory that New made. A second Close does
+// nothing.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	err := s.stopLocked()
+	s.log.close()
+	if s.temp != "" {
+		err = errors.Join(err, os.RemoveAll(s.temp))
+	}
+	return err
+}
+
+func (s *Server) start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("immudbtest: the server is closed; start a new one")
+	}
+	if s.run != nil {
+		return errors.New("immudbtest: the server is already running")
+	}
+	l, err := listen(s.port)
+	if err != nil {
+		return fmt.Errorf("immudbtest: %w", err)
+	}
+	if s.cfg.pg && s.pgPort == 0 {
+		if s.pgPort, err = freePort(); err != nil {
+			return errors.Join(fmt.Errorf("immudbtest: %w", err), l.Close())
+		}
+	}
+	run, err := startInstance(s, l)
+	if err != nil {
+		return errors.Join(fmt.Errorf("immudbtest: starting the server: %w", err), l.Close())
+	}
+	s.run, s.port = run, l.Addr().(*net.TCPAddr).Port
+	// A directory that this server has opened once has the password that we know.
+	s.cfg.forcePassword = false
+	return nil
+}
+
+func (s *Server) running() (*instance, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		return nil, errors.New("immudbtest: the server is stopped; call Restart first")
+	}
+	return s.run, nil
+}
+
+func loopback(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}

@@ -1,0 +1,243 @@
+package proof
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Catalog is what the verified transactions fed to it say about tables. The SQL engine stores its
+// definitions as ordinary entries, so they are committed to like rows:
+//
+//	0x02 "CTL.TABLE."  database:4 table:4                  → name
+//	0x02 "CTL.COLUMN." database:4 table:4 column:4 TYPE    → flags:1 maxLen:4 name
+//	                                                       or flags:1 maxLen:4 nameLen:2 name default
+//	0x02 "CTL.INDEX."  database:4 table:4 index:4          → unique:1 (column:4 order:1)*
+//
+// A later entry under the same key replaces an earlier one (RENAME), a deleted one ends it (DROP).
+//
+// Feeding only the transaction that created a table proves that the table was defined like that then;
+// that nothing was renamed, added or dropped since is proven by feeding every transaction, see
+// [Catalog.Complete].
+type Catalog struct {
+	through  uint64
+	complete bool
+	tables   map[uint32]*tableEntries
+}
+
+// tableEntries are the live entries of one table id. Whatever is missing is judged only when the
+// table is asked for: entries of one transaction come in any order.
+type tableEntries struct {
+	name     string
+	live     bool
+	columns  map[uint32]columnEntry
+	maxColID uint32
+	primary  []uint32
+}
+
+type columnEntry struct {
+	Column
+	dropped bool
+}
+
+// Flags of a column entry.
+const (
+	flagNotNull       = 1 << 0
+	flagAutoIncrement = 1 << 1
+	flagHasDefault    = 1 << 2
+)
+
+var (
+	catalogPrefix = []byte("\x02CTL.")
+	tablePrefix   = []byte("\x02CTL.TABLE.")
+	columnPrefix  = []byte("\x02CTL.COLUMN.")
+	indexPrefix   = []byte("\x02CTL.INDEX.")
+)
+
+// IsCatalogKey tells whether entries with this key define something, so that their values must be
+// there for [Catalog.Apply].
+func IsCatalogKey(key []byte) bool { return bytes.HasPrefix(key, catalogPrefix) }
+
+// NewCatalog returns the catalog of an empty database.
+func NewCatalog() *Catalog {
+	return &Catalog{complete: true, tables: make(map[uint32]*tableEntries)}
+}
+
+// Through is the last transaction that was applied, 0 if none.
+func (c *Catalog) Through() uint64 { return c.through }
+
+// Complete tells whether every transaction from the first to [Catalog.Through] was applied, so that
+// nothing can have changed unnoticed.
+func (c *Catalog) Complete() bool { return c.complete }
+
+// Apply takes the definitions out of a verified transaction. Transactions come in ascending order.
+// Entries of tables, columns and indexes must carry their values, which are checked here; the others
+// need none. After an error the catalog must not be used any further.
+func (c *Catalog) Apply(tx *Tx) error {
+	id := tx.header.ID
+	if id <= c.through {
+		return fmt.Errorf("%w: tx %d was applied to the catalog after tx %d", ErrArgument, id, c.through)
+	}
+	if id != c.through+1 {
+		c.complete = false
+	}
+	for i := range tx.entries {
+		e := &tx.entries[i]
+		if !IsCatalogKey(e.Key) || e.Metadata.NonIndexable {
+			continue // the server loads its catalog from the index, so it does not see these either
+		}
+		if err := c.apply(id, e); err != nil {
+			return err
+		}
+	}
+	c.through = id
+	return nil
+}
+
+func (c *Catalog) apply(tx uint64, e *Entry) error {
+	var ids []byte
+	var numbers int
+	var set func(*tableEntries, []byte, *Entry) bool
+	switch {
+	case bytes.HasPrefix(e.Key, tablePrefix):
+		ids, numbers, set = e.Key[len(tablePrefix):], 2, (*tableEntries).setTable
+	case bytes.HasPrefix(e.Key, columnPrefix):
+		ids, numbers, set = e.Key[len(columnPrefix):], 3, (*tableEntries).setColumn
+	case bytes.HasPrefix(e.Key, indexPrefix):
+		ids, numbers, set = e.Key[len(indexPrefix):], 3, (*tableEntries).setIndex
+	default:
+		return nil // checks, views, sequences: no influence on how rows are stored
+	}
+	if e.Metadata.Expires {
+		return failed(tx, "a catalog entry does not expire")
+	}
+	if !e.Metadata.Deleted {
+		if err := e.CheckValue(); err != nil {
+			return fmt.Errorf("catalog entry of tx %d: %w", tx, err)
+		}
+	}
+	if len(ids) < 4*numbers || binary.BigEndian.Uint32(ids) != databaseID {
+		return failed(tx, "a catalog key has its %d ids and database %d", numbers, databaseID)
+	}
+	tableID := binary.BigEndian.Uint32(ids[4:])
+	t := c.tables[tableID]
+	if t == nil {
+		t = &tableEntries{columns: make(map[uint32]columnEntry)}
+		c.tables[tableID] = t
+	}
+	if !set(t, ids[8:], e) {
+		return failed(tx, "the catalog entries of table %d are well-formed", tableID)
+	}
+	return nil
+}
+
+func (t *tableEntries) setTable(ids []byte, e *Entry) bool {
+	t.live = !e.Metadata.Deleted
+	if t.live {
+		t.name = string(e.Value)
+	}
+	return len(ids) == 0
+}
+
+func (t *tableEntries) setColumn(ids []byte, e *Entry) bool {
+	id, typ, v := binary.BigEndian.Uint32(ids), Type(ids[4:]), e.Value
+	// The type is part of the key. The same id under a second type would be a second column.
+	if old, ok := t.columns[id]; id == 0 || ok && old.Type != typ {
+		return false
+	}
+	t.maxColID = max(t.maxColID, id)
+	if e.Metadata.Deleted {
+		t.columns[id] = columnEntry{Column: Column{ID: id, Type: typ}, dropped: true}
+		return true
+	}
+	if len(v) < 5 {
+		return false
+	}
+	flags, name := v[0], v[5:]
+	if flags&flagHasDefault != 0 && len(v) >= 7 {
+		n := int(binary.BigEndian.Uint16(v[5:]))
+		if len(v) < 7+n {
+			return false
+		}
+		name = v[7 : 7+n]
+	}
+	t.columns[id] = columnEntry{Column: Column{
+		ID:            id,
+		Name:          string(name),
+		Type:          typ,
+		MaxLen:        binary.BigEndian.Uint32(v[1:]),
+		NotNull:       flags&flagNotNull != 0,
+		AutoIncrement: flags&flagAutoIncrement != 0,
+	}}
+	return true
+}
+
+func (t *tableEntries) setIndex(ids []byte, e *Entry) bool {
+	if len(ids) != 4 {
+		return false
+	}
+	if binary.BigEndian.Uint32(ids) != pkIndexID {
+		return true // secondary indexes do not decide the key of a row
+	}
+	t.primary = nil
+	if e.Metadata.Deleted {
+		return true
+	}
+	v := e.Value
+	if len(v) < 1+5 || len(v)%5 != 1 {
+		return false
+	}
+	for col := range slices.Chunk(v[1:], 5) {
+		if col[4] != 0 { // the only order there is: ascending
+			return false
+		}
+		t.primary = append(t.primary, binary.BigEndian.Uint32(col))
+	}
+	return true
+}
+
+// Table returns the definition of a live table. No such table, two of that name or a malformed
+// definition is an [ErrSchema].
+func (c *Catalog) Table(name string) (*Table, error) {
+	var found *Table
+	for id, t := range c.tables {
+		if !t.live || t.name != name {
+			continue
+		}
+		if found != nil {
+			return nil, found.misfit("ids %d and %d have the same name", found.ID, id)
+		}
+		found = t.table(id)
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: no table %q up to tx %d", ErrSchema, name, c.through)
+	}
+	if err := found.Check(); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// TableNames returns the names of all live tables, sorted.
+func (c *Catalog) TableNames() []string {
+	var names []string
+	for _, t := range c.tables {
+		if t.live {
+			names = append(names, t.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (t *tableEntries) table(id uint32) *Table {
+	table := &Table{ID: id, Name: t.name, PrimaryKey: slices.Clone(t.primary), MaxColID: t.maxColID}
+	for _, id := range slices.Sorted(maps.Keys(t.columns)) {
+		if c := t.columns[id]; !c.dropped {
+			table.Columns = append(table.Columns, c.Column)
+		}
+	}
+	return table
+}

@@ -1,0 +1,123 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"slices"
+)
+
+// Chain replays transactions one after the other and checks everything their headers commit to:
+// the hash chain, the linking tree and, given the entries, the entry tree. It needs no proofs from
+// the server and a few hundred bytes of memory, so it is how an audit reads a whole history.
+//
+// Reaching a trusted state proves all that was replayed; starting at one proves all that follows.
+// A Chain that returned an error must not be used any further.
+type Chain struct {
+	state   State
+	tree    frontier
+	pending []Digest // Alhs after tree.size up to state.TxID, waiting to be linked
+}
+
+// NewChain starts before the first transaction of a database.
+func NewChain() *Chain {
+	return &Chain{state: State{Alh: sha256.Sum256(nil)}}
+}
+
+// ChainFrom starts after the trusted transaction. p must be a dual proof with that transaction as
+// its target; one from the transaction to itself does. The tree of the transaction must end with its
+// predecessor, as it does in what current servers write; otherwise the error is [ErrUnlinked]
+// and an audit has to start with [NewChain].
+func ChainFrom(trusted State, p *DualProof) (*Chain, error) {
+	if trusted.TxID == 0 {
+		return nil, ErrNoState
+	}
+	if p == nil || p.Target == nil {
+		return nil, failed(trusted.TxID, "the dual proof has both headers")
+	}
+	h := p.Target
+	if err := h.matches(trusted); err != nil {
+		return nil, err
+	}
+	c := &Chain{state: trusted, pending: []Digest{trusted.Alh}}
+	if h.BlTxID != h.ID-1 {
+		return nil, ErrUnlinked
+	}
+	if h.BlTxID > 0 {
+		leaf := LeafHash(h.PrevAlh)
+		if !VerifyInclusion(p.LastInclusion, h.BlTxID-1, h.BlTxID, leaf, h.BlRoot) {
+			return nil, failed(h.ID, "the linking tree ends with tx %d", h.BlTxID)
+		}
+		c.tree = frontierFrom(h.BlTxID, leaf, p.LastInclusion)
+	}
+	return c, nil
+}
+
+// State is the state after the last transaction that was appended.
+func (c *Chain) State() State { return c.state }
+
+// AppendHeader takes the next transaction without looking at its entries.
+func (c *Chain) AppendHeader(h *Header) error {
+	if h == nil {
+		return failed(c.state.TxID+1, "the transaction has a header")
+	}
+	if h.ID != c.state.TxID+1 {
+		return differs(h.ID, "transactions follow one another", c.state.TxID+1, h.ID)
+	}
+	if h.PrevAlh != c.state.Alh {
+		return differs(h.ID, "the transaction follows the one before", c.state.Alh, h.PrevAlh)
+	}
+	alh, err := h.Alh()
+	if err != nil {
+		return err
+	}
+	if h.BlTxID < c.tree.size {
+		return failed(h.ID, "a linking tree of size %d does not shrink to %d", c.tree.size, h.BlTxID)
+	}
+	n := int(h.BlTxID - c.tree.size) // BlTxID < ID, so at most len(pending)
+	for _, p := range c.pending[:n] {
+		c.tree.append(LeafHash(p))
+	}
+	if root := c.tree.root(); h.BlTxID > 0 && root != h.BlRoot {
+		return differs(h.ID, "the linking tree has the root of the chain", root, h.BlRoot)
+	}
+	c.pending = append(slices.Delete(c.pending, 0, n), alh)
+	c.state = State{h.ID, alh}
+	return nil
+}
+
+// Append takes the next transaction with all of its entries.
+func (c *Chain) Append(h *Header, entries []Entry) (*Tx, error) {
+	if err := h.VerifyEntries(entries); err != nil {
+		return nil, err
+	}
+	if err := c.AppendHeader(h); err != nil {
+		return nil, err
+	}
+	return &Tx{header: h, entries: entries}, nil
+}
+
+// Tx is a verified transaction: its header belongs to a trusted history and its entries, though not
+// their values, are exactly those of the header. Only [Chain.Append] and [VerifyTx] make one. As long
+// as it is used, the caller must not change what it was made from.
+type Tx struct {
+	header  *Header
+	entries []Entry
+}
+
+// VerifyTx checks transaction txID with all of its entries against the trusted state, and returns
+// the newer state of the two.
+func VerifyTx(trusted State, p *DualProof, txID uint64, entries []Entry) (*Tx, State, error) {
+	h, state, err := p.Prove(trusted, txID)
+	if err != nil {
+		return nil, State{}, err
+	}
+	if err := h.VerifyEntries(entries); err != nil {
+		return nil, State{}, err
+	}
+	return &Tx{header: h, entries: entries}, state, nil
+}
+
+// Header returns the verified header.
+func (tx *Tx) Header() *Header { return tx.header }
+
+// Entries returns the verified entries, not to be changed.
+func (tx *Tx) Entries() []Entry { return tx.entries }

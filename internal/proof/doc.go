@@ -1,0 +1,42 @@
+// Package proof checks what an immudb server claims against hashes the client already trusts.
+// It is made of pure functions over plain structs: no I/O, no state kept, nothing but the standard
+// library. The caller fills the structs from the wire and keeps the [State] it trusts.
+//
+// # What is committed to, and how
+//
+//	row value ─ sha256 ─┐
+//	row key ────────────┼─ entry digest ─ leaf of the entry tree ─ EH ─┐
+//	entry metadata ─────┘                                             │
+//	time, version, tx metadata, number of entries, BlTxID, BlRoot ────┴─ inner hash ─┐
+//	tx id, PrevAlh (the Alh of the transaction before) ───────────────────────────────┴─ Alh
+//
+// Alh, the accumulated linear hash, makes a hash chain of all transactions. BlRoot is the root of
+// the binary linking tree, a Merkle tree over Alh(1) … Alh(BlTxID), which makes proofs logarithmic.
+// Both trees are the history trees of RFC 9162 section 2.1 (leaf prefix 0x00, node prefix 0x01,
+// split at the largest power of two below the size). Whoever trusts one Alh trusts everything before it.
+//
+// # What is proven and what is only claimed
+//
+// A [RowProof] that verifies proves that the value stands under the key in transaction TxID, and
+// that this transaction and the trusted state belong to one history. It does NOT prove
+//
+//   - that the value is the latest one: an older revision of the row verifies as well, and the
+//     server's index is committed to nowhere;
+//   - that a row is absent, or that the rows of a result are all the rows;
+//   - which table and columns the ids in key and value stand for: the answer of the server names
+//     table id, column ids, types, lengths and primary key without any proof. A server that
+//     swaps two column names, or answers with the id of another table, would pass. Therefore
+//     [RowProof.Verify] takes a [Table] from the caller and nothing from the answer. A Table is
+//     proven when it comes out of a [Catalog] that was fed with verified transactions; a claimed
+//     one can be pinned ([Table.Fingerprint]) and held against a proven one ([Table.Same]);
+//   - the name of the database: every database is its own chain and calls itself number 1, so
+//     only the trusted state tells them apart. A state signature covers the database name, but not
+//     the server: two servers with one key and one database name differ only by their Alh.
+//
+// # Errors
+//
+// A failed check is an [*Error] and matches [ErrInvalid]: the server, or someone on the way, sent
+// something that contradicts what is trusted. [ErrArgument] is the caller's mistake, [ErrSchema]
+// a table definition that does not fit, [ErrNoState] a missing trusted state, [ErrUnlinked] a proof
+// that needs one more part before it can be judged, [ErrSignature] a signature that does not verify.
+package proof

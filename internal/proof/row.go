@@ -1,0 +1,103 @@
+package proof
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
+
+// RowProof is what is worth reading in the answer to VerifiableSQLGet. The ids, names, types and
+// lengths of that answer are deliberately not in it: see [Table].
+type RowProof struct {
+	TxID      uint64 // transaction that wrote the row, as claimed
+	Value     []byte
+	Metadata  EntryMetadata // nil on the wire is the zero value
+	Inclusion *EntryProof
+	Dual      *DualProof
+}
+
+// Row is a proven revision of a row.
+type Row struct {
+	Table  *Table
+	Values []any // one per element of Table.Columns, see [Table.DecodeRow]
+	TxID   uint64
+	Time   time.Time // commit time by the server's clock
+	// Deleted means that the transaction deleted the row; Values are the ones it had.
+	Deleted bool
+}
+
+// Verify proves that transaction p.TxID wrote Value as the row of table with primary key pk, and that
+// this transaction and the trusted state are of one history. It returns the row, read out of the
+// proven bytes, and the newer of the two states.
+//
+// The result is worth as much as table. It is a revision of the row, not provably the latest one.
+func (p *RowProof) Verify(trusted State, table *Table, pk ...any) (*Row, State, error) {
+	if p == nil {
+		return nil, State{}, failed(0, "the answer carries a row")
+	}
+	key, err := table.RowKey(pk...)
+	if err != nil {
+		return nil, State{}, err
+	}
+	h, state, err := p.Dual.Prove(trusted, p.TxID)
+	if err != nil {
+		return nil, State{}, err
+	}
+	e := Entry{Key: key, Metadata: p.Metadata, ValueHash: sha256.Sum256(p.Value)}
+	if err := p.Inclusion.Verify(h, &e); err != nil {
+		return nil, State{}, err
+	}
+	row, err := table.readRow(h, &Entry{Key: key, Metadata: p.Metadata, Value: p.Value})
+	if err != nil {
+		return nil, State{}, err
+	}
+	return row, state, nil
+}
+
+// Rows reads all rows of table the transaction wrote, the way of an audit. Their entries must
+// carry their values.
+func (tx *Tx) Rows(table *Table) ([]*Row, error) {
+	if err := table.Check(); err != nil {
+		return nil, err
+	}
+	prefix := rowKeyPrefix(table.ID)
+	var rows []*Row
+	for i := range tx.entries {
+		e := &tx.entries[i]
+		if !bytes.HasPrefix(e.Key, prefix) {
+			continue
+		}
+		if err := e.CheckValue(); err != nil {
+			return nil, fmt.Errorf("row of table %q in tx %d: %w", table.Name, tx.header.ID, err)
+		}
+		row, err := table.readRow(tx.header, e)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// readRow reads a proven entry and checks that the row stands under the key its own values make:
+// the engine writes the primary key columns into the value, too.
+func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
+	if e.Metadata.Expires || e.Metadata.NonIndexable {
+		return nil, failed(h.ID, "a row entry has no metadata but the mark of its deletion")
+	}
+	values, err := t.DecodeRow(e.Value)
+	if err != nil {
+		return nil, fmt.Errorf("row of table %q in tx %d: %w", t.Name, h.ID, err)
+	}
+	pk := make([]any, len(t.PrimaryKey))
+	for i, id := range t.PrimaryKey {
+		c, _ := t.index(id)
+		pk[i] = values[c]
+	}
+	key, err := t.RowKey(pk...)
+	if err != nil || !bytes.Equal(key, e.Key) {
+		return nil, failed(h.ID, "a row of table %q stands under its own primary key", t.Name)
+	}
+	return &Row{Table: t, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}, nil
+}

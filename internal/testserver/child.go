@@ -1,0 +1,167 @@
+package testserver
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// child is a running process whose standard streams we hold.
+type child struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser // its end is the child's sign that we have died
+	lines chan []byte    // standard output, closed at its end
+	tail  *tail          // the end of standard error, for our error texts
+	done  chan struct{}  // closed when the process has ended
+	err   error          // how it ended; read after done
+
+	// unanswered is set for good when an answer is late: the next answer would be taken for that of another command.
+	unanswered error
+}
+
+// startChild runs a program in dir. One that does not watch its standard input is tied to us by the kernel instead, where that is
+// possible.
+func startChild(bin string, args []string, dir string, tie bool) (*child, error) {
+	c := &child{
+		cmd:   exec.Command(bin, args...),
+		lines: make(chan []byte, 16),
+		tail:  new(tail),
+		done:  make(chan struct{}),
+	}
+	c.cmd.Dir = dir
+	c.cmd.Stderr = c.tail
+	var err error
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	started := make(chan error)
+	go func() {
+		if tie {
+			// The kernel ends the child with the thread that made it, so this thread stays with it.
+			runtime.LockOSThread()
+			tieToThread(c.cmd)
+		}
+		err := c.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		c.read(stdout)
+		c.err = c.cmd.Wait()
+		close(c.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// read passes lines on for as long as somebody takes them; what nobody reads is dropped, so that the child never
+// waits for us.
+func (c *child) read(stdout io.Reader) {
+	defer close(c.lines)
+	for r := bufio.NewReader(stdout); ; {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		select {
+		case c.lines <- line:
+		default:
+		}
+	}
+}
+
+// answer reads one line of JSON that the process writes.
+func (c *child) answer(into any, patience time.Duration) error {
+	select {
+	case line, ok := <-c.lines:
+		if !ok {
+			return errors.New("the process ended")
+		}
+		return json.Unmarshal(line, into)
+	case <-time.After(patience):
+		c.unanswered = fmt.Errorf("no answer within %v", patience)
+		return c.unanswered
+	}
+}
+
+// ask writes a command and reads the answer. Calls must not overlap.
+func (c *child) ask(command string, into any, patience time.Duration) error {
+	if c.unanswered != nil {
+		return fmt.Errorf("an earlier command failed: %w", c.unanswered)
+	}
+	if _, err := io.WriteString(c.stdin, command+"\n"); err != nil {
+		return err
+	}
+	return c.answer(into, patience)
+}
+
+// terminate lets the process end in order, and kills it when that takes longer than patience.
+func (c *child) terminate(patience time.Duration) error {
+	if err := askToEnd(c.cmd.Process); err != nil {
+		select {
+		case <-c.done: // it had ended already
+		default:
+			return err
+		}
+	}
+	select {
+	case <-c.done:
+	case <-time.After(patience):
+		c.kill()
+		return fmt.Errorf("the process did not end within %v of SIGTERM and was killed%s", patience, c.said())
+	}
+	if c.err != nil {
+		return fmt.Errorf("%w%s", c.err, c.said())
+	}
+	return nil
+}
+
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // fails only when the process has ended
+	<-c.done
+}
+
+// said returns the end of what the process wrote to standard error, as the end of an error text.
+func (c *child) said() string {
+	if text := c.tail.String(); text != "" {
+		return "; it said:\n" + text
+	}
+	return ""
+}
+
+// tail keeps the last few kilobytes written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailSize = 8 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - tailSize; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.buf))
+}

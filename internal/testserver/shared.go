@@ -1,0 +1,95 @@
+package testserver
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+)
+
+// dsnVariable names a running server that [Shared] then gives instead of a child.
+const dsnVariable = "IMMUDB_TEST_DSN"
+
+// shared is the package's server, made by the first Shared.
+var shared struct {
+	mu     sync.Mutex
+	server *Server
+	err    error
+}
+
+// Shared returns the server that the tests of the package share, and starts it when it is the first to ask. It
+// belongs to Main, which ends it; tests that need a state of their own take a [Server.NewDatabase]. With
+// IMMUDB_TEST_DSN set it is the server there, of which nothing but the address is known.
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = newShared(os.Getenv(dsnVariable))
+	}
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	return shared.server
+}
+
+func newShared(dsn string) (*Server, error) {
+	if dsn == "" {
+		return New("-synced=false") // nobody may kill it
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		// The parser's own error repeats the DSN, password included.
+		return nil, fmt.Errorf("testserver: %s is not a URL; it looks like immudb://user:password@host:3322/defaultdb", dsnVariable)
+	}
+	return &Server{info: Info{DSN: dsn, Addr: u.Host}}, nil
+}
+
+// Main runs the package's tests, then the checks, then ends the shared server, and returns the exit status. The
+// checks run when the tests have passed, with the shared server still up: that no goroutine is left, that no
+// session is.
+func Main(m interface{ Run() int }, checks ...func() error) int {
+	status := runChecks(m.Run(), checks...)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server != nil {
+		if err := shared.server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = max(status, 1)
+		}
+	}
+	return status
+}
+
+func runChecks(status int, checks ...func() error) int {
+	if status != 0 {
+		return status
+	}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	return status
+}
+
+// NoSessions is a check for Main: it fails when the tests have left sessions open on the shared server. One that
+// is not ours, or was never started, is not asked.
+func NoSessions() error {
+	shared.mu.Lock()
+	s := shared.server
+	shared.mu.Unlock()
+	if s == nil || s.external() != nil {
+		return nil
+	}
+	n, err := s.Sessions()
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return fmt.Errorf("testserver: the tests left %d sessions open", n)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+// Package wire is the part of immudb's gRPC protocol that the driver speaks:
+// method paths, field numbers and the bytes between them. It is the only place
+// that knows them.
+//
+// Nothing is generated and nothing is registered: a program may link the
+// official client beside this driver, and two packages that register messages
+// named immudb.schema.* in one process panic. Message names do not travel, so
+// requests are appended as bytes and answers are decoded from bytes, under the
+// methods' full paths.
+package wire
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
+)
+
+// Answer decodes itself from the bytes of one response message. The bytes are
+// gRPC's and valid during the call only.
+type Answer interface{ decode(msg []byte) error }
+
+// codec hands request bytes to gRPC as they are and answers to their decoder.
+// Its name gives the content type application/grpc+proto, which is what the
+// bytes are.
+type codec struct{}
+
+func (codec) Name() string { return "proto" }
+
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	req, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("wire: request of type %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(req)}, nil
+}
+
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	switch v := v.(type) {
+	case *Batch:
+		return v.take(data.MaterializeToBuffer(mem.DefaultBufferPool()))
+	case Answer:
+		buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+		defer buf.Free()
+		return v.decode(buf.ReadOnlyData())
+	}
+	return fmt.Errorf("wire: answer of type %T", v)
+}
+
+// CallOptions are the options every channel to a server is dialled with: the
+// codec above, and no limit on the size of an answer, because the server sends
+// 2,048 rows in one message whatever they weigh (gRPC's default of 4 MB fails
+// at rows of 2 kB).
+func CallOptions() []grpc.CallOption {
+	return []grpc.CallOption{
+		grpc.ForceCodecV2(codec{}),
+		grpc.MaxCallRecvMsgSize(maxMessage),
+		grpc.MaxCallSendMsgSize(maxMessage),
+	}
+}
+
+// maxMessage is the largest length gRPC's five-byte message header is used
+// with: 2 GiB less one.
+const maxMessage = 1<<31 - 1
+
+// Call makes a unary call. sent is false only when no stream to a server was
+// ever opened for it, so that the server provably did not see the call; it says
+// nothing when err is nil.
+func Call(ctx context.Context, cc *grpc.ClientConn, method string, req []byte, ans Answer) (sent bool, err error) {
+	var p peer.Peer // filled by gRPC once the call has a stream, and only then
+	err = cc.Invoke(ctx, method, req, ans, grpc.Peer(&p))
+	return p.Addr != nil, err
+}
+
+// none is the answer of methods that answer with google.protobuf.Empty.
+type none struct{}
+
+func (none) decode([]byte) error { return nil }
+
+// Empty is passed for an answer that carries nothing.
+var Empty Answer = none{}

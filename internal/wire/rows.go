@@ -1,0 +1,236 @@
+package wire
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows until
+// io.EOF. It ends by itself with an error or io.EOF; before that, cancelling the
+// context of OpenStream ends it, on the server too.
+type Stream struct {
+	cs grpc.ClientStream
+}
+
+var rowStream = &grpc.StreamDesc{ServerStreams: true}
+
+// OpenStream sends the query. sent is false when the server provably did not
+// see it: the method runs only once its request has arrived.
+func OpenStream(ctx context.Context, cc *grpc.ClientConn, method string, req []byte) (s Stream, sent bool, err error) {
+	cs, err := cc.NewStream(ctx, rowStream, method)
+	if err != nil {
+		return Stream{}, false, err
+	}
+	if err := cs.SendMsg(req); err != nil && err != io.EOF {
+		return Stream{}, true, err
+	}
+	// io.EOF from SendMsg means that the stream has its status already; Recv
+	// reports it.
+	if err := cs.CloseSend(); err != nil {
+		return Stream{}, true, err
+	}
+	return Stream{cs}, true, nil
+}
+
+// Recv receives the next message into b, releasing what b held. At the end it
+// returns io.EOF, and only when the server said that the end was reached.
+func (s Stream) Recv(b *Batch) error {
+	b.Release()
+	return s.cs.RecvMsg(b)
+}
+
+// Batch is one message of a result: rows, undecoded, and in the first message
+// of a result its columns. The zero value is empty.
+type Batch struct {
+	Columns []Column // nil in all but the first message
+
+	buf  mem.Buffer // owned until Release
+	rest []byte     // fields of the message not looked at yet
+}
+
+// take makes b the owner of buf and finds the columns. They have a higher field
+// number than the rows and so come last: the rows are stepped over, not decoded.
+func (b *Batch) take(buf mem.Buffer) error {
+	*b = Batch{buf: buf, rest: buf.ReadOnlyData()}
+	err := fields(b.rest, func(num protowire.Number, _ uint64, bytes []byte) error {
+		if num != 2 {
+			return nil
+		}
+		var c Column
+		if err := c.decode(bytes); err != nil {
+			return err
+		}
+		b.Columns = append(b.Columns, c)
+		return nil
+	})
+	if err != nil {
+		b.Release()
+	}
+	return err
+}
+
+// Release gives the message's memory back. Values of type []byte that Next
+// handed out are invalid from then on.
+func (b *Batch) Release() {
+	if b.buf != nil {
+		b.buf.Free()
+	}
+	*b = Batch{}
+}
+
+// Next decodes the next row into dest, one value per column, and reports
+// whether there was one. A []byte in dest is the message's memory: it is valid
+// until Release and must not be written to. Strings are the caller's.
+func (b *Batch) Next(dest []driver.Value) (bool, error) {
+	for len(b.rest) > 0 {
+		num, typ, n := protowire.ConsumeTag(b.rest)
+		if n < 0 {
+			return false, errMalformed
+		}
+		if num == 1 && typ == protowire.BytesType {
+			row, size := protowire.ConsumeBytes(b.rest[n:])
+			if size < 0 {
+				return false, errMalformed
+			}
+			b.rest = b.rest[n+size:]
+			return true, decodeRow(row, dest)
+		}
+		size := protowire.ConsumeFieldValue(num, typ, b.rest[n:])
+		if size < 0 {
+			return false, errMalformed
+		}
+		b.rest = b.rest[n+size:]
+	}
+	return false, nil
+}
+
+const (
+	tagRowColumn = 1<<3 | byte(protowire.BytesType)
+	tagRowValue  = 2<<3 | byte(protowire.BytesType)
+
+	tagNull      = valueNull<<3 | byte(protowire.VarintType)
+	tagInteger   = valueInteger<<3 | byte(protowire.VarintType)
+	tagString    = valueString<<3 | byte(protowire.BytesType)
+	tagBool      = valueBool<<3 | byte(protowire.VarintType)
+	tagBytes     = valueBytes<<3 | byte(protowire.BytesType)
+	tagTimestamp = valueTimestamp<<3 | byte(protowire.VarintType)
+	tagFloat     = valueFloat<<3 | byte(protowire.Fixed64Type)
+)
+
+// sharedText bounds the bytes copied at once for all strings of a row, so that
+// a short string kept by the program never pins more than this.
+const sharedText = 512
+
+// decodeRow decodes a Row message: column names (field 1), which every row
+// repeats and nobody needs, then the values (field 2).
+//
+// The strings of a short row share one allocation: the rest of the row, copied
+// when its first string comes up.
+func decodeRow(row []byte, dest []driver.Value) error {
+	i := 0
+	var text string // copy of row[textAt:], once there is one
+	textAt := 0
+	for pos := 0; pos < len(row); {
+		tag := row[pos]
+		pos++
+		size, n := uvarint(row[pos:])
+		if n <= 0 || size > uint64(len(row)-pos-n) {
+			return errMalformed
+		}
+		pos += n
+		end := pos + int(size)
+		if tag == tagRowColumn {
+			pos = end
+			continue
+		}
+		if tag != tagRowValue {
+			return fmt.Errorf("%w: unknown field in a row", errMalformed)
+		}
+		if i == len(dest) {
+			return fmt.Errorf("%w: a row has more values than columns", errMalformed)
+		}
+		v := row[pos:end]
+		if len(v) > 0 && v[0] == tagString {
+			length, n := uvarint(v[1:])
+			if n <= 0 || length != uint64(len(v)-1-n) {
+				return errMalformed
+			}
+			from := pos + 1 + n
+			switch {
+			case text != "":
+				dest[i] = text[from-textAt : end-textAt]
+			case len(row)-from <= sharedText:
+				text, textAt = string(row[from:]), from
+				dest[i] = text[:length]
+			default:
+				dest[i] = string(row[from:end])
+			}
+		} else {
+			d, err := decodeValue(v)
+			if err != nil {
+				return err
+			}
+			dest[i] = d
+		}
+		i++
+		pos = end
+	}
+	if i != len(dest) {
+		return fmt.Errorf("%w: a row has %d values for %d columns", errMalformed, i, len(dest))
+	}
+	return nil
+}
+
+// decodeValue decodes a SQLValue that is not a string.
+func decodeValue(v []byte) (driver.Value, error) {
+	if len(v) == 0 {
+		return nil, nil
+	}
+	body := v[1:]
+	switch v[0] {
+	case tagFloat:
+		if len(body) != 8 {
+			return nil, errMalformed
+		}
+		return math.Float64frombits(binary.LittleEndian.Uint64(body)), nil
+	case tagBytes:
+		length, n := uvarint(body)
+		if n <= 0 || length != uint64(len(body)-n) {
+			return nil, errMalformed
+		}
+		return body[n:len(body):len(body)], nil
+	}
+	u, n := uvarint(body)
+	if n <= 0 || n != len(body) {
+		return nil, errMalformed
+	}
+	switch v[0] {
+	case tagInteger:
+		return int64(u), nil
+	case tagTimestamp:
+		return time.UnixMicro(int64(u)).UTC(), nil
+	case tagBool:
+		return u != 0, nil
+	case tagNull:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%w: value of an unknown type (field %d)", errMalformed, v[0]>>3)
+}
+
+// uvarint is binary.Uvarint with the one-byte case, nearly every length and tag
+// of a row, inlined into its callers.
+func uvarint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return binary.Uvarint(b)
+}

@@ -1,0 +1,170 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// QueryContext runs a text and streams its rows. A text of several statements
+// has a result set for each. If one of them writes (INSERT … RETURNING), all run
+// in one transaction, which is committed before the first row is handed out.
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	t, err := c.connector.texts.parse(query)
+	if err != nil {
+		return nil, err
+	}
+	return c.query(ctx, t, args)
+}
+
+func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
+	if err := checkArgs(t.Query, args); err != nil {
+		return nil, err
+	}
+	if c.tx != nil {
+		return c.queryInTx(ctx, t, args)
+	}
+	if !t.reads {
+		return c.queryWriting(ctx, t, args)
+	}
+	at := 0
+	run := func() (*resultSet, error) {
+		st := &t.statements[at]
+		at++
+		return c.stream(ctx, wire.MethodSQLQuery, c.session.md, st.Text, t, st, args)
+	}
+	return lazyRows(run, len(t.statements))
+}
+
+func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
+	tx := c.tx
+	if err := tx.admit(t); err != nil {
+		return nil, err
+	}
+	at := 0
+	run := func() (*resultSet, error) {
+		st := &t.statements[at]
+		at++
+		if st.Kind.IsQuery() || st.Returning.Has {
+			return tx.queryStatement(ctx, t, st, args)
+		}
+		return &resultSet{}, tx.execStatement(ctx, t, st, args, &result{})
+	}
+	return lazyRows(run, len(t.statements))
+}
+
+// lazyRows runs the first of n statements and leaves the others to
+// NextResultSet.
+func lazyRows(run func() (*resultSet, error), n int) (driver.Rows, error) {
+	set, err := run()
+	if err != nil {
+		return nil, err
+	}
+	r := newRows(set)
+	r.run, r.more = run, n-1
+	return r, nil
+}
+
+// queryWriting runs a text that writes, outside a transaction.
+func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
+	for i := range t.statements {
+		if err := c.checkReturning(ctx, &t.statements[i]); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
+		if _, err := c.autocommit(ctx, t, args); err != nil {
+			return nil, err
+		}
+		r := newRows(&resultSet{})
+		for range t.statements[1:] {
+			r.rest = append(r.rest, &resultSet{})
+		}
+		return r, nil
+	}
+	var sets []*resultSet
+	err := c.retry(ctx, t.table, func() error {
+		var err error
+		sets, err = c.runInTx(ctx, t, args)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := newRows(sets[0])
+	r.rest = sets[1:]
+	return r, nil
+}
+
+// runInTx runs the statements in a transaction of their own and returns what
+// they answered once it is committed.
+func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (sets []*resultSet, err error) {
+	tx, err := c.begin(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, set := range sets {
+			set.close()
+		}
+		if c.tx != nil {
+			tx.abandon()
+		}
+	}()
+	for i := range t.statements {
+		st := &t.statements[i]
+		set := &resultSet{}
+		if st.Kind.IsQuery() || st.Returning.Has {
+			set, err = tx.queryStatement(ctx, t, st, args)
+		} else {
+			err = tx.execStatement(ctx, t, st, args, &result{})
+		}
+		if err != nil {
+			return sets, err
+		}
+		sets = append(sets, set)
+		if tx.settle(); tx.err != nil {
+			return sets, tx.err
+		}
+	}
+	_, err = tx.commit(ctx)
+	return sets, err
+}
+
+// stream sends one statement of t, as sql, and receives the head of its answer.
+// Its errors are final for the statement; nothing is left open.
+func (c *Conn) stream(ctx context.Context, method string, md metadata.MD, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
+	req, err := appendRequest(make([]byte, 0, len(sql)+24*len(args)+8), sql, t.Query, st, args)
+	if err != nil {
+		return nil, err
+	}
+	req = wire.AppendAcceptStream(req)
+	ctx, cancel := context.WithCancel(ctx)
+	set := &resultSet{live: true, cancel: cancel, ctx: ctx, conn: c}
+	var sent bool
+	set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req)
+	if err == nil {
+		err = set.stream.Recv(&set.batch)
+	}
+	if err != nil {
+		if err == io.EOF {
+			err = status.Error(codes.Internal, "the server answered a query with nothing")
+		}
+		err = c.failed(ctx, err, sent, "")
+		cancel()
+		return nil, err
+	}
+	set.columns = set.batch.Columns
+	return set, nil
+}

@@ -1,0 +1,75 @@
+package immudb
+
+import (
+	"database/sql/driver"
+	"slices"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+var _ driver.Result = (*result)(nil)
+
+// result counts what an Exec wrote.
+type result struct {
+	rows    int64
+	rowsErr error // why rows is not known, or nil
+
+	id    int64
+	idErr error // why id is not known, or nil
+}
+
+// RowsAffected is the number of rows the statements wrote or deleted, summed
+// over all of the text. It is an error, not 0, where the server does not count:
+// TRUNCATE, and in a transaction statements that the driver does not know.
+func (r *result) RowsAffected() (int64, error) { return r.rows, r.rowsErr }
+
+// LastInsertId is the AUTO_INCREMENT key of the last row that the last INSERT
+// or UPSERT of the text wrote (the last, as in SQLite, not the first as in
+// MySQL: with n rows in one VALUES the first is n-1 lower). It is an error, not
+// 0, where no such key was written or the server does not tell.
+func (r *result) LastInsertId() (int64, error) { return r.id, r.idErr }
+
+var (
+	errNoInsert   = newError(nil, "", "no last insert id: the text wrote no row of a table with an AUTO_INCREMENT key")
+	errIDUnknown  = newError(nil, "", "no last insert id: ON CONFLICT DO NOTHING may have skipped the row the server names; use RETURNING")
+	errNotCounted = newError(nil, "", "the server does not count the rows of this statement")
+)
+
+// committedResult is the result of the statements, which committed as txs.
+func committedResult(statements []sqltext.Statement, txs []wire.CommittedTx) *result {
+	r := &result{idErr: errNoInsert}
+	for i := range txs {
+		r.rows += txs[i].UpdatedRows
+	}
+	if slices.ContainsFunc(statements, func(st sqltext.Statement) bool { return st.Kind == sqltext.Truncate }) {
+		r.rows, r.rowsErr = 0, errNotCounted
+	}
+	last := lastInsert(statements)
+	if last == nil || r.rows == 0 || len(txs) == 0 {
+		return r
+	}
+	for _, key := range txs[len(txs)-1].Last {
+		if key.Table != last.Table {
+			continue
+		}
+		// The server names the key of a row that it skipped as if it had
+		// inserted it. It skipped none when it wrote all there were.
+		if last.OnConflict == sqltext.ConflictNothing && (len(statements) > 1 || r.rows != int64(last.NumRows)) {
+			r.idErr = errIDUnknown
+		} else {
+			r.id, r.idErr = key.Key, nil
+		}
+	}
+	return r
+}
+
+// lastInsert returns the last INSERT or UPSERT, or nil.
+func lastInsert(statements []sqltext.Statement) *sqltext.Statement {
+	for i := range slices.Backward(statements) {
+		if st := &statements[i]; st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
+			return st
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package immudb
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// retry runs work that is a transaction of its own, again if it failed with an
+// error that proves that nothing was committed and that another try may mend,
+// up to max_retries times and within ctx. table names what it writes.
+//
+// A conflict means that somebody else wrote the table meanwhile, and with every
+// further writer trying again it becomes likelier. So those that met one line
+// up: the server commits one transaction at a time anyway, and the one at the
+// head of the line does not meet the others.
+func (c *Conn) retry(ctx context.Context, table string, work func() error) error {
+	limit := c.connector.cfg.MaxRetries
+	leave, err := c.connector.lanes.enter(ctx, table, false)
+	if err != nil {
+		return err
+	}
+	defer func() { leave() }()
+	for try := 0; ; try++ {
+		err := work()
+		if err == nil || try >= limit || !worthRetrying(err) {
+			return err
+		}
+		c.connector.log.Debug("immudb retry", slog.Int("try", try+1), slog.Any("cause", err))
+		if try == 0 {
+			leave()
+			if leave, err = c.connector.lanes.enter(ctx, table, true); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := sleep(ctx, backoffDelay(try)); err != nil {
+			return err
+		}
+	}
+}
+
+// worthRetrying reports errors after which the same work may well succeed on
+// the same session.
+func worthRetrying(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrOverloaded)
+}
+
+// backoffDelay is how long to wait before the try after the given one, counted
+// from 1: random, up to a limit that doubles from 2 ms to 256 ms. A commit takes
+// about 10 ms.
+func backoffDelay(try int) time.Duration {
+	return rand.N(time.Millisecond << min(try, 8))
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lanes line up the writers of tables where writers met a conflict. A table has
+// a lane as long as somebody is in it. The zero value is ready to use.
+type lanes struct {
+	mu sync.Mutex
+	m  map[string]*lane
+}
+
+type lane struct {
+	turn  chan struct{} // holds one token: the turn to write
+	users int           // in the lane or waiting; guarded by lanes.mu
+}
+
+// enter waits for the caller's turn in the table's lane. If there is no such
+// lane it makes one, with open set, or lets the caller pass. leave must be
+// called; calling it again does nothing.
+func (l *lanes) enter(ctx context.Context, table string, open bool) (leave func(), err error) {
+	l.mu.Lock()
+	ln := l.m[table]
+	if ln == nil {
+		if !open {
+			l.mu.Unlock()
+			return func() {}, nil
+		}
+		if l.m == nil {
+			l.m = make(map[string]*lane)
+		}
+		ln = &lane{turn: make(chan struct{}, 1)}
+		ln.turn <- struct{}{}
+		l.m[table] = ln
+	}
+	ln.users++
+	l.mu.Unlock()
+
+	quit := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if ln.users--; ln.users == 0 {
+			delete(l.m, table)
+		}
+	}
+	select {
+	case <-ln.turn:
+		return sync.OnceFunc(func() {
+			ln.turn <- struct{}{}
+			quit()
+		}), nil
+	case <-ctx.Done():
+		quit()
+		return func() {}, ctx.Err()
+	}
+}

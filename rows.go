@@ -1,0 +1,250 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+var (
+	_ driver.Rows                           = (*rows)(nil)
+	_ driver.RowsNextResultSet              = (*rows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+)
+
+// resultSet is what one statement answers. Its rows are decoded from the
+// server's messages one at a time; no more than one message is held unless the
+// rest had to be received early.
+type resultSet struct {
+	columns []wire.Column
+	batch   wire.Batch   // the message being read
+	pending []wire.Batch // messages received early, in order
+
+	// While stream is live there may be more to receive; cancel ends it, on the
+	// server too.
+	live   bool
+	stream wire.Stream
+	cancel context.CancelFunc
+	ctx    context.Context
+	conn   *Conn
+	tx     *tx // the transaction that must not go on before the stream has ended, or nil
+}
+
+// next decodes the next row into dest, or returns io.EOF.
+func (s *resultSet) next(dest []driver.Value) error {
+	for {
+		if ok, err := s.batch.Next(dest); ok || err != nil {
+			return err
+		}
+		switch {
+		case len(s.pending) > 0:
+			s.batch.Release()
+			s.batch = s.pending[0]
+			s.pending = s.pending[1:]
+		case s.live:
+			if err := s.receive(&s.batch); err != nil {
+				return err
+			}
+		default:
+			return io.EOF
+		}
+	}
+}
+
+// receive receives a message into b. At the end it returns io.EOF, and the
+// stream is not live any more.
+func (s *resultSet) receive(b *wire.Batch) error {
+	err := s.stream.Recv(b)
+	if err == nil {
+		return nil
+	}
+	s.live = false
+	if s.tx != nil && s.tx.rows == s {
+		s.tx.rows = nil
+	}
+	if err == io.EOF {
+		s.cancel()
+		return io.EOF
+	}
+	err = s.conn.failed(s.ctx, err, true, "")
+	s.cancel()
+	if s.tx != nil && (s.ctx.Err() != nil || s.conn.session.suspect.Load()) {
+		s.tx.abort(err, s.conn.lost)
+	}
+	return err
+}
+
+// buffer receives all that is still to come.
+func (s *resultSet) buffer() error {
+	for s.live {
+		var b wire.Batch
+		switch err := s.receive(&b); err {
+		case nil:
+			s.pending = append(s.pending, b)
+		case io.EOF:
+			return nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// count reads the rows to the end and returns how many there were. The first
+// column of the last one goes to last, unless that is nil.
+func (s *resultSet) count(last *driver.Value) (n int64, err error) {
+	defer s.close()
+	dest := make([]driver.Value, len(s.columns))
+	for {
+		switch err := s.next(dest); err {
+		case nil:
+			n++
+		case io.EOF:
+			if last != nil && n > 0 {
+				*last = dest[0]
+			}
+			return n, nil
+		default:
+			return n, err
+		}
+	}
+}
+
+// close gives up what has not been read. Outside a transaction that ends the
+// query on the server; inside one the rest is received and thrown away, because
+// the next statement must not meet this one still running.
+func (s *resultSet) close() {
+	for s.live && s.tx != nil {
+		if s.receive(&s.batch) != nil {
+			break
+		}
+	}
+	if s.live {
+		s.live = false
+		s.cancel()
+	}
+	s.batch.Release()
+	for i := range s.pending {
+		s.pending[i].Release()
+	}
+	s.pending = nil
+}
+
+// rows are the result sets of a query text. The sets not yet run are run when
+// they are asked for, by run; a query that writes has run them all before the
+// first row is handed out.
+type rows struct {
+	set  *resultSet
+	rest []*resultSet               // already run
+	run  func() (*resultSet, error) // runs the next statement; nil: there is none
+	more int                        // how often run may be called
+	name []string
+}
+
+func newRows(set *resultSet) *rows {
+	r := &rows{}
+	r.use(set)
+	return r
+}
+
+func (r *rows) use(set *resultSet) {
+	r.set = set
+	r.name = make([]string, len(set.columns))
+	for i := range set.columns {
+		r.name[i] = set.columns[i].Name
+	}
+}
+
+// Columns returns the column names, without their table. A computed column
+// without an alias is named col0, col1, … by the server.
+func (r *rows) Columns() []string { return r.name }
+
+// Next decodes the next row. Values of type []byte are the driver's memory until
+// the next call, as sql.RawBytes expects; everything else is the caller's.
+func (r *rows) Next(dest []driver.Value) error { return r.set.next(dest) }
+
+// Close gives up the rows not read.
+func (r *rows) Close() error {
+	r.set.close()
+	for _, set := range r.rest {
+		set.close()
+	}
+	r.rest, r.more = nil, 0
+	return nil
+}
+
+// HasNextResultSet reports whether the text has another statement.
+func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || r.more > 0 }
+
+// NextResultSet goes to the rows of the next statement, running it if it has not
+// been run.
+func (r *rows) NextResultSet() error {
+	r.set.close()
+	switch {
+	case len(r.rest) > 0:
+		r.use(r.rest[0])
+		r.rest = r.rest[1:]
+	case r.more > 0:
+		r.more--
+		set, err := r.run()
+		if err != nil {
+			r.more = 0
+			return err
+		}
+		r.use(set)
+	default:
+		return io.EOF
+	}
+	return nil
+}
+
+// ColumnTypeDatabaseTypeName returns the SQL type without a length: INTEGER,
+// BOOLEAN, VARCHAR, BLOB, FLOAT, TIMESTAMP, UUID, JSON, or ANY where the server
+// does not know it.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.set.columns[i].Type }
+
+var scanTypes = map[string]reflect.Type{
+	"INTEGER":   reflect.TypeFor[int64](),
+	"BOOLEAN":   reflect.TypeFor[bool](),
+	"VARCHAR":   reflect.TypeFor[string](),
+	"UUID":      reflect.TypeFor[string](),
+	"JSON":      reflect.TypeFor[string](),
+	"BLOB":      reflect.TypeFor[[]byte](),
+	"FLOAT":     reflect.TypeFor[float64](),
+	"TIMESTAMP": reflect.TypeFor[time.Time](),
+}
+
+// ColumnTypeScanType returns the Go type of the column's values that are not
+// NULL.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if t := scanTypes[r.set.columns[i].Type]; t != nil {
+		return t
+	}
+	return reflect.TypeFor[any]()
+}
+
+// ColumnTypeNullable returns ok false: a result does not say where its columns
+// come from.
+func (r *rows) ColumnTypeNullable(int) (nullable, ok bool) { return false, false }
+
+// ColumnTypeLength returns math.MaxInt64 for types of variable length: a result
+// does not tell the limit of the column it came from.
+func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
+	if slices.Contains([]string{"VARCHAR", "BLOB", "JSON"}, r.set.columns[i].Type) {
+		return math.MaxInt64, true
+	}
+	return 0, false
+}
+
+// ColumnTypePrecisionScale returns ok false: immudb has no decimal type.
+func (r *rows) ColumnTypePrecisionScale(int) (precision, scale int64, ok bool) { return 0, 0, false }

@@ -1,0 +1,152 @@
+package immudb
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+)
+
+// text is a query text as the driver reads it. It is made once per distinct
+// text, is immutable and shared.
+type text struct {
+	*sqltext.Query
+
+	// statements are those of the text, without a BEGIN and COMMIT around it:
+	// the server runs the statements of one Exec in one transaction anyway.
+	statements []sqltext.Statement
+	enclosed   bool // there was such a BEGIN and COMMIT
+
+	// exec is what an Exec outside a transaction sends: the statements without
+	// their RETURNING, which would make the server write nothing and say yes.
+	exec string
+
+	reads          bool // every statement is a query
+	changesCatalog bool
+	table          string // the table a single writing statement writes, else ""
+}
+
+// parseText reads a query text. Its error is final: the text is refused
+// wherever it is used.
+func parseText(query string) (*text, error) {
+	q, err := sqltext.Parse(query)
+	if err != nil {
+		return nil, &Error{Message: err.Error(), SQLState: "42601", kind: ErrSyntax}
+	}
+	if len(q.Statements) == 0 {
+		return nil, &Error{Message: "the query text holds no statement", SQLState: "42601", kind: ErrSyntax}
+	}
+	t := &text{Query: q, statements: q.Statements, reads: true}
+	if n := len(t.statements); n > 2 && t.statements[0].Kind == sqltext.Begin && t.statements[n-1].Kind == sqltext.Commit {
+		t.statements, t.enclosed = t.statements[1:n-1], true
+	}
+	for i := range t.statements {
+		st := &t.statements[i]
+		if err := refuse(st, len(t.statements) == 1); err != nil {
+			return nil, err
+		}
+		t.reads = t.reads && st.Kind.IsQuery()
+		t.changesCatalog = t.changesCatalog || st.Kind.ChangesCatalog()
+	}
+	if len(t.statements) == 1 {
+		st := &t.statements[0]
+		t.exec, t.table = st.Text[:st.Returning.End], st.Table
+		return t, nil
+	}
+	var b strings.Builder
+	for i := range t.statements {
+		st := &t.statements[i]
+		b.WriteString(st.Text[:st.Returning.End])
+		b.WriteString(";\n")
+	}
+	t.exec = b.String()
+	return t, nil
+}
+
+// refuse returns the reason why a statement is not sent, or nil: these are the
+// statements to which the server says yes and does something else.
+func refuse(st *sqltext.Statement, alone bool) error {
+	switch st.Kind {
+	case sqltext.Savepoint, sqltext.RollbackToSavepoint, sqltext.ReleaseSavepoint:
+		return unsupported("savepoints are not supported: the server accepts " + st.Kind.String() +
+			" and undoes nothing; use a transaction of its own for what may have to be undone")
+	case sqltext.AlterColumn:
+		return unsupported("ALTER COLUMN is not supported: the server accepts it and changes nothing; " +
+			"create a new table and copy the rows")
+	case sqltext.Begin, sqltext.Commit, sqltext.Rollback:
+		return unsupported(st.Kind.String() + " in a query text is not supported but as BEGIN; …; COMMIT around all of it: " +
+			"use sql.DB.BeginTx and the methods of sql.Tx")
+	case sqltext.UseDatabase, sqltext.CreateDatabase, sqltext.Access:
+		if !alone {
+			return unsupported(st.Kind.String() + " must be the only statement of its text: it is not part of a transaction")
+		}
+	}
+	if st.SelfSelect && !alone {
+		return errSelfSelect
+	}
+	if r := &st.Returning; !r.Answerable() {
+		for _, it := range r.Items {
+			if it.Column == "" || it.Alias != "" {
+				return unsupported(fmt.Sprintf("RETURNING %s is not supported: the server answers NULL for "+
+					"anything but plain column names; return the columns and compute from them", describeItem(it)))
+			}
+		}
+	}
+	return nil
+}
+
+// errSelfSelect protects the server, which stops with a panic (seen in v1.11.1)
+// when a transaction that has written a table inserts into it from itself.
+var errSelfSelect = unsupported("INSERT … SELECT from the table itself is not supported in a transaction or beside other statements: " +
+	"it can crash the server; run it alone, outside a transaction")
+
+func describeItem(it sqltext.ReturnItem) string {
+	if it.Alias == "" {
+		return it.Text
+	}
+	return it.Text + " AS " + it.Alias
+}
+
+// textCache keeps the texts used lately. Programs use a small number of
+// distinct texts; one that builds them without end must not fill the memory.
+type textCache struct {
+	mu sync.RWMutex
+	m  map[string]*text
+}
+
+const (
+	maxTexts      = 512
+	maxTextLength = 16 << 10 // bytes; longer ones are bulk writes, seldom repeated
+)
+
+// parse returns the text's parsed form, made now or before.
+func (c *textCache) parse(query string) (*text, error) {
+	c.mu.RLock()
+	t := c.m[query]
+	c.mu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	// What is kept must not share memory with what the caller cut query from.
+	if len(query) <= maxTextLength {
+		query = strings.Clone(query)
+	}
+	t, err := parseText(query)
+	if err != nil || len(query) > maxTextLength {
+		return t, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = make(map[string]*text)
+	}
+	if len(c.m) >= maxTexts {
+		for victim := range c.m { // in no order, so that no pattern of use is the worst
+			delete(c.m, victim)
+			break
+		}
+	}
+	c.m[query] = t
+	return t, nil
+}

@@ -1,0 +1,205 @@
+package immudb
+
+import (
+	"database/sql/driver"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// CheckNamedValue turns an argument into one of the types the wire knows:
+// int64, float64, bool, string, []byte, time.Time or nil.
+//
+// Pointers are followed, a nil one is NULL, as are a nil []byte and a nil
+// driver.Valuer. Types with a basic type under them count as that. A
+// json.RawMessage and a [16]byte, which is how UUIDs are kept, become text, for
+// JSON and UUID columns. A time.Time travels as microseconds in UTC: finer
+// digits are cut, the zone is not kept. What has no such form, or does not fit
+// in it, is an error that names the argument.
+func (c *Conn) CheckNamedValue(arg *driver.NamedValue) error {
+	v, err := convert(arg.Value)
+	if err != nil {
+		name := fmt.Sprintf("$%d", arg.Ordinal)
+		if arg.Name != "" {
+			name = "@" + arg.Name
+		}
+		return newError(ErrInvalidValue, "22023", fmt.Sprintf("argument %s: %s", name, err))
+	}
+	arg.Value = v
+	return nil
+}
+
+// maxValuerDepth bounds Valuers that answer with Valuers.
+const maxValuerDepth = 8
+
+func convert(v any) (driver.Value, error) {
+	for range maxValuerDepth {
+		switch x := v.(type) {
+		case nil, int64, bool, string:
+			return x, nil
+		case float64:
+			return checkFloat(x)
+		case []byte:
+			if x == nil {
+				return nil, nil
+			}
+			return x, nil
+		case time.Time:
+			return checkTime(x)
+		case json.RawMessage:
+			if x == nil {
+				return nil, nil
+			}
+			return string(x), nil
+		}
+		valuer, ok := v.(driver.Valuer)
+		if !ok {
+			return convertKind(v)
+		}
+		// A nil pointer whose Value method has a value receiver would panic.
+		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+			return nil, nil
+		}
+		var err error
+		if v, err = valuer.Value(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("its Value method does not come to an end (%T)", v)
+}
+
+// convertKind converts by kind, following pointers.
+func convertKind(v any) (driver.Value, error) {
+	rv := reflect.ValueOf(v)
+	switch rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			return nil, nil
+		}
+		return convert(rv.Elem().Interface())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return rv.Int(), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		if rv.Uint() > math.MaxInt64 {
+			return nil, fmt.Errorf("%d overflows INTEGER, which ends at %d", rv.Uint(), int64(math.MaxInt64))
+		}
+		return int64(rv.Uint()), nil
+	case reflect.Float32, reflect.Float64:
+		return checkFloat(rv.Float())
+	case reflect.Bool:
+		return rv.Bool(), nil
+	case reflect.String:
+		return rv.String(), nil
+	case reflect.Slice:
+		if rv.Type().Elem().Kind() == reflect.Uint8 {
+			if rv.IsNil() {
+				return nil, nil
+			}
+			return rv.Bytes(), nil
+		}
+	case reflect.Array:
+		if rv.Type().Elem().Kind() == reflect.Uint8 {
+			b := make([]byte, rv.Len())
+			reflect.Copy(reflect.ValueOf(b), rv)
+			if len(b) == 16 {
+				return uuidText(b), nil
+			}
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("unsupported type %T: use a basic type, time.Time or a driver.Valuer", v)
+}
+
+func uuidText(b []byte) string {
+	h := hex.EncodeToString(b)
+	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+}
+
+func checkFloat(f float64) (driver.Value, error) {
+	if math.IsNaN(f) {
+		return nil, fmt.Errorf("NaN has no place in an ordered FLOAT; use NULL")
+	}
+	return f, nil
+}
+
+// The times whose distance from 1970 fits in 64 bits of microseconds.
+var minTime, maxTime = time.UnixMicro(math.MinInt64), time.UnixMicro(math.MaxInt64)
+
+func checkTime(t time.Time) (driver.Value, error) {
+	if t.Before(minTime) || t.After(maxTime) {
+		return nil, fmt.Errorf("time %s is out of TIMESTAMP's range", t.Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// checkArgs reports arguments that do not fit the text's placeholders.
+func checkArgs(q *sqltext.Query, args []driver.NamedValue) error {
+	for i := range args {
+		switch name := args[i].Name; {
+		case name != "" && q.Style != sqltext.Named:
+			return newError(ErrSyntax, "07001", fmt.Sprintf("argument @%s is named but the statement has no @name: "+
+				"pass it without sql.Named, in the order of the placeholders", name))
+		case name == "" && q.Style == sqltext.Named:
+			return newError(ErrSyntax, "07001", fmt.Sprintf("argument $%d has no name but the statement takes @names: "+
+				"pass it with sql.Named", args[i].Ordinal))
+		case name != "" && !slices.ContainsFunc(q.Names, func(n string) bool { return strings.EqualFold(n, name) }):
+			return newError(ErrSyntax, "07001", fmt.Sprintf("the statement has no placeholder @%s", name))
+		}
+	}
+	if len(args) != q.NumInput {
+		return newError(ErrSyntax, "07001", fmt.Sprintf("the statement takes %d arguments, got %d", q.NumInput, len(args)))
+	}
+	for _, name := range q.Names {
+		if namedArg(args, name) == nil {
+			return newError(ErrSyntax, "07001", fmt.Sprintf("no argument for placeholder @%s", name))
+		}
+	}
+	return nil
+}
+
+// namedArg finds the argument for a placeholder; the server folds the case of
+// names, so it does not count.
+func namedArg(args []driver.NamedValue, name string) *driver.NamedValue {
+	for i := range args {
+		if strings.EqualFold(args[i].Name, name) {
+			return &args[i]
+		}
+	}
+	return nil
+}
+
+// appendRequest appends the request that runs sql: the whole of q, or with st
+// one of its statements. The arguments have been checked.
+func appendRequest(b []byte, sql string, q *sqltext.Query, st *sqltext.Statement, args []driver.NamedValue) ([]byte, error) {
+	b = wire.AppendSQL(b, sql)
+	names := q.Names
+	if st != nil {
+		names = st.Names
+	}
+	var err error
+	if q.Style == sqltext.Named {
+		for _, name := range names {
+			if b, err = wire.AppendNamedParam(b, name, namedArg(args, name).Value); err != nil {
+				return nil, err
+			}
+		}
+		return b, nil
+	}
+	if st != nil {
+		args = args[st.FirstArg : st.FirstArg+st.NumArgs]
+	}
+	for i := range args {
+		if b, err = wire.AppendNumberedParam(b, i+1, args[i].Value); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
