@@ -229,7 +229,7 @@ func validHost(s string) bool {
 // only localhost counts: what others resolve to may change.
 func isLoopback(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
+		return addr.IsLoopback()
 	}
 	return strings.EqualFold(host, "localhost")
 }

@@ -15,8 +15,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -234,6 +236,11 @@ func (c *Connector) open(ctx context.Context) (*session, error) {
 	return nil, errors.Join(failed...)
 }
 
+// reconnectPatience is how long a connection is waited for on a channel that has
+// failed before: long enough for a server on its way up, short enough for an
+// error to come at once.
+const reconnectPatience = time.Second
+
 // openOn opens a session on h within connect_timeout.
 func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, error) {
 	timed, cancel := ctx, context.CancelFunc(func() {})
@@ -241,12 +248,26 @@ func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, 
 		timed, cancel = context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	}
 	defer cancel()
-	h.cc.ResetConnectBackoff()
+	wasDown := h.cc.GetState() == connectivity.TransientFailure
 	var ans wire.Session
-	if _, err := wire.Call(timed, h.cc, wire.MethodOpenSession, req, &ans); err != nil {
+	sent, err := wire.Call(timed, h.cc, wire.MethodOpenSession, req, &ans)
+	if err != nil && !sent && wasDown {
+		// That was the channel's last failure, told again while it waits for its
+		// next try. Have it try now.
+		h.cc.ResetConnectBackoff()
+		again, cancel := context.WithTimeout(timed, reconnectPatience)
+		defer cancel()
+		if _, again := wire.Call(again, h.cc, wire.MethodOpenSession, req, &ans, grpc.WaitForReady(true)); again == nil || status.Code(again) != codes.DeadlineExceeded {
+			err = again
+		}
+	}
+	if err != nil {
 		switch e := classify(timed, err).(type) {
 		case *Error:
 			e.Message = "connect to " + h.addr + ": " + e.Message
+			if e.kind == ErrNoSuchDatabase {
+				e.Message += " (" + c.cfg.Database + ")"
+			}
 			return nil, e
 		default:
 			if ctx.Err() == nil {

@@ -128,7 +128,7 @@ func (c *Config) setServer(given map[string]string) error {
 		"password": given["password"], "passfile": passfile,
 	})
 	if err != nil {
-		return errInvalidPort // nothing else is left to go wrong
+		return err
 	}
 	if passfile != "" && pc.Password == "" {
 		return errors.New("passfile: no line matches the first host, its port, the database and the user " +

@@ -16,7 +16,7 @@ import (
 // A setting is one key of a DSN with its value.
 type setting struct {
 	key, value string
-	// unsure: perhaps key is no key but the rest of the secret before it, with
+	// unsure: perhaps key is no key but the rest of a secret before it, with
 	// a blank or an & that should have been escaped.
 	unsure bool
 }
@@ -165,7 +165,7 @@ func scanURL(s string) ([]setting, error) {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		settings = append(settings, setting{key, value, afterSecret})
-		afterSecret = isSecret(key)
+		afterSecret = afterSecret || isSecret(key)
 	}
 	return settings, nil
 }
@@ -224,7 +224,7 @@ var errBadEscape = errors.New("% must be followed by two hexadecimal digits othe
 // scanKeywords splits the keyword/value form.
 func scanKeywords(s string) ([]setting, error) {
 	var settings []setting
-	afterBareSecret := false
+	afterSecret := false
 	for {
 		if s = strings.TrimLeft(s, blanks); s == "" {
 			return settings, nil
@@ -236,9 +236,7 @@ func scanKeywords(s string) ([]setting, error) {
 		if !ok || key == "" || strings.ContainsAny(key, blanks) {
 			return nil, errors.New("must be immudb://… or key=value pairs; quote a value that holds blanks or is empty: password='two words'")
 		}
-		rest = strings.TrimLeft(rest, blanks)
-		bare := !strings.HasPrefix(rest, "'")
-		value, rest, err := scanValue(rest)
+		value, rest, err := scanValue(strings.TrimLeft(rest, blanks))
 		if err != nil {
 			if findOption(key) == nil {
 				key = "the value of a key"
@@ -247,8 +245,8 @@ func scanKeywords(s string) ([]setting, error) {
 		}
 		// Passwords with a blank in them are rare and mistyped keys are not: a
 		// plain word counts as a key.
-		settings = append(settings, setting{key, value, afterBareSecret && strings.Trim(key, lowerLetters) != ""})
-		afterBareSecret = bare && isSecret(key)
+		settings = append(settings, setting{key, value, afterSecret && strings.Trim(key, lowerLetters) != ""})
+		afterSecret = afterSecret || isSecret(key)
 		s = rest
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -140,3 +141,5 @@ func raw(t testing.TB, conn *sql.Conn, f func(c *immudb.Conn)) {
 		t.Fatal(err)
 	}
 }
+
+func itoa(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -55,8 +55,8 @@ func (s *SSLConfig) modeFor(host string) string {
 	}
 }
 
-// tlsConfig is how to secure the connection to hostport, an entry of Hosts; nil means
-// plaintext. It reads the files that SSL names.
+// tlsConfig is how to secure the connection to hostport, an entry of Hosts with
+// or without its port; nil means plaintext. It reads the files that SSL names.
 func (c *Config) tlsConfig(hostport string) (*tls.Config, error) {
 	host, _, err := splitHostPort(hostport)
 	if err != nil {
@@ -155,7 +155,7 @@ func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
 		// elsewhere: at a service that says nothing.
 		path, err := emptyServiceFile()
 		if err != nil {
-			return nil, fmt.Errorf("unset PGSERVICE, or make its effect harmless by a writable temporary directory: %w", err)
+			return nil, fmt.Errorf("PGSERVICE is set, and overruling it takes a writable temporary directory; unset it: %w", err)
 		}
 		defer os.Remove(path)
 		write("service", "none")
@@ -165,11 +165,13 @@ func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
 	if err == nil {
 		return pc, nil
 	}
-	// The text and the ConnString field of this error hold the passwords.
-	if pe, ok := errors.AsType[*pgconn.ParseConfigError](err); ok && pe.Unwrap() != nil {
-		return nil, pe.Unwrap()
+	// The text and the ConnString field of this error hold the passwords; the
+	// reason inside does not. Of these settings, only ports are refused
+	// without one.
+	if reason := errors.Unwrap(err); reason != nil {
+		return nil, reason
 	}
-	return nil, errors.New("invalid settings")
+	return nil, errInvalidPort
 }
 
 func emptyServiceFile() (path string, err error) {

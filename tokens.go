@@ -17,7 +17,9 @@ const redacted = "[redacted]"
 //
 // Printing a value (with any fmt verb, through slog or as JSON) shows the user
 // and hides the password. Marshalling is therefore one-way: read the fields to
-// store or pass on the credentials themselves.
+// store or pass on the credentials themselves. One place is out of reach: fmt
+// does not ask a value in an unexported field of another struct, so keep a
+// pointer there, or give that struct a Format method of its own.
 type UserSessionCredentials struct {
 	User, Password string
 }

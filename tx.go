@@ -45,8 +45,9 @@ type TxOptions struct {
 	// SnapshotRenewalPeriod lets the transaction read from a shared snapshot up
 	// to this old, in whole milliseconds. 0: the server's default.
 	SnapshotRenewalPeriod time.Duration
-	// UnsafeMVCC turns off the check for conflicts with other transactions:
-	// what this one read may have changed before it commits.
+	// UnsafeMVCC lets the commit go ahead without waiting for the server's index
+	// to catch up: a conflict with a transaction committed a moment before may
+	// then go unnoticed.
 	UnsafeMVCC bool
 }
 

@@ -133,7 +133,6 @@ func TestDefinitionsThatMakeNoSenseTogetherAreRefused(t *testing.T) {
 	for reason, e := range map[string]Entry{
 		"a key column that is dropped": gone(column(2, 1, Integer)),
 		"no key":                       gone(catalogKey("INDEX", 2, 0)),
-		"a second table of that name":  entry(catalogKey("TABLE", 3), "t"),
 		"an unknown type":              entry(column(2, 3, "ANY"), "\x00\x00\x00\x00\x05c"),
 	} {
 		c := NewCatalog()
@@ -146,5 +145,33 @@ func TestDefinitionsThatMakeNoSenseTogetherAreRefused(t *testing.T) {
 		if table, err := c.Table("t"); !errors.Is(err, ErrSchema) || table != nil {
 			t.Errorf("%s: %v, %v", reason, table, err)
 		}
+	}
+}
+
+func TestTwoTablesOfOneNameAreRefused(t *testing.T) {
+	c := NewCatalog()
+	second := []Entry{
+		entry(catalogKey("TABLE", 3), "t"),
+		entry(column(3, 1, Integer), "\x01\x00\x00\x00\x08a"),
+		entry(catalogKey("INDEX", 3, 0), "\x01\x00\x00\x00\x01\x00"),
+	}
+	if err := apply(t, c, append(created(), second...)...); err != nil {
+		t.Fatal(err)
+	}
+	if table, err := c.Table("t"); !errors.Is(err, ErrSchema) {
+		t.Errorf("%v, %v", table, err)
+	}
+}
+
+// What is not indexed does not exist for the server's own catalog.
+func TestEntriesThatAreNotIndexedDefineNothing(t *testing.T) {
+	c := NewCatalog()
+	hidden := entry(catalogKey("TABLE", 2), "u")
+	hidden.Metadata.NonIndexable = true
+	if err := apply(t, c, append(created(), hidden)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Table("t"); err != nil {
+		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@ package proof
 import (
 	"crypto/sha256"
 	"errors"
+	"reflect"
 	"testing"
 )
 
@@ -22,6 +23,71 @@ func TestDualProofsOfAnHonestHistoryHold(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Every single digest of every proof is needed: one bit of it, and the proof fails.
+func TestEveryDigestOfADualProofCounts(t *testing.T) {
+	h := newHistory(t, 14, randomLag(3, 4))
+	for s := 1; s <= 14; s++ {
+		for e := s; e <= 14; e++ {
+			p := h.dual(t, s, e)
+			if bl := int(p.Target.BlTxID); 0 < bl && bl < s && s < e {
+				p.BlLinear = h.linear(t, bl, s)
+			}
+			eachDigest(reflect.ValueOf(p), "", func(path string, d *Digest) {
+				if path == ".Source.BlRoot" && p.Source.BlTxID == 0 {
+					return // committed to, like all of a header, but tested there
+				}
+				d[s] ^= 1 << (e % 8)
+				if err := p.Verify(h.state(s), h.state(e)); !errors.Is(err, ErrInvalid) {
+					t.Errorf("%d to %d, %s: %v", s, e, path, err)
+				}
+				d[s] ^= 1 << (e % 8)
+			})
+			if err := p.Verify(h.state(s), h.state(e)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func eachDigest(v reflect.Value, path string, visit func(string, *Digest)) {
+	if d, ok := reflect.TypeAssert[*Digest](v); ok {
+		visit(path, d)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			eachDigest(v.Elem(), path, visit)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			eachDigest(v.Field(i), path+"."+v.Type().Field(i).Name, visit)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			eachDigest(v.Index(i), path+"[]", visit)
+		}
+	case reflect.Array:
+		eachDigest(v.Addr(), path, visit)
+	}
+}
+
+// A transaction proven against itself is what an audit starts from, so its tree counts as well.
+func TestATransactionWhoseTreeIsOffItsOwnChainIsRejected(t *testing.T) {
+	h := newHistory(t, 6, noLag)
+	forged := Digest(sha256.Sum256([]byte("forged")))
+	h.leaves[5] = LeafHash(forged)
+	h.add(t, 6, h.entries[0])
+	p := h.dual(t, 7, 7)
+	p.TargetBlAlh = forged
+	if err := p.Verify(h.state(7), h.state(7)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("against itself: %v", err)
+	}
+	if _, err := ChainFrom(h.state(7), p); !errors.Is(err, ErrInvalid) {
+		t.Errorf("as the start of a chain: %v", err)
 	}
 }
 

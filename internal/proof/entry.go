@@ -119,8 +119,8 @@ type EntryProof struct {
 // number of entries the header commits to; the server's word for it is not enough to know the
 // shape of the tree.
 func (p *EntryProof) Verify(h *Header, e *Entry) error {
-	if p == nil {
-		return failed(h.ID, "the answer carries an entry inclusion proof")
+	if p == nil || h == nil {
+		return failed(0, "the answer carries an entry inclusion proof and a header")
 	}
 	if p.Width != h.NEntries || p.Leaf < 0 || p.Leaf >= p.Width {
 		return failed(h.ID, "the entry proof (position %d of %d) fits the %d entries of the header", p.Leaf, p.Width, h.NEntries)

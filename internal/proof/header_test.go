@@ -80,6 +80,17 @@ func TestAnEntryProofIsBoundToTheNumberOfEntriesInTheHeader(t *testing.T) {
 			t.Errorf("%s: %v", reason, err)
 		}
 	}
+	claimsMore := *hd
+	claimsMore.NEntries = 3
+	if err := good.Verify(&claimsMore, &e); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a header that counts three entries over a tree of two: %v", err)
+	}
+	if err := claimsMore.VerifyEntries(h.entries[2]); !errors.Is(err, ErrInvalid) {
+		t.Errorf("two entries for a header that counts three: %v", err)
+	}
+	if err := good.Verify(nil, &e); !errors.Is(err, ErrInvalid) {
+		t.Errorf("no header: %v", err)
+	}
 	e.Metadata.Deleted = true
 	if err := good.Verify(hd, &e); !errors.Is(err, ErrInvalid) {
 		t.Errorf("entry with other metadata: %v", err)
@@ -95,6 +106,7 @@ func TestEntriesThatDoNotFitTheirDigestLayoutAreRejected(t *testing.T) {
 		"a key whose length would wrap": {Entry{Key: make([]byte, 1<<16)}, 1},
 		"metadata in version 0":         {Entry{Key: []byte("k"), Metadata: EntryMetadata{Deleted: true}}, 0},
 		"unknown version":               {Entry{Key: []byte("k")}, 2},
+		"a time of expiry, but none":    {Entry{Key: []byte("k"), Metadata: EntryMetadata{ExpiresAt: 1}}, 1}, // not hashed
 	} {
 		if _, err := c.e.Digest(c.version); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", reason, err)

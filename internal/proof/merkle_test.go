@@ -132,6 +132,55 @@ func TestOneRootCarriesOneLeafPerIndex(t *testing.T) {
 	}
 }
 
+// The same for every shape: whatever root comes out of a path that is too short or too long by some
+// terms, it is not accepted. Roots are the server's to choose.
+func TestNoRootMakesUpForAPathOfTheWrongLength(t *testing.T) {
+	terms := testLeaves(9)
+	for size := uint64(1); size <= 20; size++ {
+		for index := range size {
+			right := len(refPath(int(index), testLeaves(int(size))))
+			for n := range terms {
+				node, last, root := index, size-1, terms[8]
+				for _, p := range terms[:n] { // the official computation, which ends with the path
+					if node%2 == 0 && node != last {
+						root = nodeHash(root, p)
+					} else {
+						root = nodeHash(p, root)
+					}
+					node, last = node/2, last/2
+				}
+				if got := VerifyInclusion(terms[:n], index, size, terms[8], root); got != (n == right) {
+					t.Errorf("index %d of %d, path of %d instead of %d: accepted %v", index, size, n, right, got)
+				}
+			}
+		}
+		for old := uint64(1); old < size; old++ {
+			right := len(refConsistency(int(old), testLeaves(int(size))))
+			for n := 1; n < len(terms); n++ {
+				node, last := old-1, size-1
+				for node%2 == 1 {
+					node, last = node/2, last/2
+				}
+				oldRoot, newRoot := terms[0], terms[0]
+				for _, p := range terms[1:n] {
+					if node%2 == 1 || node == last {
+						oldRoot, newRoot = nodeHash(p, oldRoot), nodeHash(p, newRoot)
+						for node%2 == 0 && node != 0 {
+							node, last = node/2, last/2
+						}
+					} else {
+						newRoot = nodeHash(newRoot, p)
+					}
+					node, last = node/2, last/2
+				}
+				if got := VerifyConsistency(terms[:n], old, size, oldRoot, newRoot); got != (n == right) {
+					t.Errorf("%d to %d, path of %d instead of %d: accepted %v", old, size, n, right, got)
+				}
+			}
+		}
+	}
+}
+
 func TestConsistencyHoldsForEveryPairOfTrees(t *testing.T) {
 	leaves := testLeaves(treesUpTo)
 	for n := 1; n <= treesUpTo; n++ {
@@ -159,6 +208,9 @@ func TestConsistencyHoldsForEveryPairOfTrees(t *testing.T) {
 				if verify(bad, m, n, oldRoot, newRoot) {
 					t.Fatalf("%d to %d: altered term %d accepted", m, n, k)
 				}
+			}
+			if verify(path, m, n, leaves[treesUpTo-1], newRoot) || verify(path, m, n, oldRoot, leaves[treesUpTo-1]) {
+				t.Fatalf("%d to %d: other root accepted", m, n)
 			}
 			if verify(path, n+1, n, oldRoot, newRoot) || verify(path, 0, n, oldRoot, newRoot) {
 				t.Fatalf("%d to %d: impossible old size accepted", m, n)

@@ -36,23 +36,32 @@ func (p *RowProof) Verify(trusted State, table *Table, pk ...any) (*Row, State, 
 	if p == nil {
 		return nil, State{}, failed(0, "the answer carries a row")
 	}
-	key, err := table.RowKey(pk...)
-	if err != nil {
-		return nil, State{}, err
-	}
 	h, state, err := p.Dual.Prove(trusted, p.TxID)
 	if err != nil {
 		return nil, State{}, err
 	}
-	e := Entry{Key: key, Metadata: p.Metadata, ValueHash: sha256.Sum256(p.Value)}
-	if err := p.Inclusion.Verify(h, &e); err != nil {
-		return nil, State{}, err
-	}
-	row, err := table.readRow(h, &Entry{Key: key, Metadata: p.Metadata, Value: p.Value})
+	row, err := p.VerifyIn(h, table, pk...)
 	if err != nil {
 		return nil, State{}, err
 	}
 	return row, state, nil
+}
+
+// VerifyIn is Verify for a transaction whose header is trusted already, so that many rows of one
+// transaction need one dual proof.
+func (p *RowProof) VerifyIn(h *Header, table *Table, pk ...any) (*Row, error) {
+	if p == nil || h == nil {
+		return nil, failed(0, "the answer carries a row and its transaction")
+	}
+	key, err := table.RowKey(pk...)
+	if err != nil {
+		return nil, err
+	}
+	e := Entry{Key: key, Metadata: p.Metadata, Value: p.Value, ValueHash: sha256.Sum256(p.Value)}
+	if err := p.Inclusion.Verify(h, &e); err != nil {
+		return nil, err
+	}
+	return table.readRow(h, &e)
 }
 
 // Rows reads all rows of table the transaction wrote, the way of an audit. Their entries must

@@ -68,9 +68,9 @@ const maxMessage = 1<<31 - 1
 // Call makes a unary call. sent is false only when no stream to a server was
 // ever opened for it, so that the server provably did not see the call; it says
 // nothing when err is nil.
-func Call(ctx context.Context, cc *grpc.ClientConn, method string, req []byte, ans Answer) (sent bool, err error) {
+func Call(ctx context.Context, cc *grpc.ClientConn, method string, req []byte, ans Answer, options ...grpc.CallOption) (sent bool, err error) {
 	var p peer.Peer // filled by gRPC once the call has a stream, and only then
-	err = cc.Invoke(ctx, method, req, ans, grpc.Peer(&p))
+	err = cc.Invoke(ctx, method, req, ans, append(options, grpc.Peer(&p))...)
 	return p.Addr != nil, err
 }
 

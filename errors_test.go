@@ -1,0 +1,86 @@
+package immudb_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+func TestServerErrorsMatchTheirSentinel(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER NOT NULL, s VARCHAR[4], PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
+	mustExec(t, db, "CREATE DATABASE IF NOT EXISTS twice")
+	for _, row := range []struct {
+		query    string
+		kind     error
+		sqlState string
+	}{
+		{"INSERT INTO t (id, n) VALUES (1, 1)", immudb.ErrDuplicateKey, "23505"},
+		{"INSERT INTO t (id) VALUES (2)", immudb.ErrNotNull, "23502"},
+		{"INSERT INTO t (n) VALUES (2)", immudb.ErrNotNull, "23502"},
+		{"INSERT INTO t (id, n, s) VALUES (2, 2, 'too long')", immudb.ErrTooLong, "22001"},
+		{"INSERT INTO t (id, n) VALUES (2, 'x')", immudb.ErrInvalidValue, "22P02"},
+		{"INSERT INTO nosuch (id) VALUES (1)", immudb.ErrNoSuchTable, "42P01"},
+		{"DROP TABLE nosuch", immudb.ErrNoSuchTable, "42P01"},
+		{"INSERT INTO t (nosuch) VALUES (1)", immudb.ErrNoSuchColumn, "42703"},
+		{"SELECT nosuch FROM t", immudb.ErrNoSuchColumn, "42703"},
+		{"USE nosuchdb", immudb.ErrNoSuchDatabase, "3D000"},
+		{"CREATE TABLE t (id INTEGER, PRIMARY KEY id)", immudb.ErrExists, "42P07"},
+		{"ALTER TABLE t ADD COLUMN n INTEGER", immudb.ErrExists, "42701"},
+		{"CREATE DATABASE twice", immudb.ErrExists, "42P04"},
+		{"SELEC 1", immudb.ErrSyntax, "42601"},
+		{"SELECT 'open", immudb.ErrSyntax, "42601"},
+		{"", immudb.ErrSyntax, "42601"},
+	} {
+		t.Run(row.query, func(t *testing.T) {
+			_, err := db.Exec(row.query)
+			var e *immudb.Error
+			if !errors.As(err, &e) || !errors.Is(err, row.kind) {
+				t.Fatalf("err = %v, want %v", err, row.kind)
+			}
+			if e.SQLState != row.sqlState {
+				t.Errorf("SQLSTATE %q, want %q", e.SQLState, row.sqlState)
+			}
+			if e.Retryable() {
+				t.Error("is called retryable")
+			}
+			if strings.Count(err.Error(), "immudb: ") != 1 {
+				t.Errorf("%q does not name the driver once", err)
+			}
+		})
+	}
+}
+
+func TestErrorsTellTheirGRPCCode(t *testing.T) {
+	_, err := openDB(t).Exec("USE nosuchdb")
+	var e *immudb.Error
+	if !errors.As(err, &e) || e.GRPC != codes.NotFound {
+		t.Errorf("err = %v, want one with code NotFound", err)
+	}
+}
+
+func TestPermissionIsTold(t *testing.T) {
+	s := testserver.Start(t)
+	dsn := s.NewDatabase(t)
+	admin := openDSN(t, dsn)
+	mustExec(t, admin, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	mustExec(t, admin, "CREATE USER reader WITH PASSWORD 'Reader123!' READ")
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.User, cfg.Password = "reader", "Reader123!"
+	db := openDSN(t, cfg.FormatDSN())
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+		t.Errorf("%d rows", got)
+	}
+	if _, err := db.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrPermission) {
+		t.Errorf("err = %v, want ErrPermission", err)
+	}
+}

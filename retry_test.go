@@ -1,0 +1,116 @@
+package immudb_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+)
+
+func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
+	const goroutines, each = 16, 200
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, who INTEGER, PRIMARY KEY id)")
+	ids := make(chan int64, goroutines*each)
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := range each {
+				res, err := db.Exec("INSERT INTO t (who) VALUES (?)", g*each+i)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				id, err := res.LastInsertId()
+				if err != nil {
+					t.Error(err)
+				}
+				ids <- id
+			}
+		})
+	}
+	wg.Wait()
+	close(ids)
+	seen := map[int64]bool{}
+	for id := range ids {
+		seen[id] = true
+	}
+	if len(seen) != goroutines*each {
+		t.Errorf("%d distinct ids were told, want %d", len(seen), goroutines*each)
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != goroutines*each {
+		t.Errorf("%d rows, want %d", got, goroutines*each)
+	}
+	stored := map[int]bool{}
+	for _, who := range list[int](t, db, "SELECT who FROM t") {
+		stored[who] = true
+	}
+	if len(stored) != goroutines*each {
+		t.Errorf("%d distinct rows, want %d", len(stored), goroutines*each)
+	}
+}
+
+func TestWithoutRetriesConflictsAreReported(t *testing.T) {
+	db := openDB(t, "max_retries=0")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
+	var conflicts, landed atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 10 {
+				switch _, err := db.Exec("INSERT INTO t (v) VALUES (1)"); {
+				case err == nil:
+					landed.Add(1)
+				case errors.Is(err, immudb.ErrConflict):
+					conflicts.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := get[int64](t, db, "SELECT COUNT(*) FROM t"); got != landed.Load() || conflicts.Load() == 0 {
+		t.Errorf("%d rows, %d told to be there, %d conflicts", got, landed.Load(), conflicts.Load())
+	}
+}
+
+func TestManyWritersOnDistinctKeysAllLand(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	var wg sync.WaitGroup
+	for g := range 40 { // more than the server's limit of 30
+		wg.Go(func() {
+			for i := range 5 {
+				if _, err := db.Exec("INSERT INTO t (id) VALUES (?)", g*100+i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 200 {
+		t.Errorf("%d rows, want 200", got)
+	}
+}
+
+func TestConcurrentReturningAllLand(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 10 {
+				if err := db.QueryRow("INSERT INTO t (v) VALUES (1) RETURNING id").Scan(new(int)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 80 {
+		t.Errorf("%d rows, want 80", got)
+	}
+}

@@ -1,0 +1,265 @@
+package immudb_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+	rows, err := db.Query("SELECT id, v AS value, COUNT(*) FROM t GROUP BY id, v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	got, err := rows.Columns()
+	if want := []string{"id", "value", "col2"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("columns %q (%v), want %q", got, err, want)
+	}
+}
+
+func TestColumnTypes(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, `CREATE TABLE t (id INTEGER, b BOOLEAN, s VARCHAR[9], x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
+	rows, err := db.Query("SELECT * FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct {
+		name     string
+		scan     reflect.Type
+		variable bool
+	}{
+		{"INTEGER", reflect.TypeFor[int64](), false},
+		{"BOOLEAN", reflect.TypeFor[bool](), false},
+		{"VARCHAR", reflect.TypeFor[string](), true},
+		{"BLOB", reflect.TypeFor[[]byte](), true},
+		{"FLOAT", reflect.TypeFor[float64](), false},
+		{"TIMESTAMP", reflect.TypeFor[time.Time](), false},
+		{"UUID", reflect.TypeFor[string](), false},
+		{"JSON", reflect.TypeFor[string](), true},
+	}
+	for i, w := range want {
+		ct := types[i]
+		if ct.DatabaseTypeName() != w.name || ct.ScanType() != w.scan {
+			t.Errorf("column %d is %s scanned as %v, want %s as %v", i, ct.DatabaseTypeName(), ct.ScanType(), w.name, w.scan)
+		}
+		if _, ok := ct.Length(); ok != w.variable {
+			t.Errorf("%s: variable length %v, want %v", w.name, ok, w.variable)
+		}
+		if _, ok := ct.Nullable(); ok {
+			t.Errorf("%s: the result claims to know whether it is nullable", w.name)
+		}
+		if _, _, ok := ct.DecimalSize(); ok {
+			t.Errorf("%s: has a decimal size", w.name)
+		}
+	}
+}
+
+// fill inserts n rows (i, blob) with i from 1, in transactions the server takes.
+func fill(t testing.TB, db *sql.DB, n int, blob []byte) {
+	t.Helper()
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")
+	const perTx = 500
+	for from := 1; from <= n; from += perTx {
+		to := min(from+perTx-1, n)
+		args := []any{}
+		for i := from; i <= to; i++ {
+			args = append(args, i, blob)
+		}
+		mustExec(t, db, "UPSERT INTO t (id, x) VALUES "+strings.TrimSuffix(strings.Repeat("(?,?),", to-from+1), ","), args...)
+	}
+}
+
+func TestRowsOfManyBatchesAllArrive(t *testing.T) {
+	db := openDB(t)
+	const n = 5000 // three batches of 2,048
+	fill(t, db, n, []byte("x"))
+	got := list[int](t, db, "SELECT id FROM t ORDER BY id")
+	if len(got) != n || got[0] != 1 || got[n-1] != n {
+		t.Errorf("%d rows from %d to %d, want %d", len(got), got[0], got[len(got)-1], n)
+	}
+}
+
+func TestBatchesOverFourMegabytesArrive(t *testing.T) {
+	db := openDB(t)
+	blob := bytes.Repeat([]byte{7}, 3000)
+	fill(t, db, 2100, blob)
+	n := 0
+	for _, x := range list[[]byte](t, db, "SELECT x FROM t") {
+		if bytes.Equal(x, blob) {
+			n++
+		}
+	}
+	if n != 2100 {
+		t.Errorf("%d whole rows of 3 kB, want 2100", n)
+	}
+}
+
+func TestRowsOfOneMegabyteArrive(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")
+	blob := bytes.Repeat([]byte("immudb!!"), 1<<17)
+	for i := range 20 {
+		mustExec(t, db, "INSERT INTO t (id, x) VALUES (?, ?)", i, blob)
+	}
+	for i, x := range list[[]byte](t, db, "SELECT x FROM t") {
+		if !bytes.Equal(x, blob) {
+			t.Errorf("row %d has %d other bytes", i, len(x))
+		}
+	}
+}
+
+func TestRowsClosedEarlyLeaveTheConnectionUsable(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 5000, []byte("x"))
+	db.SetMaxOpenConns(1)
+	for range 5 {
+		rows, err := db.Query("SELECT id, x FROM t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !rows.Next() {
+			t.Fatal(rows.Err())
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5000 {
+		t.Errorf("%d rows", got)
+	}
+}
+
+func TestContextEndsRowsBeingRead(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 5000, []byte("x"))
+	ctx, cancel := context.WithCancel(t.Context())
+	rows, err := db.QueryContext(ctx, "SELECT id FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	rows.Next()
+	cancel()
+	for rows.Next() {
+	}
+	if err := rows.Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("rows ended with %v, want context.Canceled and never an early end", err)
+	}
+}
+
+func TestScannedBytesAreTheCallers(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, s VARCHAR, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id, x, s) VALUES (1, x'0101', 'aa'), (2, x'0202', 'bb')")
+	rows, err := db.Query("SELECT x, s FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var xs [][]byte
+	var ss []string
+	for rows.Next() {
+		var x []byte
+		var s string
+		if err := rows.Scan(&x, &s); err != nil {
+			t.Fatal(err)
+		}
+		xs, ss = append(xs, x), append(ss, s)
+	}
+	if !reflect.DeepEqual(xs, [][]byte{{1, 1}, {2, 2}}) || !reflect.DeepEqual(ss, []string{"aa", "bb"}) {
+		t.Errorf("got %v %v", xs, ss)
+	}
+}
+
+func TestSeveralStatementsAreResultSets(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id) VALUES (1), (2)")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for _, on := range []struct {
+		where string
+		execer
+	}{{"outside a transaction", db}, {"in a transaction", tx}} {
+		t.Run(on.where, func(t *testing.T) {
+			rows, err := on.QueryContext(t.Context(), "SELECT id FROM t WHERE id = ?; SELECT 'two', id FROM t WHERE id > ?;", 1, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			var got []any
+			for {
+				columns, _ := rows.Columns()
+				for rows.Next() {
+					row := make([]any, len(columns))
+					for i := range row {
+						row[i] = new(any)
+					}
+					if err := rows.Scan(row...); err != nil {
+						t.Fatal(err)
+					}
+					for _, v := range row {
+						got = append(got, *v.(*any))
+					}
+				}
+				if !rows.NextResultSet() {
+					break
+				}
+			}
+			if want := []any{int64(1), "two", int64(2)}; rows.Err() != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v (%v), want %v", got, rows.Err(), want)
+			}
+		})
+	}
+}
+
+func TestQueryThatWritesHasNoColumns(t *testing.T) {
+	db := openDB(t)
+	rows, err := db.Query("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if columns, _ := rows.Columns(); len(columns) != 0 || rows.Next() {
+		t.Errorf("columns %q, want none and no rows", columns)
+	}
+	if err := rows.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+		t.Error("the table has rows")
+	}
+}
+
+func TestErrorInTheMiddleOfRowsIsReported(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 3000, []byte("x"))
+	rows, err := db.Query("SELECT 100 / (2500 - id) FROM t ORDER BY id")
+	for err == nil && rows.Next() {
+	}
+	if err == nil {
+		err = rows.Err()
+		rows.Close()
+	}
+	if !errors.Is(err, immudb.ErrInvalidValue) {
+		t.Errorf("err = %v, want the division by zero in row 2500", err)
+	}
+}

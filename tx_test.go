@@ -1,0 +1,275 @@
+package immudb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+func begin(t testing.TB, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tx.Rollback() })
+	return tx
+}
+
+func TestCommitKeepsAndRollbackUndoes(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, nil)
+	mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+		t.Errorf("others see %d rows before the commit", got)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	tx = begin(t, db, nil)
+	mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+	mustExec(t, tx, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got := list[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
+		t.Errorf("rows %v, want [1]", got)
+	}
+	if _, err := db.Query("SELECT id FROM u"); !errors.Is(err, immudb.ErrNoSuchTable) {
+		t.Errorf("table of a rolled back transaction: %v", err)
+	}
+}
+
+func TestReadOnlyTransactionDoesNotWrite(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, &sql.TxOptions{ReadOnly: true})
+	if _, err := tx.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrReadOnly) {
+		t.Errorf("err = %v, want ErrReadOnly", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
+	tx = begin(t, db, &sql.TxOptions{ReadOnly: true})
+	if got := get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 0 {
+		t.Errorf("%d rows", got)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Errorf("committing a read-only transaction: %v", err)
+	}
+}
+
+func TestIsolationLevels(t *testing.T) {
+	db := openDB(t)
+	for level := sql.LevelDefault; level <= sql.LevelLinearizable; level++ {
+		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+		switch level {
+		case sql.LevelDefault, sql.LevelSnapshot, sql.LevelSerializable:
+			if err != nil {
+				t.Errorf("%s: %v", level, err)
+				continue
+			}
+			tx.Rollback()
+		default:
+			if !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), level.String()) {
+				t.Errorf("%s: err = %v, want ErrUnsupported naming the level", level, err)
+			}
+		}
+	}
+}
+
+func TestFailedWriteAbortsTheTransaction(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		fail   func(tx *sql.Tx) error
+	}{
+		{"an Exec of one row", func(tx *sql.Tx) error { _, err := tx.Exec("INSERT INTO t (id) VALUES (1)"); return err }},
+		{"an Exec whose first row went well", func(tx *sql.Tx) error { _, err := tx.Exec("INSERT INTO t (id) VALUES (9), (1)"); return err }},
+		{"a Query with RETURNING", func(tx *sql.Tx) error {
+			_, err := tx.Query("INSERT INTO t (id) VALUES (9), (1) RETURNING id")
+			return err
+		}},
+		{"the second statement of a text", func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO t (id) VALUES (9); INSERT INTO t (id) VALUES (1)")
+			return err
+		}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			db := openDB(t)
+			mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+			mustExec(t, db, "INSERT INTO t (id) VALUES (1)")
+			tx := begin(t, db, nil)
+			mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+			if err := row.fail(tx); !errors.Is(err, immudb.ErrDuplicateKey) {
+				t.Fatalf("err = %v, want ErrDuplicateKey", err)
+			}
+			_, err := tx.Exec("INSERT INTO t (id) VALUES (3)")
+			if !errors.Is(err, immudb.ErrTxAborted) || !errors.Is(err, immudb.ErrDuplicateKey) {
+				t.Errorf("next statement: %v, want ErrTxAborted that wraps the first error", err)
+			}
+			if err := tx.Commit(); !errors.Is(err, immudb.ErrTxAborted) || !errors.Is(err, immudb.ErrDuplicateKey) {
+				t.Errorf("Commit: %v, want ErrTxAborted that wraps the first error", err)
+			}
+			if got := list[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
+				t.Errorf("rows %v, want [1]", got)
+			}
+		})
+	}
+}
+
+func TestRollbackAfterAFailedWriteReturnsNil(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER NOT NULL, PRIMARY KEY id)")
+	tx := begin(t, db, nil)
+	if _, err := tx.Exec("INSERT INTO nosuch (id) VALUES (1)"); !errors.Is(err, immudb.ErrNoSuchTable) {
+		t.Fatalf("err = %v, want ErrNoSuchTable", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Errorf("Rollback: %v", err)
+	}
+	if err := db.Ping(); err != nil {
+		t.Errorf("the connection is of no use any more: %v", err)
+	}
+}
+
+// The server keeps a transaction whose query it refused.
+func TestRefusedQueryLeavesTheTransactionAsItWas(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, nil)
+	mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
+	if _, err := tx.Query("SELECT nosuch FROM t"); !errors.Is(err, immudb.ErrNoSuchColumn) {
+		t.Fatalf("err = %v, want ErrNoSuchColumn", err)
+	}
+	mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2 {
+		t.Errorf("%d rows, want 2", got)
+	}
+}
+
+func TestConflictingCommitFails(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id, v) VALUES (1, 0)")
+	tx := begin(t, db, nil)
+	v := get[int](t, tx, "SELECT v FROM t WHERE id = 1")
+	mustExec(t, db, "UPDATE t SET v = 10 WHERE id = 1")
+	mustExec(t, tx, "UPDATE t SET v = ? WHERE id = 1", v+1)
+	err := tx.Commit()
+	var e *immudb.Error
+	if !errors.Is(err, immudb.ErrConflict) || !errors.As(err, &e) || !e.Retryable() || e.SQLState != "40001" {
+		t.Errorf("Commit: %v, want a retryable ErrConflict", err)
+	}
+	if got := get[int](t, db, "SELECT v FROM t"); got != 10 {
+		t.Errorf("v = %d, want 10", got)
+	}
+}
+
+func TestStatementsMayRunWhileRowsAreOpenInATransaction(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 5000, []byte("x"))
+	tx := begin(t, db, nil)
+	rows, err := tx.Query("SELECT id FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		if n++; n%2500 == 1 {
+			mustExec(t, tx, "INSERT INTO t (id) VALUES (?)", 10000+n)
+		}
+	}
+	if err := rows.Err(); err != nil || n != 5000 {
+		t.Errorf("%d rows (%v), want the 5000 of before the inserts", n, err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5002 {
+		t.Errorf("%d rows, want 5002", got)
+	}
+}
+
+func TestTransactionSeesOneSnapshot(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, &sql.TxOptions{ReadOnly: true})
+	before := get[int](t, tx, "SELECT COUNT(*) FROM t")
+	mustExec(t, db, "INSERT INTO t (id) VALUES (1)")
+	if after := get[int](t, tx, "SELECT COUNT(*) FROM t"); after != before {
+		t.Errorf("the transaction saw %d rows, then %d", before, after)
+	}
+}
+
+func TestTxOptionsReachTheServer(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	var commit immudb.CommitInfo
+	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &commit), "INSERT INTO t (id) VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	ctx := immudb.WithTxOptions(t.Context(), immudb.TxOptions{SnapshotMustIncludeTx: commit.TxID})
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 1 {
+		t.Errorf("%d rows, want the one of transaction %d", got, commit.TxID)
+	}
+	tx.Rollback()
+
+	ctx = immudb.WithTxOptions(t.Context(), immudb.TxOptions{UnsafeMVCC: true, SnapshotRenewalPeriod: time.Second})
+	if tx, err = db.BeginTx(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	mustExec(t, tx, "INSERT INTO t (id) VALUES (3)")
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCommitInfoTellsTheTransaction(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	var first, second, third, none immudb.CommitInfo
+	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &first), "INSERT INTO t (id, v) VALUES (1, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(immudb.WithCommitInfo(t.Context(), &second), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, tx, "UPDATE t SET v = 2 WHERE id = 1")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := db.QueryContext(immudb.WithCommitInfo(t.Context(), &third), "UPDATE t SET v = 3 WHERE id = 1 RETURNING v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.Close()
+	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &none), "UPDATE t SET v = 3 WHERE id = 77"); err != nil {
+		t.Fatal(err)
+	}
+	if !(0 < first.TxID && first.TxID < second.TxID && second.TxID < third.TxID) || third.Time.IsZero() {
+		t.Errorf("transactions %+v, %+v, %+v", first, second, third)
+	}
+	if none.TxID != 0 {
+		t.Errorf("a statement that wrote nothing committed as %d", none.TxID)
+	}
+	if got := get[int](t, db, "SELECT v FROM t UNTIL TX "+itoa(second.TxID)); got != 2 {
+		t.Errorf("v was %d in transaction %d, want 2", got, second.TxID)
+	}
+}
