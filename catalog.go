@@ -64,7 +64,7 @@ func (c *catalog) forget() {
 
 // table looks a table up as the open transaction, if there is one, sees it.
 func (c *Conn) table(ctx context.Context, name string) (*table, error) {
-	key := c.currentDatabase() + "." + name
+	key := c.Database() + "." + name
 	own := c.tx != nil && c.tx.tables != nil // this transaction changed the catalog
 	if own {
 		if t := c.tx.tables[key]; t != nil {
@@ -93,8 +93,8 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 	}
 	method, md := wire.MethodSQLQuery, c.session.md
 	if c.tx != nil {
-		if c.tx.settle(); c.tx.err != nil {
-			return nil, c.tx.aborted()
+		if err := c.tx.settle(ctx); err != nil {
+			return nil, err
 		}
 		method, md = wire.MethodTxSQLQuery, c.tx.md
 	}

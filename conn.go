@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -66,6 +67,10 @@ func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
 	err := c.call(ctx, c.session.md, wire.MethodServerInfo, nil, &info)
 	return info.Version, err
 }
+
+// Format prints where the connection leads and none of its tokens, whatever the
+// verb: fmt would go through its fields else.
+func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c.session.addr) }
 
 // call makes a unary call that changes nothing.
 func (c *Conn) call(ctx context.Context, md metadata.MD, method string, req []byte, ans wire.Answer) error {
@@ -154,15 +159,20 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 		}
 	}
 	if c.session.suspect.Load() {
-		if err := c.session.keepAlive(ctx); err != nil {
+		if err := c.connector.ask(ctx, c.session); err != nil {
 			c.lost = true
 			return badConn{err}
 		}
+	}
+	if c.session.broken.Load() {
+		return driver.ErrBadConn
 	}
 	return nil
 }
 
 func (c *Conn) moveBack(ctx context.Context) error {
+	ctx, cancel := c.connector.patience(ctx)
+	defer cancel()
 	err := c.call(ctx, c.session.md, wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
 	if err == nil {
 		c.database = ""
@@ -171,7 +181,7 @@ func (c *Conn) moveBack(ctx context.Context) error {
 }
 
 // IsValid reports whether the connection may go back to database/sql's pool.
-func (c *Conn) IsValid() bool { return !c.lost && !c.closed }
+func (c *Conn) IsValid() bool { return !c.lost && !c.closed && !c.session.broken.Load() }
 
 // Close gives the session back to the connector, which keeps it warm for the
 // next connection or closes it. It ends an open transaction.
@@ -179,13 +189,11 @@ func (c *Conn) Close() error {
 	if c.closed {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
 	if c.tx != nil {
 		c.tx.abandon()
 	}
-	if c.database != "" && !c.lost && c.moveBack(ctx) != nil {
-		c.lost = true
+	if c.database != "" {
+		c.lost = true // rather than wait for a move back
 	}
 	c.closed = true
 	if c.lost {
@@ -199,8 +207,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// currentDatabase is the database the session is in.
-func (c *Conn) currentDatabase() string {
+// Database returns the database the session is in.
+func (c *Conn) Database() string {
 	if c.database != "" {
 		return c.database
 	}

@@ -202,8 +202,17 @@ var messages = []struct {
 // place that reads the server's texts.
 func classify(ctx context.Context, err error) error {
 	st := status.Convert(err)
-	if ctxErr := ctx.Err(); ctxErr != nil && (st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded) {
-		return ctxErr
+	switch st.Code() {
+	case codes.Canceled:
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	case codes.DeadlineExceeded:
+		// The deadline travels with the call, so that the server may notice it a
+		// moment before ctx does.
+		if _, ok := ctx.Deadline(); ok {
+			return context.DeadlineExceeded
+		}
 	}
 	e := &Error{Message: st.Message(), GRPC: st.Code()}
 	for _, detail := range st.Proto().GetDetails() {

@@ -39,6 +39,13 @@ func (c *Conn) exec(ctx context.Context, t *text, args []driver.NamedValue) (dri
 		// The server parses a query sent to SQLExec and does not run it.
 		return c.discard(ctx, t, args)
 	}
+	if m := c.groupMember(ctx, t, args); m != nil {
+		res, err := c.connector.groups.exec(c, m)
+		if err != nil {
+			return nil, err
+		}
+		return res, nil
+	}
 	return c.autocommit(ctx, t, args)
 }
 
@@ -58,6 +65,9 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 		return nil
 	})
 	if err != nil {
+		if t.statements[0].Kind == sqltext.UseDatabase {
+			c.lost = true // the session may have moved, or be about to
+		}
 		return nil, err
 	}
 	c.noteChanges(ctx, t, ans.Txs)

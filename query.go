@@ -134,8 +134,8 @@ func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (
 			return sets, err
 		}
 		sets = append(sets, set)
-		if tx.settle(); tx.err != nil {
-			return sets, tx.err
+		if err = tx.settle(ctx); err != nil {
+			return sets, err
 		}
 	}
 	_, err = tx.commit(ctx)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -43,8 +45,12 @@ type resultSet struct {
 // next decodes the next row into dest, or returns io.EOF.
 func (s *resultSet) next(dest []driver.Value) error {
 	for {
-		if ok, err := s.batch.Next(dest); ok || err != nil {
-			return err
+		ok, err := s.batch.Next(dest)
+		if err != nil {
+			return &Error{Message: err.Error(), GRPC: codes.Internal}
+		}
+		if ok {
+			return nil
 		}
 		switch {
 		case len(s.pending) > 0:
@@ -77,6 +83,9 @@ func (s *resultSet) receive(b *wire.Batch) error {
 		return io.EOF
 	}
 	err = s.conn.failed(s.ctx, err, true, "")
+	if bad, ok := err.(badConn); ok {
+		err = bad.cause // rows were handed out, so the query cannot count as not run
+	}
 	s.cancel()
 	if s.tx != nil && (s.ctx.Err() != nil || s.conn.session.suspect.Load()) {
 		s.tx.abort(err, s.conn.lost)
@@ -84,9 +93,13 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	return err
 }
 
-// buffer receives all that is still to come.
-func (s *resultSet) buffer() error {
-	for s.live {
+// buffer receives all that is still to come, within ctx.
+func (s *resultSet) buffer(ctx context.Context) error {
+	if !s.live {
+		return nil
+	}
+	defer context.AfterFunc(ctx, s.cancel)()
+	for {
 		var b wire.Batch
 		switch err := s.receive(&b); err {
 		case nil:
@@ -94,10 +107,12 @@ func (s *resultSet) buffer() error {
 		case io.EOF:
 			return nil
 		default:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return err
 		}
 	}
-	return nil
 }
 
 // count reads the rows to the end and returns how many there were. The first
@@ -122,12 +137,15 @@ func (s *resultSet) count(last *driver.Value) (n int64, err error) {
 
 // close gives up what has not been read. Outside a transaction that ends the
 // query on the server; inside one the rest is received and thrown away, because
-// the next statement must not meet this one still running.
+// the next statement must not meet this one still running. If the server stops
+// sending meanwhile, the query is ended after all, and the transaction with it.
 func (s *resultSet) close() {
-	for s.live && s.tx != nil {
-		if s.receive(&s.batch) != nil {
-			break
+	if s.live && s.tx != nil && s.tx.err == nil {
+		stalled := time.AfterFunc(closeTimeout, s.cancel)
+		for s.receive(&s.batch) == nil {
+			stalled.Reset(closeTimeout)
 		}
+		stalled.Stop()
 	}
 	if s.live {
 		s.live = false

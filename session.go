@@ -2,11 +2,15 @@ package immudb
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -27,7 +31,11 @@ type session struct {
 	// before it is trusted with a call.
 	suspect atomic.Bool
 
-	idleSince time.Time // guarded by Connector.mu
+	// broken is set when something of ours goes on in the session that only its
+	// end will end.
+	broken atomic.Bool
+
+	idleSince time.Time // guarded by pool.mu
 }
 
 // context is ctx with the tokens that name the session, and tx if there is one.
@@ -50,4 +58,67 @@ func (s *session) keepAlive(ctx context.Context) error {
 // is nothing to be done about a failure: the server drops idle sessions itself.
 func (s *session) close(ctx context.Context) {
 	_, _ = wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty)
+}
+
+// open opens a session on the first host that has one to give. An answer that
+// would be the same anywhere (a wrong password, no such database) is final.
+func (c *Connector) open(ctx context.Context) (*session, error) {
+	req := wire.OpenSessionRequest(c.cfg.User, c.cfg.Password, c.cfg.Database)
+	var failed []error
+	for _, h := range c.hosts {
+		s, err := c.openOn(ctx, h, req)
+		if err == nil {
+			return s, nil
+		}
+		failed = append(failed, err)
+		var e *Error
+		elsewhere := errors.As(err, &e) && (e.kind == nil && e.SQLState == "" || e.kind == ErrMaxSessions)
+		if ctx.Err() != nil || !elsewhere {
+			break
+		}
+	}
+	return nil, errors.Join(failed...)
+}
+
+// reconnectPatience is how long a connection is waited for on a channel that
+// has failed before: long enough for a server on its way up, short enough for an
+// error to come at once.
+const reconnectPatience = time.Second
+
+// openOn opens a session on h within connect_timeout.
+func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, error) {
+	ctx, cancel := c.patience(ctx)
+	defer cancel()
+	wasDown := h.cc.GetState() == connectivity.TransientFailure
+	var ans wire.Session
+	sent, err := wire.Call(ctx, h.cc, wire.MethodOpenSession, req, &ans)
+	if err != nil && !sent && wasDown {
+		// That was the channel's last failure, told again while it waits for its
+		// next try. Have it try now.
+		h.cc.ResetConnectBackoff()
+		patient, cancel := context.WithTimeout(ctx, reconnectPatience)
+		defer cancel()
+		_, second := wire.Call(patient, h.cc, wire.MethodOpenSession, req, &ans, grpc.WaitForReady(true))
+		if status.Code(second) != codes.DeadlineExceeded {
+			err = second
+		}
+	}
+	if err == nil && ans.ID == "" {
+		err = status.Error(codes.Internal, "the server answered OpenSession without a session id")
+	}
+	if err == nil {
+		s := &session{addr: h.addr, cc: h.cc, tokens: SessionTokens{ServerUUID: ans.ServerUUID, SessionID: ans.ID}}
+		s.md = s.tokens.metadata(TransactionTokens{})
+		s.lastCall.Store(time.Now().UnixNano())
+		return s, nil
+	}
+	e, ok := classify(ctx, err).(*Error)
+	if !ok { // ctx has ended; but for Close, that is connect_timeout
+		e = &Error{Message: "no answer", GRPC: status.Code(err), cause: errConnectTimeout, safe: true}
+	}
+	e.Message = "connect to " + h.addr + ": " + e.Message
+	if e.kind == ErrNoSuchDatabase {
+		e.Message += " (" + c.cfg.Database + ")"
+	}
+	return nil, e
 }

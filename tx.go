@@ -116,12 +116,9 @@ func (t *tx) Commit() error {
 
 func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	var committed wire.CommittedTx
-	if t.err == nil {
-		t.settle()
-	}
-	if t.err != nil {
+	if err := t.settle(ctx); err != nil {
 		t.conn.tx = nil
-		return committed, t.aborted()
+		return committed, err
 	}
 	if t.readOnly {
 		// The server refuses to commit what cannot have written.
@@ -156,7 +153,10 @@ func (t *tx) Rollback() error {
 		t.conn.tx = nil
 		return nil
 	}
-	t.settle()
+	if t.rows != nil {
+		t.rows.cancel() // who reads on gets an error
+		t.rows = nil
+	}
 	return t.rollback(ctx)
 }
 
@@ -187,7 +187,7 @@ func (t *tx) abandon() {
 
 // abort notes that err ended the transaction. The server is told unless it
 // ended it itself: a failed write may have been done in part, and committing
-// the rest must not remain possible.
+// the rest must not remain possible. Nobody waits for that.
 func (t *tx) abort(err error, serverKnows bool) {
 	if t.err != nil {
 		return
@@ -196,11 +196,12 @@ func (t *tx) abort(err error, serverKnows bool) {
 	if serverKnows || t.conn.lost {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if _, err := wire.Call(t.conn.session.context(ctx, t.md), t.conn.session.cc, wire.MethodRollback, nil, wire.Empty); err != nil && answerLost(err) {
-		t.conn.lost = true // ends with the session
-	}
+	s := t.conn.session
+	t.conn.connector.inBackground(func(ctx context.Context) {
+		if _, err := wire.Call(s.context(ctx, t.md), s.cc, wire.MethodRollback, nil, wire.Empty); err != nil && answerLost(err) {
+			s.broken.Store(true) // the transaction ends with its session
+		}
+	})
 }
 
 // aborted is what every call on an ended transaction gets.
@@ -217,15 +218,20 @@ func (t *tx) aborted() error {
 	}
 }
 
-// settle receives the rest of the rows being read, if there are any: the server
-// must not work on two statements of one transaction at once.
-func (t *tx) settle() {
-	if set := t.rows; set != nil {
+// settle makes the transaction ready for the next call, within ctx, or says why
+// it is not: it receives the rest of the rows being read, if there are any,
+// because the server must not work on two statements of one transaction at once.
+func (t *tx) settle(ctx context.Context) error {
+	if set := t.rows; set != nil && t.err == nil {
 		t.rows = nil
-		if err := set.buffer(); err != nil {
+		if err := set.buffer(ctx); err != nil {
 			t.abort(err, false)
 		}
 	}
+	if t.err != nil {
+		return t.aborted()
+	}
+	return nil
 }
 
 // exec runs the statements of a text, counting what they write.
@@ -326,9 +332,8 @@ func (t *tx) execUncounted(ctx context.Context, txt *text, st *sqltext.Statement
 	if err != nil {
 		return err
 	}
-	t.settle()
-	if t.err != nil {
-		return t.aborted()
+	if err := t.settle(ctx); err != nil {
+		return err
 	}
 	c := t.conn
 	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodTxSQLExec, req, wire.Empty)
@@ -357,13 +362,12 @@ var errNoReturning = newError(ErrUnsupported, "0A000", "this server does not cou
 // failure ends the transaction: the server keeps it open with the statement half
 // done, which is no use to anybody.
 func (t *tx) write(ctx context.Context, sql string, txt *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	t.settle()
-	if t.err != nil {
-		return nil, t.aborted()
+	if err := t.settle(ctx); err != nil {
+		return nil, err
 	}
 	set, err := t.conn.stream(ctx, wire.MethodTxSQLQuery, t.md, sql, txt, st, args)
 	if err == nil {
-		err = set.buffer()
+		err = set.buffer(ctx)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrSyntax) {
@@ -386,9 +390,8 @@ func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statemen
 		}
 		return set, err
 	}
-	t.settle()
-	if t.err != nil {
-		return nil, t.aborted()
+	if err := t.settle(ctx); err != nil {
+		return nil, err
 	}
 	set, err := t.conn.stream(ctx, wire.MethodTxSQLQuery, t.md, st.Text, txt, st, args)
 	if err != nil {

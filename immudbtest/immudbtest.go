@@ -12,8 +12,9 @@
 //		// CREATE TABLE, INSERT, SELECT: what comes back is what a server in production answers
 //	}
 //
-// Starting costs about a tenth of a second, most of it the hashing of the administrator's password. Tests that
-// share a server keep apart by a database each: [Server.NewDatabase]. Programs that are not tests use [New].
+// Starting and closing cost less than 0.2 s together, a third of it the hashing of the administrator's password.
+// Tests that share a server keep apart by a database each: [Server.NewDatabase]. Programs that are not tests use
+// [New].
 //
 // # What differs from the immudb command
 //

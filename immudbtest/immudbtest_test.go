@@ -301,7 +301,8 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	for runtime.NumGoroutine() > before {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines were there, %d are:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			t.Fatalf("%d goroutines were there, %d are:\n%s", before, runtime.NumGoroutine(), stacks)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -316,10 +317,10 @@ func TestDSNNamesUserPasswordAndDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := u.User.Password()
-	if u.Scheme != "immudb" || u.User.Username() != "immudb" || got != password || u.Host != srv.Addr() || u.Path != "/defaultdb" {
+	if u.Scheme != "immudb" || u.User.Username() != "immudb" || got != password || u.Path != "/defaultdb" {
 		t.Fatalf("got %s", srv.DSN())
 	}
-	if u.Hostname() != "127.0.0.1" || u.Query().Get("sslmode") != "disable" {
+	if u.Host != srv.Addr() || u.Hostname() != "127.0.0.1" || u.Query().Get("sslmode") != "disable" {
 		t.Fatalf("got %s", srv.DSN())
 	}
 	c := connect(t, srv.DSN())

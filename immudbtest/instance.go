@@ -17,6 +17,7 @@ import (
 	"github.com/codenotary/immudb/pkg/server"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/reflection"
 )
 
 // globals guards the variables of the server's auth package, which Initialize writes and every call reads.
@@ -160,6 +161,7 @@ func newGRPCServer(imm *server.ImmuServer) *grpc.Server {
 	g := grpc.NewServer(opts...)
 	schema.RegisterImmuServiceServer(g, imm)
 	protomodel.RegisterDocumentServiceServer(g, imm)
+	reflection.Register(g)
 	imm.GrpcServer = g
 	return g
 }

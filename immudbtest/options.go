@@ -74,7 +74,8 @@ func (c *config) validate() error {
 }
 
 // WithDir keeps the data in dir, which is made when missing and is never removed. A directory may be used again, by
-// one server at a time. Commits are synced, see [WithSynced]. With TLS the certificates lie beside it, in dir + ".tls", and are used again too.
+// one server at a time. Commits are synced, see [WithSynced]. With TLS the certificates lie beside it, in
+// dir + ".tls", and are used again too.
 func WithDir(dir string) Option {
 	return func(c *config) { c.dir = dir }
 }
@@ -160,7 +161,8 @@ func WithReplicaOf(dsn string) Option {
 }
 
 // WithPostgreSQL also serves the PostgreSQL wire protocol on the given port of 127.0.0.1; 0 is a free port, which
-// Restart keeps. With [WithTLS] that port has the same certificate.
+// Restart keeps. With [WithTLS] that port has the same certificate. Stop closes the port but not the connections that
+// came through it; the server has no way to.
 func WithPostgreSQL(port int) Option {
 	return func(c *config) { c.pg, c.pgPort = true, port }
 }
@@ -207,7 +209,8 @@ func parsePrimary(dsn string) (primary, error) {
 	}
 	password, ok := u.User.Password()
 	if u.User.Username() != adminUser || !ok {
-		return primary{}, fmt.Errorf("the primary's DSN must log in as %s, with the password; no other user may read the system database", adminUser)
+		return primary{}, errors.New("the primary's DSN must log in as immudb, with the password; " +
+			"no other user may read the system database")
 	}
 	return primary{host: u.Hostname(), port: port, password: password}, nil
 }

@@ -84,8 +84,9 @@ func buildVersion(version string) (_ string, err error) {
 		return "", err
 	}
 	built := filepath.Join(dir, filepath.Base(bin))
-	ldflags := "-X " + serverModule + "/cmd/version.Version=" + version[1:]
-	if _, err := goCommand(dir, alone, "build", "-mod=mod", "-ldflags", ldflags, "-o", built, serverModule+"/cmd/immudb"); err != nil {
+	_, err = goCommand(dir, alone, "build", "-mod=mod", "-o", built,
+		"-ldflags=-X "+serverModule+"/cmd/version.Version="+version[1:], serverModule+"/cmd/immudb")
+	if err != nil {
 		return "", err
 	}
 	if err := os.Rename(built, bin); err != nil {

@@ -26,8 +26,8 @@ type child struct {
 	unanswered error
 }
 
-// startChild runs a program in dir. One that does not watch its standard input is tied to us by the kernel instead, where that is
-// possible.
+// startChild runs a program in dir. With tie, meant for one that does not watch its standard input, the kernel ends it
+// when we die, on systems that can.
 func startChild(bin string, args []string, dir string, tie bool) (*child, error) {
 	c := &child{
 		cmd:   exec.Command(bin, args...),

@@ -41,7 +41,8 @@ func newShared(dsn string) (*Server, error) {
 	u, err := url.Parse(dsn)
 	if err != nil {
 		// The parser's own error repeats the DSN, password included.
-		return nil, fmt.Errorf("testserver: %s is not a URL; it looks like immudb://user:password@host:3322/defaultdb", dsnVariable)
+		return nil, fmt.Errorf("testserver: %s is not a URL; it must look like immudb://user:password@host:3322/db",
+			dsnVariable)
 	}
 	return &Server{info: Info{DSN: dsn, Addr: u.Host}}, nil
 }

@@ -54,8 +54,9 @@ type Server struct {
 }
 
 // Start runs a server of its own for the test and ends it with the test. The flags are those of the command
-// immudbtest/cmd/immudb-dev, such as "-tls" or "-max-sessions=3"; -dir and -control are set already. Commits are synced to disk, as Kill would otherwise leave
-// data that no server can open; "-synced=false" makes them ten times faster.
+// immudbtest/cmd/immudb-dev, such as "-tls" or "-max-sessions=3"; -dir and -control are set already. Commits are
+// synced to disk, as Kill would otherwise leave data that no server can open; "-synced=false" makes them ten times
+// faster.
 func Start(tb testing.TB, flags ...string) *Server {
 	tb.Helper()
 	s, err := New(flags...)
@@ -64,7 +65,7 @@ func Start(tb testing.TB, flags ...string) *Server {
 
 // StartVersion is Start with a released server, such as "v1.9.5", built from its module. It takes no settings:
 // the user is immudb, the password immudb, and only the gRPC port is open. The first use of a version
-// downloads and compiles it, which takes minutes; the program is kept in the user's cache directory.
+// downloads and compiles it, which takes from seconds to minutes; the program is kept in the user's cache directory.
 func StartVersion(tb testing.TB, version string) *Server {
 	tb.Helper()
 	s, err := NewVersion(version)

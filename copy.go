@@ -1,0 +1,315 @@
+package immudb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// CopyOptions say how [CopyFrom] writes. The zero value inserts with one writer
+// in batches as large as the server takes.
+type CopyOptions struct {
+	// Upsert replaces rows whose primary key exists. Without it they are refused
+	// with [ErrDuplicateKey]. Only with it is writing a row twice harmless.
+	Upsert bool
+
+	// AllOrNothing writes all rows in one transaction or none. Rows that are too
+	// many for one are refused with [ErrTooManyEntries]. There is one writer.
+	AllOrNothing bool
+
+	// Writers is how many batches are written at once, each on a conn of its
+	// own, as far as sql.DB.SetMaxOpenConns allows. 0: one, which writes the rows
+	// in their order. A table with an AUTO_INCREMENT key always has one: the
+	// server lets no two transactions count at once.
+	Writers int
+
+	// BatchRows is the most rows in one transaction. 0: what the server allows,
+	// which is asked for; it is the most in any case.
+	BatchRows int
+
+	// BatchBytes is the size at which a request is full, in bytes; it may be
+	// exceeded by one row. CopyFrom holds twice as much for each writer and once
+	// more. 0: 4 MiB, with AllOrNothing 32 MiB, which is the most that servers
+	// take unless they are set up otherwise.
+	BatchBytes int
+
+	// Progress, unless nil, is told what is committed, after each batch. It is
+	// called by the goroutine that called CopyFrom, between two rows.
+	Progress func(CopyProgress)
+}
+
+// CopyProgress is how far a [CopyFrom] has come.
+type CopyProgress struct {
+	Rows    int64         // rows committed
+	Bytes   int64         // bytes of the requests that wrote them
+	Elapsed time.Duration // since CopyFrom was called
+}
+
+// RowsPerSecond is the rate since the beginning.
+func (p CopyProgress) RowsPerSecond() float64 {
+	return float64(p.Rows) / max(p.Elapsed.Seconds(), 1e-9)
+}
+
+// BytesPerSecond is the rate since the beginning.
+func (p CopyProgress) BytesPerSecond() float64 {
+	return float64(p.Bytes) / max(p.Elapsed.Seconds(), 1e-9)
+}
+
+// CopyFrom writes rows into columns of a table, and returns how many of them are
+// committed, counted from the first: those to leave out when it is called again
+// with the same rows. No columns at all stand for all columns of the table. opts
+// may be nil.
+//
+// rows is read once, by the calling goroutine, and in constant memory: while a
+// batch is written the next one is encoded. A row's slice and values are used
+// before the next row is asked for, so that rows may hand out the same slice
+// each time. Values may be of any type that is good for an argument.
+//
+// Every batch is a transaction. One that the server refuses because of a
+// conflict or its load is sent again, up to max_retries times. One that it
+// refuses because of a row is divided, down to that row: what precedes it is
+// committed.
+//
+// An error that comes after the first row was asked for is a [*CopyError], which
+// says what is committed. If rows yields an error or a row that cannot be
+// written, the rows before it are committed, or with AllOrNothing none. If rows
+// panics, the batches under way are finished, the panic goes on and nothing is
+// left behind. A batch whose answer was lost is not sent again: its rows may or
+// may not be there (see [CopyError].Unknown). When ctx ends, so does CopyFrom.
+func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, rows iter.Seq2[[]any, error], opts *CopyOptions) (int64, error) {
+	c := &copier{ctx: ctx, db: db, started: time.Now()}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if db == nil || rows == nil {
+		return 0, newError(ErrInvalidValue, "22023", "CopyFrom needs a sql.DB and rows; one of them is nil")
+	}
+	if err := c.checkOptions(); err != nil {
+		return 0, err
+	}
+	first, err := c.prepare(table, columns)
+	if err != nil {
+		return 0, err
+	}
+	c.start(first)
+	defer c.stop() // also when rows panics
+	c.read(rows)
+	c.drain()
+	return c.outcome()
+}
+
+// copier is one CopyFrom. Batches travel from read through work to a writer and
+// through done back; each has one owner at any time.
+type copier struct {
+	ctx     context.Context
+	db      *sql.DB
+	opts    CopyOptions
+	started time.Time
+
+	table   string   // as the catalog spells it
+	columns []string // likewise
+	head    []byte   // the text in front of the rows
+
+	// The size at which a batch is full. Writers lower them when the server
+	// refuses a batch that keeps them.
+	maxRows, maxBytes atomic.Int64
+
+	work    chan *batch
+	done    chan *batch // has room for all there are
+	failed  atomic.Bool // a batch failed: those not begun are not sent
+	divided sync.Mutex  // held while a refused batch is divided, which decides on failed
+	writers sync.WaitGroup
+	close   func() // closes work, once
+
+	// What follows belongs to the goroutine that called CopyFrom.
+	batches    int // made so far
+	maxBatches int
+	free       []*batch
+	next       int64 // number of the next row, counted from 0
+	progress   CopyProgress
+	report     CopyError // its cause is nil as long as all goes well
+}
+
+const (
+	defaultBatchBytes = 4 << 20
+	maxBatchBytes     = 1 << 30
+	// maxRequestBytes is what a server receives in one message by default.
+	maxRequestBytes = 32 << 20
+)
+
+func (c *copier) checkOptions() error {
+	o := &c.opts
+	for _, v := range []struct {
+		name   string
+		n, max int
+	}{
+		{"Writers", o.Writers, 1000},
+		{"BatchRows", o.BatchRows, 1 << 30},
+		{"BatchBytes", o.BatchBytes, maxBatchBytes},
+	} {
+		if v.n < 0 || v.n > v.max {
+			return newError(ErrInvalidValue, "22023", fmt.Sprintf("CopyOptions.%s is %d; it must be between 0, for the default, and %d", v.name, v.n, v.max))
+		}
+	}
+	o.Writers = max(o.Writers, 1)
+	if o.AllOrNothing {
+		o.Writers = 1
+	}
+	if limit := c.db.Stats().MaxOpenConnections; limit > 0 {
+		o.Writers = min(o.Writers, limit)
+	}
+	if o.BatchBytes == 0 {
+		o.BatchBytes = defaultBatchBytes
+		if o.AllOrNothing {
+			o.BatchBytes = maxRequestBytes - 64<<10 // for what surrounds the rows
+		}
+	}
+	c.maxBytes.Store(int64(o.BatchBytes))
+	return nil
+}
+
+// start starts the writers; the first takes over a conn that is there already.
+func (c *copier) start(first *sql.Conn) {
+	c.maxBatches = c.opts.Writers + 1
+	c.work = make(chan *batch, c.maxBatches)
+	c.done = make(chan *batch, c.maxBatches)
+	c.close = sync.OnceFunc(func() { close(c.work) })
+	for i := range c.opts.Writers {
+		w := &copyWriter{copier: c}
+		if i == 0 {
+			w.conn = first
+		}
+		c.writers.Go(w.run)
+	}
+}
+
+// stop ends the writers once they have done what is under way.
+func (c *copier) stop() {
+	c.close()
+	c.writers.Wait()
+}
+
+// read encodes rows into batches and hands them to the writers, until the rows
+// or the luck runs out.
+func (c *copier) read(rows iter.Seq2[[]any, error]) {
+	var b *batch
+	for row, err := range rows {
+		for len(c.done) > 0 {
+			c.collect(<-c.done)
+		}
+		if b == nil {
+			b = c.emptyBatch()
+		}
+		if c.failed.Load() || c.report.cause != nil {
+			return // nothing is written behind a gap
+		}
+		if c.ctx.Err() != nil {
+			c.fail(c.ctx.Err(), c.next, -1, "")
+			return
+		}
+		if err != nil {
+			c.fail(fmt.Errorf("source: %w", err), c.next, c.next, "")
+			break
+		}
+		if c.opts.AllOrNothing && c.full(b) {
+			c.fail(newError(ErrTooManyEntries, "54000", fmt.Sprintf("the rows do not fit in one transaction: it holds %d rows and %d bytes at most; "+
+				"write them without AllOrNothing", c.maxRows.Load(), c.maxBytes.Load())), c.next, -1, "")
+			return
+		}
+		if column, err := b.append(row, c.columns); err != nil {
+			c.fail(err, c.next, c.next, column)
+			break
+		}
+		c.next++
+		if c.full(b) && !c.opts.AllOrNothing {
+			c.work <- b
+			b = nil
+		}
+	}
+	if b != nil && len(b.rows) > 0 && !(c.opts.AllOrNothing && c.report.cause != nil) {
+		c.work <- b
+	}
+}
+
+func (c *copier) full(b *batch) bool {
+	return int64(len(b.rows)) >= c.maxRows.Load() || int64(b.size()) >= c.maxBytes.Load()
+}
+
+// emptyBatch returns a batch that begins with the next row, as soon as there is
+// one that is not being written.
+func (c *copier) emptyBatch() *batch {
+	if len(c.free) == 0 {
+		if c.batches < c.maxBatches {
+			c.batches++
+			c.free = append(c.free, &batch{})
+		} else {
+			c.collect(<-c.done)
+		}
+	}
+	last := len(c.free) - 1
+	b := c.free[last]
+	c.free = c.free[:last]
+	b.reset(c.next)
+	return b
+}
+
+// drain waits for the batches under way.
+func (c *copier) drain() {
+	c.stop()
+	for len(c.done) > 0 {
+		c.collect(<-c.done)
+	}
+}
+
+// collect takes note of what became of a batch and keeps its memory for another.
+func (c *copier) collect(b *batch) {
+	if b.committed > 0 {
+		c.report.Committed = insertRange(c.report.Committed, RowRange{b.first, b.first + int64(b.committed)})
+		c.progress.Rows += int64(b.committed)
+		c.progress.Bytes += b.bytes
+		if info, _ := c.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil && b.tx.TxID > info.TxID {
+			info.add(b.tx)
+		}
+	}
+	if b.unknown > 0 {
+		from := b.first + int64(b.committed)
+		c.report.Unknown = insertRange(c.report.Unknown, RowRange{from, from + int64(b.unknown)})
+	}
+	if b.err != nil && b.err != errNotSent {
+		row := int64(-1)
+		if b.failedRow >= 0 {
+			row = b.first + int64(b.failedRow)
+		}
+		c.fail(b.err, b.first+int64(b.committed), row, "")
+	}
+	c.free = append(c.free, b)
+	if b.committed > 0 && c.opts.Progress != nil {
+		c.progress.Elapsed = time.Since(c.started)
+		c.opts.Progress(c.progress)
+	}
+}
+
+// fail notes a failure that keeps the rows from number at on from being written.
+// row is the number of the row at fault, or -1; both are counted from 0. Of
+// several failures the one that comes first in the rows is told.
+func (c *copier) fail(err error, at, row int64, column string) {
+	if r := &c.report; r.cause == nil || at < r.failedAt {
+		r.cause, r.failedAt, r.Row, r.Column = err, at, row+1, column
+	}
+}
+
+func (c *copier) outcome() (int64, error) {
+	n := int64(0)
+	if done := c.report.Committed; len(done) > 0 && done[0].From == 0 {
+		n = done[0].To
+	}
+	if c.report.cause == nil {
+		return n, nil
+	}
+	c.report.Table = c.table
+	return n, &c.report
+}

@@ -1,0 +1,205 @@
+package immudb
+
+import (
+	"database/sql/driver"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// batch is rows as the text of a VALUES list and arguments for what stands in it
+// as $n. The n go up through the batch, so that any stretch of its rows is a
+// list too: it just does not begin with $1.
+type batch struct {
+	first  int64 // number of its first row, counted from 0 in all of CopyFrom
+	text   []byte
+	params []byte
+	args   int
+	rows   []rowEnd
+
+	request []byte // what was sent last, kept for its memory
+
+	// What became of it: the rows committed and, behind them, those of which
+	// that is unknown. err is why the others are not, failedRow the one at
+	// fault or -1.
+	committed, unknown int
+	failedRow          int
+	err                error
+	bytes              int64 // of the requests that committed
+	tx                 wire.CommittedTx
+}
+
+// rowEnd is where a row ends in the batch's text and params.
+type rowEnd struct{ text, params int }
+
+func (b *batch) reset(first int64) {
+	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], request: b.request[:0], failedRow: -1}
+}
+
+func (b *batch) size() int { return len(b.text) + len(b.params) }
+
+// appendRequest appends the request that writes rows from ≤ i < to.
+func (b *batch) appendRequest(req, head []byte, from, to int) []byte {
+	var begin rowEnd
+	if from > 0 {
+		begin = b.rows[from-1]
+		begin.text += len(",")
+	}
+	end := b.rows[to-1]
+	// The two fields' own bytes are a few more than their contents.
+	req = slices.Grow(req, len(head)+end.text-begin.text+end.params-begin.params+16)
+	req = wire.AppendSQLParts(req, head, b.text[begin.text:end.text])
+	return append(req, b.params[begin.params:end.params]...)
+}
+
+// append appends a row, or nothing if it returns an error and the column to
+// blame, which is "" if it is none in particular.
+func (b *batch) append(row []any, columns []string) (column string, err error) {
+	if len(row) != len(columns) {
+		return "", newError(ErrInvalidValue, "22023", fmt.Sprintf("it has %d values for %d columns", len(row), len(columns)))
+	}
+	before, args := rowEnd{len(b.text), len(b.params)}, b.args
+	separator := byte(',')
+	if len(b.rows) > 0 {
+		b.text = append(b.text, separator)
+	}
+	separator = '('
+	for i, v := range row {
+		b.text = append(b.text, separator)
+		separator = ','
+		if err := b.appendValue(v); err != nil {
+			b.text, b.params, b.args = b.text[:before.text], b.params[:before.params], args
+			return columns[i], newError(ErrInvalidValue, "22023", err.Error())
+		}
+	}
+	b.text = append(b.text, ')')
+	b.rows = append(b.rows, rowEnd{len(b.text), len(b.params)})
+	return "", nil
+}
+
+// Values up to these lengths are written as literals. For the server a literal
+// costs 1.5 to 2.2 µs and an argument 3 to 4 µs, but it reads literals byte by
+// byte: strings break even at 64 to 100 bytes.
+const (
+	maxLiteralString = 64
+	maxLiteralBytes  = maxLiteralString / 2 // two digits each
+)
+
+func (b *batch) appendValue(v any) error {
+	switch x := v.(type) {
+	case nil:
+		b.text = append(b.text, "NULL"...)
+	case int64:
+		b.appendInteger(x)
+	case int:
+		b.appendInteger(int64(x))
+	case int32:
+		b.appendInteger(int64(x))
+	case bool:
+		if x {
+			b.text = append(b.text, "TRUE"...)
+		} else {
+			b.text = append(b.text, "FALSE"...)
+		}
+	case string:
+		return b.appendString(x, v)
+	case float64:
+		return b.appendFloat(x, v)
+	case []byte:
+		switch {
+		case x == nil:
+			b.text = append(b.text, "NULL"...)
+		case len(x) <= maxLiteralBytes:
+			b.text = append(b.text, "x'"...)
+			b.text = hex.AppendEncode(b.text, x)
+			b.text = append(b.text, '\'')
+		default:
+			return b.appendArg(v)
+		}
+	case time.Time:
+		if x.Before(minTime) || x.After(maxTime) {
+			_, err := checkTime(x)
+			return err
+		}
+		return b.appendArg(v)
+	default:
+		return b.appendOther(v)
+	}
+	return nil
+}
+
+// appendOther appends a value of a type that must be converted first.
+func (b *batch) appendOther(v any) error {
+	d, err := convert(v)
+	if err != nil {
+		return err
+	}
+	return b.appendValue(d)
+}
+
+func (b *batch) appendInteger(n int64) {
+	if n == math.MinInt64 { // its digits overflow before the sign is seen
+		b.text = strconv.AppendInt(append(b.text, "(-"...), math.MaxInt64, 10)
+		b.text = append(b.text, "-1)"...)
+		return
+	}
+	b.text = strconv.AppendInt(b.text, n, 10)
+}
+
+// appendFloat writes digits and a point where they are few, because a literal
+// has no exponent and no sign of zero.
+func (b *batch) appendFloat(f float64, v any) error {
+	if math.IsNaN(f) {
+		_, err := checkFloat(f)
+		return err
+	}
+	if size := math.Abs(f); size < 1e-5 || size >= 1e15 {
+		return b.appendArg(v)
+	}
+	begin := len(b.text)
+	b.text = strconv.AppendFloat(b.text, f, 'f', -1, 64)
+	if !slices.Contains(b.text[begin:], '.') {
+		b.text = append(b.text, ".0"...)
+	}
+	return nil
+}
+
+// appendString appends a text; v is the same, in the interface that it came in.
+func (b *batch) appendString(s string, v any) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("the text is not valid UTF-8; use a BLOB for bytes")
+	}
+	if len(s) > maxLiteralString {
+		return b.appendArg(v)
+	}
+	b.text = append(b.text, '\'')
+	for {
+		i := strings.IndexByte(s, '\'')
+		if i < 0 {
+			break
+		}
+		b.text = append(append(b.text, s[:i]...), "''"...)
+		s = s[i+1:]
+	}
+	b.text = append(append(b.text, s...), '\'')
+	return nil
+}
+
+// appendArg appends a placeholder and an argument for it.
+func (b *batch) appendArg(v driver.Value) error {
+	b.args++
+	var err error
+	if b.params, err = wire.AppendNumberedParam(b.params, b.args, v); err != nil {
+		return err
+	}
+	b.text = append(b.text, '$')
+	b.text = strconv.AppendInt(b.text, int64(b.args), 10)
+	return nil
+}

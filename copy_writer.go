@@ -1,0 +1,315 @@
+package immudb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// prepare opens the first conn, finds the table and asks for the server's limit.
+// The caller owns the conn.
+func (c *copier) prepare(table string, columns []string) (*sql.Conn, error) {
+	for try := 1; ; try++ {
+		conn, err := c.db.Conn(c.ctx)
+		if err != nil {
+			return nil, withoutBadConn(err)
+		}
+		err = conn.Raw(func(dc any) error {
+			own, ok := dc.(*Conn)
+			if !ok {
+				return unsupported(fmt.Sprintf("CopyFrom needs a sql.DB of this driver, not one whose conns are %T", dc))
+			}
+			if err := c.resolve(own, table, columns); err != nil {
+				return err
+			}
+			return c.askLimit(own)
+		})
+		if err == nil {
+			return conn, nil
+		}
+		conn.Close() // fails only if it is closed already
+		if !errors.Is(err, driver.ErrBadConn) || try == maxBadConns {
+			return nil, withoutBadConn(err)
+		}
+	}
+}
+
+// resolve finds the table and its columns and writes the text in front of rows.
+func (c *copier) resolve(conn *Conn, name string, columns []string) error {
+	t, err := c.lookup(conn, name)
+	if err != nil {
+		return err
+	}
+	if len(columns) == 0 {
+		columns = t.columns
+	}
+	c.columns, c.head = nil, nil
+	for _, column := range columns {
+		i := slices.IndexFunc(t.columns, func(known string) bool { return strings.EqualFold(known, column) })
+		switch {
+		case i < 0:
+			conn.connector.catalog.forget() // another client may add it yet
+			return newError(ErrNoSuchColumn, "42703", fmt.Sprintf("copy into %s: column does not exist (%s)", c.table, column))
+		case slices.Contains(c.columns, t.columns[i]):
+			return newError(ErrSyntax, "42701", fmt.Sprintf("copy into %s: column %s is given twice", c.table, column))
+		}
+		c.columns = append(c.columns, t.columns[i])
+	}
+	if t.autoIncrement != "" {
+		c.opts.Writers = 1
+	}
+	verb := "INSERT INTO "
+	if c.opts.Upsert {
+		verb = "UPSERT INTO "
+	}
+	c.head = append(c.head, verb...)
+	c.head = append(c.head, quoteName(c.table)...)
+	for i, column := range c.columns {
+		c.head = append(c.head, "(,"[min(i, 1)])
+		c.head = append(c.head, quoteName(column)...)
+	}
+	c.head = append(c.head, ") VALUES "...)
+	return nil
+}
+
+// lookup finds a table, by its name as given or else in lower case: that is what
+// the server makes of names that are no keywords.
+func (c *copier) lookup(conn *Conn, name string) (*table, error) {
+	for _, c.table = range []string{name, strings.ToLower(name)} {
+		t, err := conn.table(c.ctx, c.table)
+		if err == nil && len(t.columns) > 0 {
+			return t, nil
+		}
+		if err != nil && !errors.Is(err, ErrNoSuchTable) {
+			return nil, err
+		}
+	}
+	return nil, newError(ErrNoSuchTable, "42P01", fmt.Sprintf("copy into %s: table does not exist", name))
+}
+
+// refusesToTell reports that the server is there but does not let this user know,
+// or has no such method.
+func refusesToTell(err error) bool {
+	var e *Error
+	if errors.Is(err, driver.ErrBadConn) || !errors.As(err, &e) {
+		return false
+	}
+	return e.GRPC == codes.PermissionDenied || e.GRPC == codes.Unimplemented || e.GRPC == codes.Unknown
+}
+
+// defaultTxEntries is the server's default, taken for users who may not ask.
+const defaultTxEntries = 1024
+
+// askLimit finds how many rows a transaction may hold. A row is one entry of it,
+// however many indexes there are. Only an UPSERT that changes an indexed value
+// adds another per index; what comes of that is known when the server refuses,
+// see divide.
+func (c *copier) askLimit(conn *Conn) error {
+	var settings wire.DatabaseSettings
+	err := conn.call(c.ctx, conn.session.md, wire.MethodDatabaseSettings, nil, &settings)
+	if err != nil && !refusesToTell(err) {
+		return err
+	}
+	limit := defaultTxEntries
+	if settings.MaxTxEntries > 0 {
+		limit = settings.MaxTxEntries
+	}
+	if c.opts.BatchRows > 0 {
+		limit = min(limit, c.opts.BatchRows)
+	}
+	c.maxRows.Store(int64(limit))
+	return nil
+}
+
+// copyWriter writes batches, one after the other, on a conn that it owns.
+type copyWriter struct {
+	*copier
+	conn *sql.Conn // nil until needed
+}
+
+var errNotSent = errors.New("not sent")
+
+func (w *copyWriter) run() {
+	defer func() {
+		if w.conn != nil {
+			w.conn.Close() // fails only if it is closed already
+		}
+	}()
+	for b := range w.work {
+		// While it is being found out whether another batch can be written, none
+		// is begun: the gap behind it would grow.
+		w.divided.Lock()
+		hopeless := w.failed.Load()
+		w.divided.Unlock()
+		if hopeless {
+			b.err = errNotSent
+		} else {
+			w.write(b)
+		}
+		w.done <- b
+	}
+}
+
+// write writes a batch and notes in it what came of it.
+func (w *copyWriter) write(b *batch) {
+	b.err = w.writeRows(b, 0, len(b.rows))
+	if w.divisible(b.err) {
+		w.divided.Lock()
+		defer w.divided.Unlock()
+		b.err = w.divide(b, 0, len(b.rows), b.err)
+	}
+	if b.err != nil {
+		w.failed.Store(true) // before others are let through
+	}
+}
+
+// writeRows writes rows from ≤ i < to of b in one transaction.
+func (w *copyWriter) writeRows(b *batch, from, to int) error {
+	// A request that failed may still be on its way out, so that its memory is
+	// not used again.
+	req := b.appendRequest(b.request[:0], w.head, from, to)
+	b.request = nil
+	tx, err := w.send(req)
+	switch {
+	case err == nil:
+		b.request = req
+		b.committed = to
+		b.bytes += int64(len(req))
+		b.tx = tx
+	case errors.Is(err, ErrOutcomeUnknown):
+		b.unknown = to - from
+	case errors.Is(err, ErrTooManyEntries):
+		lower(&w.maxRows, int64(to-from)/2)
+	case errors.Is(err, errMessageTooLarge):
+		lower(&w.maxBytes, int64(len(req))/2)
+	}
+	return err
+}
+
+// divide writes rows in two halves after the server has refused them together:
+// because one of them is at fault, which then is found, or because they are too
+// many. Nothing of a refused request is committed. It ends at the first row that
+// cannot be written.
+func (w *copyWriter) divide(b *batch, from, to int, refused error) error {
+	if to-from == 1 {
+		b.failedRow = from
+		return refused
+	}
+	middle := from + (to-from)/2
+	for _, half := range [2][2]int{{from, middle}, {middle, to}} {
+		err := w.writeRows(b, half[0], half[1])
+		if w.divisible(err) {
+			err = w.divide(b, half[0], half[1], err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *copyWriter) divisible(err error) bool {
+	return err != nil && !w.opts.AllOrNothing && blamesRows(err)
+}
+
+// lower sets limit to n unless another writer has set it lower.
+func lower(limit interface {
+	Load() int64
+	CompareAndSwap(old, new int64) bool
+}, n int64) {
+	for old := limit.Load(); n < old && !limit.CompareAndSwap(old, n); old = limit.Load() {
+	}
+}
+
+// blamesRows reports refusals that are about the rows of a request, and that
+// fewer of them may escape.
+func blamesRows(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.kind {
+	case ErrDuplicateKey, ErrNotNull, ErrCheck, ErrInvalidValue, ErrTooLong, ErrTooManyEntries:
+		return true
+	case nil: // a refusal in words that the driver does not know
+		return e.GRPC == codes.Unknown || e.GRPC == codes.InvalidArgument
+	}
+	return false
+}
+
+// maxBadConns is how many conns in a row may turn out to be of no use: the
+// server was restarted and has forgotten the sessions that the pool holds.
+const maxBadConns = 3
+
+// send sends one request. It is sent again only if the server provably did not
+// run it.
+func (w *copyWriter) send(req []byte) (wire.CommittedTx, error) {
+	var tx wire.CommittedTx
+	for try := 1; ; try++ {
+		if w.conn == nil {
+			conn, err := w.db.Conn(w.ctx)
+			if err != nil {
+				return tx, withoutBadConn(err)
+			}
+			w.conn = conn
+		}
+		err := w.conn.Raw(func(dc any) (err error) {
+			tx, err = dc.(*Conn).copyBatch(w.ctx, w.table, req)
+			return err
+		})
+		if !errors.Is(err, driver.ErrBadConn) {
+			return tx, err
+		}
+		w.conn = nil // closed by database/sql, because of the error
+		if try == maxBadConns {
+			return tx, withoutBadConn(err)
+		}
+	}
+}
+
+// withoutBadConn takes away what is for database/sql only.
+func withoutBadConn(err error) error {
+	if bad, ok := errors.AsType[badConn](err); ok {
+		return bad.cause
+	}
+	return err
+}
+
+// errMessageTooLarge is the cause of an error about the size of a request.
+var errMessageTooLarge = errors.New("the request is larger than the server receives")
+
+// copyBatch runs one request as a transaction of its own.
+func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.CommittedTx, error) {
+	var ans wire.ExecResult
+	err := c.retry(ctx, table, func() error {
+		ans = wire.ExecResult{}
+		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodSQLExec, req, &ans)
+		switch {
+		case err == nil:
+			return nil
+		case tooLarge(err):
+			return &Error{Message: status.Convert(err).Message(), SQLState: "54000", GRPC: codes.ResourceExhausted, kind: ErrTooLong, cause: errMessageTooLarge}
+		}
+		return c.failed(ctx, err, sent, "a batch")
+	})
+	if err != nil || len(ans.Txs) == 0 {
+		return wire.CommittedTx{}, err
+	}
+	return ans.Txs[len(ans.Txs)-1], nil
+}
+
+// tooLarge reports what gRPC answers in place of the server's method, which
+// therefore has not run. (The other side of it, an answer too large for us,
+// does not exist: see wire.CallOptions.)
+func tooLarge(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.HasPrefix(status.Convert(err).Message(), "grpc: received message larger than max")
+}

@@ -1,0 +1,335 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// Group commit (group_commit=n in the DSN). The server commits one transaction
+// at a time and each costs the same whether it holds one row or hundreds. So
+// with group_commit, Execs outside transactions that arrive while a commit is
+// under way wait for it and then travel together, up to n in one transaction:
+//
+//  1. A group is one server transaction: its statements run in the order of
+//     arrival, each seeing the ones before it, as if they had committed one
+//     after the other with nobody in between.
+//  2. Each caller gets the result of its own statement. Only statements whose
+//     result can be told apart travel in groups: INSERT … VALUES and UPSERT …
+//     VALUES whose keys are known or counted, and at most one UPDATE or DELETE
+//     per group. Everything else is sent alone.
+//  3. When a statement fails, nothing of its group is committed: the group is
+//     halved and run again until the failing statement is alone. It alone gets
+//     its error.
+//  4. Groups that meet a conflict are run again like any autocommit statement.
+//  5. When the answer to a group is lost, every caller in it gets
+//     ErrOutcomeUnknown, and nothing is sent again.
+//  6. A caller whose context ends before its group is sent leaves with the
+//     context's error: its write did not happen. After that it waits for the
+//     answer, at most groupTimeout, and learns what became of its write.
+//  7. There is no delay to gather statements: one that comes alone goes alone.
+//
+// groups forms them. One caller at a time, the leader, sends a group with its
+// own connection; then it makes the longest waiting one the leader. So there is
+// no goroutine to start or stop. The zero value is ready to use.
+type groups struct {
+	mu    sync.Mutex
+	led   bool // there is a leader
+	queue []*member
+}
+
+// member is one caller's statement.
+type member struct {
+	ctx  context.Context
+	text string // with ? placeholders only
+	args []driver.Value
+	size int // rough number of bytes on the wire
+
+	table     string
+	rows      int64 // rows it will write, or -1: known only from the total
+	generates bool  // its rows get keys from the table's AUTO_INCREMENT
+
+	lead    chan struct{} // receives when the member is to lead
+	outcome chan outcome  // receives when its statement has been dealt with
+}
+
+type outcome struct {
+	res *result
+	err error
+}
+
+// groupTimeout bounds the wait for the answer to a group, which no single
+// caller's context may end.
+const groupTimeout = 10 * time.Second
+
+// groupBytes is how much of arguments and text a group gathers: enough that a
+// commit's cost vanishes, far from the server's limit for one message (32 MB).
+const groupBytes = 1 << 20
+
+// exec runs m's statement in a group. c is the caller's connection, which leads
+// if it comes to that.
+func (g *groups) exec(c *Conn, m *member) (*result, error) {
+	g.mu.Lock()
+	g.queue = append(g.queue, m)
+	if !g.led {
+		g.led = true
+		m.lead <- struct{}{}
+	}
+	g.mu.Unlock()
+	done := m.ctx.Done()
+	for {
+		select {
+		case o := <-m.outcome:
+			return o.res, o.err
+		case <-m.lead:
+			g.leadOne(c, m)
+			g.passOn()
+		case <-done:
+			if g.leave(m) {
+				return nil, m.ctx.Err()
+			}
+			done = nil // it is being sent
+		}
+	}
+}
+
+// leave takes m out of the queue, unless it has been sent already.
+func (g *groups) leave(m *member) bool {
+	g.mu.Lock()
+	at := slices.Index(g.queue, m)
+	if at >= 0 {
+		g.queue = slices.Delete(g.queue, at, at+1)
+	}
+	g.mu.Unlock()
+	if at < 0 {
+		return false
+	}
+	select {
+	case <-m.lead: // it was to lead
+		g.passOn()
+	default:
+	}
+	return true
+}
+
+// passOn makes the longest waiting member the leader.
+func (g *groups) passOn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.led = len(g.queue) > 0; g.led {
+		g.queue[0].lead <- struct{}{}
+	}
+}
+
+// leadOne sends a group with m, the head of the queue, in it.
+func (g *groups) leadOne(c *Conn, m *member) {
+	batch := g.take(c.connector.cfg.GroupCommit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), groupTimeout)
+	defer cancel()
+	if err := c.runGroup(ctx, batch); err != nil {
+		// The leader's session is of no use and nothing was run: the leader takes
+		// another connection, the others find another leader.
+		g.mu.Lock()
+		g.queue = append(slices.DeleteFunc(batch, func(other *member) bool { return other == m }), g.queue...)
+		g.mu.Unlock()
+		m.outcome <- outcome{err: err}
+	}
+}
+
+// take takes the members of the next group off the queue.
+func (g *groups) take(most int) []*member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, size, uncounted := 0, 0, 0
+	for n < len(g.queue) && n < most {
+		m := g.queue[n]
+		size += m.size
+		if m.rows < 0 {
+			uncounted++
+		}
+		if n > 0 && (size > groupBytes || uncounted > 1) {
+			break
+		}
+		n++
+	}
+	batch := slices.Clone(g.queue[:n])
+	g.queue = slices.Delete(g.queue, 0, n)
+	return batch
+}
+
+// runGroup runs the members' statements in one transaction and tells each its
+// outcome. It returns an error only if nothing was run and nobody was told,
+// because the connection is of no use.
+func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
+	var (
+		text  strings.Builder
+		size  int
+		table = batch[0].table
+	)
+	for _, m := range batch {
+		size += m.size
+		if m.table != table {
+			table = ""
+		}
+	}
+	text.Grow(size)
+	for _, m := range batch {
+		text.WriteString(m.text)
+		text.WriteString(";")
+	}
+	req := wire.AppendSQL(make([]byte, 0, 2*size), text.String())
+	var err error
+	n := 0
+	for _, m := range batch {
+		for _, v := range m.args {
+			n++
+			if req, err = wire.AppendNumberedParam(req, n, v); err != nil {
+				return err
+			}
+		}
+	}
+	var ans wire.ExecResult
+	err = c.retry(ctx, table, func() error {
+		ans = wire.ExecResult{}
+		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodSQLExec, req, &ans)
+		if err != nil {
+			return c.failed(ctx, err, sent, "Exec")
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		for i := range batch {
+			batch[i].report(ans.Txs)
+		}
+		attribute(batch, ans.Txs)
+	case errors.Is(err, driver.ErrBadConn):
+		return err
+	case len(batch) > 1 && !errors.Is(err, ErrOutcomeUnknown) && !isRetryable(err) && ctx.Err() == nil:
+		half := len(batch) / 2
+		for _, part := range [][]*member{batch[:half], batch[half:]} {
+			if err := c.runGroup(ctx, part); err != nil {
+				for _, m := range part { // the first half may have been told already
+					m.outcome <- outcome{err: err}
+				}
+			}
+		}
+	default:
+		for _, m := range batch {
+			m.outcome <- outcome{err: err}
+		}
+	}
+	return nil
+}
+
+// report describes the commit where the member's caller wants it described.
+func (m *member) report(txs []wire.CommittedTx) {
+	if info, _ := m.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil {
+		for i := range txs {
+			info.add(txs[i])
+		}
+	}
+}
+
+// attribute tells each member of a committed group its own result. The rows of
+// each are known beforehand, but for one at most, which did the rest of the
+// total. Generated keys are consecutive in the order of the statements.
+func attribute(batch []*member, txs []wire.CommittedTx) {
+	var (
+		total     int64
+		next      = map[string]int64{} // by table, the next key generated
+		generated = map[string]int64{} // by table, how many keys were generated
+	)
+	for _, m := range batch {
+		if m.generates {
+			generated[m.table] += m.rows
+		}
+	}
+	for _, tx := range txs {
+		total += tx.UpdatedRows
+		for _, first := range tx.First {
+			last := slices.IndexFunc(tx.Last, func(k wire.InsertedKey) bool { return k.Table == first.Table })
+			if last >= 0 && tx.Last[last].Key-first.Key+1 == generated[first.Table] {
+				next[first.Table] = first.Key
+			}
+		}
+	}
+	for _, m := range batch {
+		total -= max(m.rows, 0)
+	}
+	for _, m := range batch {
+		r := &result{rows: m.rows, idErr: errNoInsert}
+		if m.rows < 0 {
+			r.rows = total
+		}
+		if m.generates {
+			if key, ok := next[m.table]; ok {
+				next[m.table] = key + m.rows
+				r.id, r.idErr = key+m.rows-1, nil
+			} else {
+				r.idErr = errKeysNotConsecutive
+			}
+		}
+		m.outcome <- outcome{res: r}
+	}
+}
+
+var errKeysNotConsecutive = newError(nil, "", "no last insert id: the server generated other keys than expected for a group; use RETURNING")
+
+// groupMember makes t, to be run with args, a member of a group, or returns nil
+// if its result could not be told from those of others.
+func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValue) *member {
+	if c.connector.cfg.GroupCommit == 0 || c.database != "" || len(t.statements) != 1 || !t.statements[0].Kind.IsDML() {
+		return nil
+	}
+	st := &t.statements[0]
+	m := &member{ctx: ctx, table: st.Table, rows: -1, lead: make(chan struct{}, 1), outcome: make(chan outcome, 1)}
+	if st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
+		if st.NumRows < 1 || st.OnConflict != sqltext.ConflictFails {
+			return nil
+		}
+		tab, err := c.table(ctx, st.Table)
+		if err != nil {
+			return nil // the statement will say so itself
+		}
+		m.rows = int64(st.NumRows)
+		if tab.autoIncrement != "" {
+			if st.Kind == sqltext.Upsert || st.Columns == nil || slices.Contains(st.Columns, tab.autoIncrement) {
+				return nil // the key is the caller's, and only the last of a group is told
+			}
+			m.generates = true
+		}
+	}
+	text, order := t.Positional(st)
+	m.text = strings.TrimSuffix(text, st.Text[st.Returning.End:])
+	if st.Returning.Has && len(m.text) == len(text) {
+		return nil
+	}
+	m.size = len(m.text) + 16
+	for _, at := range order {
+		arg := &args[at]
+		if t.Style == sqltext.Named {
+			arg = namedArg(args, t.Names[at])
+		}
+		m.args = append(m.args, arg.Value)
+		m.size += 24 + valueBytes(arg.Value)
+	}
+	return m
+}
+
+func valueBytes(v driver.Value) int {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case []byte:
+		return len(v)
+	}
+	return 0
+}

@@ -1,0 +1,173 @@
+package immudb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+func TestGroupedInsertsGetTheirOwnKeys(t *testing.T) {
+	db := openDB(t, "group_commit=64")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, who INTEGER, n INTEGER, PRIMARY KEY id)")
+	const goroutines, each = 32, 20
+	var (
+		mu  sync.Mutex
+		ids = map[int64]int{}
+		wg  sync.WaitGroup
+	)
+	began := time.Now()
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := range each {
+				who := g*each + i
+				res, err := db.Exec("INSERT INTO t (who, n) VALUES ($1, 0), ($1, 1)", who)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				id, err := res.LastInsertId()
+				if n, nErr := res.RowsAffected(); n != 2 || nErr != nil || err != nil {
+					t.Errorf("%d rows (%v), id error %v, want 2 rows", n, nErr, err)
+				}
+				mu.Lock()
+				ids[id] = who
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d statements in %v", goroutines*each, time.Since(began))
+	for id, who := range ids {
+		if got := get[int](t, db, "SELECT who FROM t WHERE id = ? AND n = 1", id); got != who {
+			t.Fatalf("row %d is %d's, but %d was told that key", id, got, who)
+		}
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2*goroutines*each || len(ids) != goroutines*each {
+		t.Errorf("%d rows and %d keys, want %d and %d", got, len(ids), 2*goroutines*each, goroutines*each)
+	}
+}
+
+func TestFailingStatementDoesNotFailItsGroup(t *testing.T) {
+	db := openDB(t, "group_commit=64")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER NOT NULL, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id, v) VALUES (0, 0)")
+	var wg sync.WaitGroup
+	for i := 1; i <= 40; i++ {
+		wg.Go(func() {
+			if _, err := db.Exec("INSERT INTO t (id, v) VALUES (?, ?)", i, i); err != nil {
+				t.Errorf("insert %d: %v", i, err)
+			}
+		})
+		if i%10 == 0 {
+			wg.Go(func() {
+				if _, err := db.Exec("INSERT INTO t (id, v) VALUES (0, 1)"); !errors.Is(err, immudb.ErrDuplicateKey) {
+					t.Errorf("duplicate: %v, want ErrDuplicateKey", err)
+				}
+			})
+			wg.Go(func() {
+				if _, err := db.Exec("INSERT INTO t (id, v) VALUES (?, NULL)", 1000+i); !errors.Is(err, immudb.ErrNotNull) {
+					t.Errorf("null: %v, want ErrNotNull", err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 41 {
+		t.Errorf("%d rows, want 41", got)
+	}
+}
+
+func TestGroupedResultsAreExact(t *testing.T) {
+	db := openDB(t, "group_commit=64")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
+	for i := range 30 {
+		mustExec(t, db, "INSERT INTO t (id, v) VALUES (?, ?)", i, i/3)
+	}
+	mustExec(t, db, "INSERT INTO a (v) VALUES (0)"+strings.Repeat(", (0)", 99))
+	for _, row := range []struct {
+		reason string
+		query  string
+		args   func(i int) []any
+		rows   int64
+		hasID  bool
+	}{
+		{"updates count what they found", "UPDATE t SET v = v WHERE v = @v", func(i int) []any { return []any{sql.Named("v", i%10)} }, 3, false},
+		{"an update that finds nothing", "UPDATE t SET v = 0 WHERE id = $1", func(i int) []any { return []any{-1 - i} }, 0, false},
+		{"upserts count their rows", "UPSERT INTO t (id, v) VALUES (?, 1), (?, 2)", func(i int) []any { return []any{1000 + 2*i, 1001 + 2*i} }, 2, false},
+		{"keys that are given", "UPSERT INTO a (id, v) VALUES (?, 1)", func(i int) []any { return []any{100 - i} }, 1, true},
+		{"a conflict clause may skip", "INSERT INTO t (id, v) VALUES (?, 1) ON CONFLICT DO NOTHING", func(i int) []any { return []any{i} }, 0, false},
+		{"a returning clause is cut", "DELETE FROM t WHERE id = $1 RETURNING id", func(i int) []any { return []any{1000 + i} }, 1, false},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			var wg sync.WaitGroup
+			for i := range 12 {
+				wg.Go(func() {
+					res, err := db.Exec(row.query, row.args(i)...)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if n, err := res.RowsAffected(); n != row.rows || err != nil {
+						t.Errorf("call %d: %d rows (%v), want %d", i, n, err, row.rows)
+					}
+					if id, err := res.LastInsertId(); (err == nil) != row.hasID {
+						t.Errorf("call %d: last insert id %d (%v), want one: %v", i, id, err, row.hasID)
+					} else if row.hasID && id != int64(100-i) {
+						t.Errorf("call %d: last insert id %d, want %d", i, id, 100-i)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestContextThatEndsInTheQueueMeansNotWritten(t *testing.T) {
+	db := openDB(t, "group_commit=64")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*200*time.Microsecond)
+			defer cancel()
+			_, err := db.ExecContext(ctx, "INSERT INTO t (id) VALUES (?)", i)
+			told := err == nil
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			if is := get[int](t, db, "SELECT COUNT(*) FROM t WHERE id = ?", i) == 1; is != told {
+				t.Errorf("caller %d was told %v, the row is there: %v", i, err, is)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestGroupCommitReportsTheTransaction(t *testing.T) {
+	db := openDB(t, "group_commit=8")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			var commit immudb.CommitInfo
+			ctx := immudb.WithCommitInfo(t.Context(), &commit)
+			if _, err := db.ExecContext(ctx, "INSERT INTO t (id) VALUES (?)", i); err != nil {
+				t.Error(err)
+				return
+			}
+			query := fmt.Sprintf("SELECT COUNT(*) FROM t SINCE TX %d UNTIL TX %[1]d WHERE id = ?", commit.TxID)
+			if got := get[int](t, db, query, i); got != 1 {
+				t.Errorf("row %d is not of transaction %d", i, commit.TxID)
+			}
+		})
+	}
+	wg.Wait()
+}

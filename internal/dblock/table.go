@@ -1,0 +1,148 @@
+package dblock
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+// The rows of the table. Both name the owner; an empty name means that the lock
+// is free.
+const (
+	ownerRow = 1 // holder, taken, turn: changes with the owner only, and is what fences read
+	leaseRow = 2 // renewed, lease: changes with each renewal
+)
+
+// createTable makes the table with its two rows, free. It does not matter how
+// many do so at once. On a replica it fails even where the table exists, so that
+// nobody waits there for a lock that could not be taken.
+func (l *Lock) createTable(ctx context.Context) error {
+	_, err := l.db.ExecContext(ctx, fmt.Sprintf(`
+		CREATE TABLE IF NOT EXISTS "%[1]s" (
+			"id" INTEGER, "owner" VARCHAR[64] NOT NULL,
+			"holder" VARCHAR[256], "taken" TIMESTAMP, "turn" INTEGER,
+			"renewed" TIMESTAMP, "lease" INTEGER,
+			PRIMARY KEY "id");
+		INSERT INTO "%[1]s" ("id", "owner", "turn") VALUES (%[2]d, '', 0), (%[3]d, '', NULL) ON CONFLICT DO NOTHING`,
+		l.cfg.Table, ownerRow, leaseRow))
+	if errors.Is(err, immudb.ErrReplica) {
+		return fmt.Errorf("a replica cannot be locked or changed, connect to the primary: %w", err)
+	}
+	return err
+}
+
+// tenancy is who has the lock, and for how long.
+type tenancy struct {
+	owner   string
+	holder  string
+	taken   time.Time
+	renewed time.Time
+	lease   time.Duration
+	now     time.Time // when this was read, by the server's clock
+}
+
+func (l *Lock) read(ctx context.Context, q interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}) (t tenancy, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT "id", "owner", "holder", "taken", "renewed", "lease", NOW() FROM "`+l.cfg.Table+`"`)
+	if err != nil {
+		return t, err
+	}
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		var id int
+		var owner string
+		var holder sql.NullString
+		var taken, renewed sql.NullTime
+		var lease sql.NullInt64
+		if err := rows.Scan(&id, &owner, &holder, &taken, &renewed, &lease, &t.now); err != nil {
+			return t, err
+		}
+		switch id {
+		case ownerRow:
+			t.owner, t.holder, t.taken = owner, holder.String, taken.Time
+		case leaseRow:
+			t.renewed, t.lease = renewed.Time, time.Duration(lease.Int64)*time.Millisecond
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return t, err
+	}
+	if n != 2 {
+		return t, fmt.Errorf("table %s has %d rows where a lock has 2: drop it while nobody needs it", l.cfg.Table, n)
+	}
+	return t, nil
+}
+
+// write makes the lock ours.
+func (l *Lock) write(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE "%s" SET "owner" = ?, "holder" = ?, "taken" = NOW(), "turn" = "turn" + 1 WHERE "id" = %d`,
+		l.cfg.Table, ownerRow), l.owner, l.holder)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf(`UPDATE "%s" SET "owner" = ?, "renewed" = NOW(), "lease" = ? WHERE "id" = %d`,
+		l.cfg.Table, leaseRow), l.owner, l.cfg.Lease.Milliseconds())
+	return err
+}
+
+func (l *Lock) renew(ctx context.Context) error {
+	res, err := l.db.ExecContext(ctx, fmt.Sprintf(`UPDATE "%s" SET "renewed" = NOW() WHERE "id" = %d AND "owner" = ?`,
+		l.cfg.Table, leaseRow), l.owner)
+	return l.mustHold(res, err)
+}
+
+// clear makes the lock free if it is ours.
+func (l *Lock) clear(ctx context.Context) error {
+	res, err := l.db.ExecContext(ctx, fmt.Sprintf(`UPDATE "%[1]s" SET "owner" = '' WHERE "id" = %[2]d AND "owner" = $1;
+		UPDATE "%[1]s" SET "owner" = '' WHERE "id" = %[3]d AND "owner" = $1`, l.cfg.Table, ownerRow, leaseRow), l.owner)
+	return l.mustHold(res, err)
+}
+
+// mustHold turns the result of an update of our own rows into ErrLost if there
+// were none.
+func (l *Lock) mustHold(res sql.Result, err error) error {
+	if errors.Is(err, immudb.ErrNoSuchTable) {
+		return ErrLost
+	}
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		return ErrLost
+	}
+	return err
+}
+
+func (l *Lock) checkOwner(ctx context.Context, tx Querier) error {
+	var owner string
+	err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT "owner" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&owner)
+	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, immudb.ErrNoSuchTable) || err == nil && owner != l.owner {
+		return ErrLost
+	}
+	return err
+}
+
+// watch is what somebody who waits has seen of the lock.
+type watch struct {
+	owner   string
+	renewed time.Time
+	since   time.Time // when it was first seen like this, by our own clock
+}
+
+// over reports whether the tenancy has ended: it was given back, or its lease
+// ran out by the server's clock. Should that clock have been set back, a lease
+// that was not renewed while we looked on for as long as it lasts has run out
+// too. A tenancy ended in error costs its owner the work, never the database.
+func (w *watch) over(t tenancy) bool {
+	if t.owner != w.owner || t.renewed != w.renewed {
+		*w = watch{t.owner, t.renewed, time.Now()}
+	}
+	return t.owner == "" || t.now.Sub(t.renewed) > t.lease || time.Since(w.since) > t.lease
+}

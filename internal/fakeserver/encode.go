@@ -1,0 +1,83 @@
+package fakeserver
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// Column is a column of a result.
+type Column struct{ Name, Type string }
+
+// Message encodes a SQLQueryResult. A result says its columns in its first
+// message only; each row repeats their names. A value is one that
+// [wire.AppendSQLValue] takes.
+func Message(columns []Column, names []Column, rows ...[]any) []byte {
+	var b []byte
+	for _, row := range rows {
+		var r []byte
+		for _, c := range names {
+			r = appendString(r, 1, selector(c))
+		}
+		for _, v := range row {
+			r = appendMessage(r, 2, wire.AppendSQLValue(nil, v))
+		}
+		b = appendMessage(b, 1, r)
+	}
+	for _, c := range columns {
+		b = appendMessage(b, 2, appendString(appendString(nil, 1, selector(c)), 2, c.Type))
+	}
+	return b
+}
+
+// Result encodes a result in one message.
+func Result(columns []Column, rows ...[]any) []byte { return Message(columns, columns, rows...) }
+
+// More encodes a further message of a result.
+func More(columns []Column, rows ...[]any) []byte { return Message(nil, columns, rows...) }
+
+// ID is the column of the default answer to a query.
+var ID = []Column{{"id", "INTEGER"}}
+
+// Numbers are n rows for the columns ID, counted on from first.
+func Numbers(first, n int) [][]any {
+	rows := make([][]any, n)
+	for i := range rows {
+		rows[i] = []any{int64(first + i)}
+	}
+	return rows
+}
+
+func selector(c Column) string { return fmt.Sprintf("(t.%s)", c.Name) }
+
+// Lie is a message, alone on the wire, that announces the given length and ends
+// far before it.
+func Lie(length uint32) []byte { return lyingMessage(length) }
+
+func sessionAnswer(id, uuid string) []byte { return appendString(appendString(nil, 1, id), 2, uuid) }
+
+func newTxAnswer(id string) []byte { return appendString(nil, 1, id) }
+
+// committedTx encodes a CommittedSQLTx with a header of id and time, one row
+// per text.
+func committedTx(id uint64, rows int) []byte {
+	header := appendVarint(nil, 1, id)
+	header = appendVarint(header, 3, uint64(now.Unix()))
+	return appendVarint(appendMessage(nil, 1, header), 2, uint64(rows))
+}
+
+func execAnswer(tx []byte) []byte { return appendMessage(nil, 5, tx) }
+
+func appendVarint(b []byte, num protowire.Number, n uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
+}
+
+func appendString(b []byte, num protowire.Number, s string) []byte {
+	return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
+}
+
+func appendMessage(b []byte, num protowire.Number, msg []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), msg)
+}
