@@ -90,6 +90,10 @@ func (c *Conn) call(ctx context.Context, md metadata.MD, method string, req []by
 // session.
 func (c *Conn) failed(ctx context.Context, err error, sent bool, write string) error {
 	answer := classify(ctx, err)
+	lost := sent && answerLost(err)
+	if e, ok := answer.(*Error); ok && (!sent || lost && write == "") {
+		e.safe = true
+	}
 	switch {
 	case !sent:
 		if ctx.Err() != nil {
@@ -99,15 +103,13 @@ func (c *Conn) failed(ctx context.Context, err error, sent bool, write string) e
 		if c.tx == nil {
 			return badConn{answer}
 		}
-		return answer
-	case answerLost(err):
+	case lost:
 		if ctx.Err() == nil {
 			c.session.suspect.Store(true)
 		}
 		if write != "" {
 			return outcomeUnknown(write, answer)
 		}
-		return answer
 	case errors.Is(answer, ErrSessionLost):
 		c.lost = true
 		c.connector.sessionLost(c.session)

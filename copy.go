@@ -32,7 +32,7 @@ type CopyOptions struct {
 	BatchRows int
 
 	// BatchBytes is the size at which a request is full, in bytes; it may be
-	// exceeded by one row. CopyFrom holds twice as much for each writer and once
+	// exceeded by one row. CopyFrom holds twice as much for each writer, and once
 	// more. 0: 4 MiB, with AllOrNothing 32 MiB, which is the most that servers
 	// take unless they are set up otherwise.
 	BatchBytes int

@@ -24,8 +24,6 @@ type batch struct {
 	args   int
 	rows   []rowEnd
 
-	request []byte // what was sent last, kept for its memory
-
 	// What became of it: the rows committed and, behind them, those of which
 	// that is unknown. err is why the others are not, failedRow the one at
 	// fault or -1.
@@ -40,7 +38,7 @@ type batch struct {
 type rowEnd struct{ text, params int }
 
 func (b *batch) reset(first int64) {
-	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], request: b.request[:0], failedRow: -1}
+	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], failedRow: -1}
 }
 
 func (b *batch) size() int { return len(b.text) + len(b.params) }

@@ -133,7 +133,8 @@ func (c *copier) askLimit(conn *Conn) error {
 // copyWriter writes batches, one after the other, on a conn that it owns.
 type copyWriter struct {
 	*copier
-	conn *sql.Conn // nil until needed
+	conn    *sql.Conn // nil until needed
+	request []byte    // the last one's memory
 }
 
 var errNotSent = errors.New("not sent")
@@ -176,12 +177,12 @@ func (w *copyWriter) write(b *batch) {
 func (w *copyWriter) writeRows(b *batch, from, to int) error {
 	// A request that failed may still be on its way out, so that its memory is
 	// not used again.
-	req := b.appendRequest(b.request[:0], w.head, from, to)
-	b.request = nil
+	req := b.appendRequest(w.request[:0], w.head, from, to)
+	w.request = nil
 	tx, err := w.send(req)
 	switch {
 	case err == nil:
-		b.request = req
+		w.request = req
 		b.committed = to
 		b.bytes += int64(len(req))
 		b.tx = tx

@@ -167,6 +167,7 @@ var messages = []struct {
 	{"max length exceeded", false, ErrTooLong, "22001", false},
 	{"max key length exceeded", false, ErrTooLong, "54000", false},
 	{"max value length exceeded", false, ErrTooLong, "54000", false},
+	{tooLargeForServer, true, ErrTooLong, "54000", false},
 	{"max number of entries per tx exceeded", false, ErrTooManyEntries, "54000", false},
 	{"tx size greater than max tx size", false, ErrTooManyEntries, "54000", false},
 	{"invalid value provided", false, ErrInvalidValue, "22P02", false},
@@ -197,6 +198,10 @@ var messages = []struct {
 	{"not supported", false, ErrUnsupported, "0A000", false},
 }
 
+// tooLargeForServer begins what gRPC says of a message over the receiver's limit
+// (the server's max-recv-msg-size, 32 MiB by default).
+const tooLargeForServer = "grpc: received message larger than max"
+
 // classify turns the error of a call made under ctx into an *[Error], or into
 // the context's own error where that is what ended the call. It is the only
 // place that reads the server's texts.
@@ -223,6 +228,9 @@ func classify(ctx context.Context, err error) error {
 	for _, m := range messages {
 		if strings.HasPrefix(e.Message, m.text) || !m.prefix && strings.Contains(e.Message, m.text) {
 			e.kind, e.SQLState, e.safe = m.kind, m.sqlState, m.safe
+			if m.text == tooLargeForServer {
+				e.Message = "the request is larger than the server takes (its max-recv-msg-size, 32 MiB by default): send less at once"
+			}
 			return e
 		}
 	}
@@ -242,6 +250,9 @@ func classify(ctx context.Context, err error) error {
 func answerLost(err error) bool {
 	st := status.Convert(err)
 	switch st.Code() {
+	case codes.ResourceExhausted:
+		// Said by the server of the request: no answer is too large for us.
+		return !strings.HasPrefix(st.Message(), tooLargeForServer)
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.Aborted, codes.OutOfRange, codes.Unimplemented:
 		return false

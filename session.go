@@ -116,6 +116,7 @@ func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, 
 	if !ok { // ctx has ended; but for Close, that is connect_timeout
 		e = &Error{Message: "no answer", GRPC: status.Code(err), cause: errConnectTimeout, safe: true}
 	}
+	e.safe = e.safe || !sent || answerLost(err)
 	e.Message = "connect to " + h.addr + ": " + e.Message
 	if e.kind == ErrNoSuchDatabase {
 		e.Message += " (" + c.cfg.Database + ")"

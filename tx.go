@@ -378,6 +378,23 @@ func (t *tx) write(ctx context.Context, sql string, txt *text, st *sqltext.State
 	return set, nil
 }
 
+var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
+	"run the statement with Exec and query for what it wrote")
+
+// knowsReturning reports whether the server can read a RETURNING clause: then it
+// finds something else wrong with this one.
+func (c *Conn) knowsReturning(ctx context.Context) bool {
+	q, err := c.connector.texts.parse("DELETE FROM no_table_of_this_name RETURNING id")
+	if err != nil {
+		return true
+	}
+	set, err := c.stream(ctx, wire.MethodSQLQuery, c.session.md, q.Text, q, &q.statements[0], nil)
+	if err == nil {
+		set.close()
+	}
+	return !errors.Is(err, ErrSyntax)
+}
+
 // queryStatement runs one statement that answers rows.
 func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
 	if st.Kind.IsDML() {
@@ -386,6 +403,9 @@ func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statemen
 		}
 		set, err := t.write(ctx, st.Text, txt, st, args)
 		if errors.Is(err, ErrSyntax) {
+			if !t.conn.knowsReturning(ctx) {
+				err = errTooOldForReturning
+			}
 			t.abort(err, false)
 		}
 		return set, err

@@ -29,7 +29,7 @@
 //
 // A migration is one transaction of the server, DDL included: all of it is
 // committed, together with its version, or nothing. A BEGIN and COMMIT around
-// all of it may stay. Two kinds of migration are run statement by statement instead:
+// all of it may stay, and say that it must be so. Two kinds of migration are run statement by statement instead:
 // with x-multi-statement, which lifts the server's limit of 1,024 entries per
 // transaction, and those that hold a statement that cannot be part of a
 // transaction (CREATE DATABASE, CREATE USER and its like, INSERT … SELECT from
@@ -83,6 +83,10 @@ func init() {
 		database.Register("immudb", &Immudb{})
 	}
 }
+
+// ErrLockLost: another process took the lock over while this one did not renew
+// it in time. Nothing has been committed by this one since.
+var ErrLockLost = dblock.ErrLost
 
 var _ database.Driver = (*Immudb)(nil)
 

@@ -20,18 +20,24 @@ const (
 	maxDelay = time.Second
 )
 
-// Run runs step in a transaction, fenced by lock, and commits it. It does so
-// again, up to 16 times, when the transaction did not commit for a reason that
-// passes: a conflict with another client, a server that restarts.
-//
-// Whether a commit whose answer was lost has happened only the database knows, so
-// a step that runs under a lock must begin by looking whether its work is done.
-// lock may be nil: then nothing is fenced and such a commit is an error.
+// Run runs step in a transaction, fenced by lock unless that is nil, and commits
+// it. It does so again, up to 16 times, when nothing was committed for a reason
+// that passes: a conflict with another client, a server that restarts.
 func Run(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error) error {
+	return run(ctx, db, lock, step, isPassing)
+}
+
+// RunIdempotent is Run for a step that can be run again once it is committed,
+// because it first looks whether its work is done. So it also goes on after
+// a commit whose answer was lost.
+func RunIdempotent(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error) error {
+	return run(ctx, db, lock, step, func(err error) bool { return isPassing(err) || isUnknown(err) })
+}
+
+func run(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error, again func(error) bool) error {
 	for try := 1; ; try++ {
 		err := attempt(ctx, db, lock, step)
-		again := isPassing(err) || isUnknown(err) && lock != nil
-		if !again || try == maxTries {
+		if err == nil || try == maxTries || !again(err) {
 			return err
 		}
 		if err := sleep(ctx, min(10*time.Millisecond<<try, maxDelay)); err != nil {

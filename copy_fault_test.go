@@ -1,0 +1,377 @@
+package immudb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/fakeserver"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+// The fake's table has the columns id and v. A batch of three rows from id 3 on
+// is this text.
+const batchOf3From3 = `INSERT INTO "t"("id","v") VALUES (3,30),(4,40),(5,50)`
+
+func batch3(from int) string {
+	return fmt.Sprintf(`INSERT INTO "t"("id","v") VALUES (%d,%d),(%d,%d),(%d,%d)`, from, 10*from, from+1, 10*from+10, from+2, 10*from+20)
+}
+
+// withoutCounting answers that table t has no AUTO_INCREMENT key, so that
+// writers may write at once.
+var withoutCounting = fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{
+	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}}, []any{"id", false}, []any{"v", false}),
+}}}
+
+func TestCopyFromSendsBatchesAndNothingElse(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		n, err := immudb.CopyFrom(t.Context(), db, "t", []string{"id", "v"}, numbered(0, 7), &immudb.CopyOptions{BatchRows: 3})
+		if err != nil || n != 7 {
+			t.Fatalf("%d rows, err = %v", n, err)
+		}
+		if got, want := fake.Log("SQLExec"), []string{"SQLExec s1 " + batch3(0), "SQLExec s1 " + batchOf3From3, `SQLExec s1 INSERT INTO "t"("id","v") VALUES (6,60)`}; !slices.Equal(got, want) {
+			t.Errorf("the server saw\n\t%q\nwant\n\t%q", got, want)
+		}
+	})
+}
+
+func TestCopyFromReportsALostAnswerAndDoesNotSendAgain(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		do     fakeserver.Fault
+		there  bool // the batch was committed all the same
+	}{
+		{"the connection is cut before the batch is run", fakeserver.Fault{CutBefore: true}, false},
+		{"the connection is cut before the answer", fakeserver.Fault{CutAfter: true}, true},
+		{"the answer is Unavailable", fakeserver.Fault{Status: &fakeserver.Failure{Code: codes.Unavailable, Message: "proxy"}}, true},
+	} {
+		for nth := range 3 {
+			t.Run(fmt.Sprint(row.reason, nth), func(t *testing.T) {
+				faulty(t, rule("SQLExec", nth+1, row.do), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
+					e := copyError(t, err, immudb.ErrOutcomeUnknown)
+					if n != int64(3*nth) || !slices.Equal(e.Unknown, []immudb.RowRange{{From: n, To: n + 3}}) || e.Row != 0 {
+						t.Errorf("%d rows, err = %v", n, err)
+					}
+					want := []string{}
+					for i := range nth {
+						want = append(want, batch3(3*i))
+					}
+					if row.there {
+						want = append(want, batch3(3*nth))
+					}
+					expectCommitted(t, fake, want...)
+					if sent := len(fake.Log("SQLExec")); sent != nth+1 {
+						t.Errorf("%d batches were sent, want %d", sent, nth+1)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestCopyFromSendsAgainWhatProvablyDidNotRun(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		fail   fakeserver.Failure
+	}{
+		{"a conflict", fakeserver.Failure{Message: "tx read conflict"}},
+		{"an overloaded server", fakeserver.Failure{Message: "max concurrency limit exceeded"}},
+		{"a session that is gone", fakeserver.Failure{Code: codes.PermissionDenied, Message: "session not found"}},
+	} {
+		for nth := range 3 {
+			t.Run(fmt.Sprint(row.reason, nth), func(t *testing.T) {
+				faulty(t, rule("SQLExec", nth+1, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
+					if err != nil || n != 9 {
+						t.Fatalf("%d rows, err = %v", n, err)
+					}
+					expectCommitted(t, fake, batch3(0), batch3(3), batch3(6))
+				})
+			})
+		}
+	}
+}
+
+func TestCopyFromGivesUpOnAConflictAfterMaxRetries(t *testing.T) {
+	script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "SQLExec", SQL: "(3,30)", Do: fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}}}}
+	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
+		if e := copyError(t, err, immudb.ErrConflict); n != 3 || len(e.Unknown) > 0 {
+			t.Errorf("%d rows, err = %v", n, err)
+		}
+		if sent := len(fake.Log("SQLExec")); sent != 1+3 {
+			t.Errorf("%d batches were sent, want one and three tries of the second", sent)
+		}
+		expectCommitted(t, fake, batch3(0))
+	}, func(cfg *immudb.Config) { cfg.MaxRetries = 2 })
+}
+
+func TestCopyFromDividesForAServerThatTakesLess(t *testing.T) {
+	faulty(t, fakeserver.Script{MaxRequest: 300}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 100), nil)
+		if err != nil || n != 100 {
+			t.Fatalf("%d rows, err = %v", n, err)
+		}
+		rows := 0
+		for _, text := range fake.Committed() {
+			rows += strings.Count(text, "(") - 1
+		}
+		if rows != 100 {
+			t.Errorf("%d rows were committed, want 100", rows)
+		}
+	})
+}
+
+func TestCopyFromWritesNothingWhenItsPreparationFails(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		rule   fakeserver.Rule
+	}{
+		{"no session", fakeserver.Rule{Method: "OpenSession", Do: fakeserver.Fault{Fail: &fakeserver.Failure{Message: "invalid user name or password"}}}},
+		{"the table cannot be looked up", fakeserver.Rule{Method: "SQLQuery", Do: fakeserver.Fault{CutBefore: true}}},
+		{"the limit cannot be asked for", fakeserver.Rule{Method: "GetDatabaseSettingsV2", Do: fakeserver.Fault{CutBefore: true}}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{row.rule}}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), nil)
+				if n != 0 || err == nil || errors.Is(err, immudb.ErrOutcomeUnknown) || isBadConn(err) {
+					t.Errorf("%d rows, err = %v", n, err)
+				}
+				expectCommitted(t, fake)
+			})
+		})
+	}
+}
+
+// The pool may hold sessions that a restart of the server has ended.
+func TestCopyFromBeginsOnAFreshSessionWhenThePoolsIsGone(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		if err := db.Ping(); err != nil {
+			t.Fatal(err)
+		}
+		fake.Forget()
+		if n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), nil); err != nil || n != 9 {
+			t.Errorf("%d rows, err = %v", n, err)
+		}
+	})
+}
+
+func TestCopyFromWithParallelWritersAccountsForEachRow(t *testing.T) {
+	for nth := range 6 {
+		t.Run(fmt.Sprint("the answer to batch ", nth, " is lost"), func(t *testing.T) {
+			script := fakeserver.Script{Rules: []fakeserver.Rule{withoutCounting, {Method: "SQLExec", Nth: nth + 1, Do: fakeserver.Fault{CutAfter: true}}}}
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 60), &immudb.CopyOptions{BatchRows: 3, Writers: 3})
+				e := copyError(t, err, immudb.ErrOutcomeUnknown)
+				if len(e.Committed) > 0 && e.Committed[0].From == 0 && n != e.Committed[0].To {
+					t.Errorf("%d leading rows, but %v", n, err)
+				}
+				committed := map[string]bool{}
+				for _, text := range fake.Committed() {
+					if committed[text] {
+						t.Errorf("%q was committed twice", text)
+					}
+					committed[text] = true
+				}
+				for at := 0; at < 60; at += 3 {
+					switch told, unknown, there := inRanges(e.Committed, at), inRanges(e.Unknown, at), committed[batch3(at)]; {
+					case told && unknown:
+						t.Errorf("row %d is told to be committed and to be unknown", at)
+					case told != there && !unknown:
+						t.Errorf("row %d: told to be committed %v, is %v", at, told, there)
+					}
+				}
+			})
+		})
+	}
+}
+
+func inRanges(ranges []immudb.RowRange, row int) bool {
+	return slices.ContainsFunc(ranges, func(r immudb.RowRange) bool { return r.From <= int64(row) && int64(row) < r.To })
+}
+
+func TestCopyFromLeavesNothingWhenTheSourcePanics(t *testing.T) {
+	faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{withoutCounting}}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic did not reach the caller")
+				}
+			}()
+			immudb.CopyFrom(t.Context(), db, "t", nil, chain(numbered(0, 8), func(func([]any, error) bool) { panic("boom") }), &immudb.CopyOptions{BatchRows: 3, Writers: 3})
+		}()
+		committed := fake.Committed()
+		slices.Sort(committed)
+		if want := []string{batch3(0), batch3(3)}; !slices.Equal(committed, want) {
+			t.Errorf("committed %q, want %q", committed, want)
+		}
+	})
+}
+
+func TestCopyFromDoesNotOutlastItsContext(t *testing.T) {
+	script := rule("SQLExec", 2, fakeserver.Fault{Delay: hour})
+	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		expectWithin(t, time.Second, "CopyFrom", func() {
+			n, err := immudb.CopyFrom(ctx, db, "t", nil, numbered(0, 90), &immudb.CopyOptions{BatchRows: 3})
+			e := copyError(t, err, context.DeadlineExceeded)
+			if n != 3 || !slices.Equal(e.Unknown, []immudb.RowRange{{From: 3, To: 6}}) {
+				t.Errorf("%d rows, err = %v", n, err)
+			}
+		})
+	})
+}
+
+// expectTold fails unless table t holds exactly the rows that err and n tell,
+// and at most those unknown beside them. ids count the rows from 0.
+func expectTold(t *testing.T, db *sql.DB, n int64, err error, total int) {
+	t.Helper()
+	var e *immudb.CopyError
+	if err != nil && !errors.As(err, &e) {
+		if n != 0 {
+			t.Fatalf("%d rows with an error that is no *CopyError: %v", n, err)
+		}
+		e = &immudb.CopyError{}
+	}
+	if err == nil {
+		e = &immudb.CopyError{Committed: []immudb.RowRange{{From: 0, To: n}}}
+	}
+	there := map[int]bool{}
+	for _, id := range list[int](t, db, "SELECT id FROM t") {
+		there[id] = true
+	}
+	for id := range total {
+		if told := inRanges(e.Committed, id); told != there[id] && (told || !inRanges(e.Unknown, id)) {
+			t.Fatalf("row %d: told to be committed %v, is %v (%v)", id, told, there[id], err)
+		}
+	}
+}
+
+func TestCopyFromTellsTheTruthWhenTheServerIsKilled(t *testing.T) {
+	server := testserver.Start(t)
+	db := openDSN(t, server.DSN())
+	for i, row := range []struct {
+		reason  string
+		writers int
+		after   int64         // rows committed
+		delay   time.Duration // from then on
+	}{
+		{"before the first batch", 1, 0, 0},
+		{"while the next batch is run", 1, 200, 0},
+		{"while the next batch is run, later", 1, 400, 4 * time.Millisecond},
+		{"while the next batch is committed", 1, 200, 9 * time.Millisecond},
+		{"with three writers", 3, 200, 0},
+		{"with three writers, later", 3, 400, 7 * time.Millisecond},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			if i > 0 {
+				mustExec(t, db, "DROP TABLE t")
+			}
+			mustExec(t, db, copyTable)
+			kill := sync.OnceFunc(func() {
+				go func() {
+					time.Sleep(row.delay)
+					if err := server.Kill(); err != nil {
+						t.Error(err)
+					}
+				}()
+			})
+			rows := numbered(0, 100000)
+			if row.after == 0 {
+				rows = chain(numbered(0, 50), func(func([]any, error) bool) {
+					kill()
+					time.Sleep(200 * time.Millisecond)
+				}, numbered(50, 100000-50))
+			}
+			n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{BatchRows: 100, Writers: row.writers, Progress: func(p immudb.CopyProgress) {
+				if row.after > 0 && p.Rows >= row.after {
+					kill()
+				}
+			}})
+			if err == nil {
+				t.Fatal("the server was killed and CopyFrom did not fail")
+			}
+			if err := server.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			expectTold(t, db, n, err, 100000)
+		})
+	}
+}
+
+// cutConn breaks after a number of bytes has been written to it.
+type cutConn struct {
+	net.Conn
+	left *atomic.Int64
+}
+
+func (c cutConn) Write(b []byte) (int, error) {
+	left := c.left.Add(-int64(len(b)))
+	if left >= 0 {
+		return c.Conn.Write(b)
+	}
+	if part := left + int64(len(b)); part > 0 {
+		c.Conn.Write(b[:part])
+	}
+	c.Conn.Close()
+	return 0, net.ErrClosed
+}
+
+func TestCopyFromTellsTheTruthWhereverTheConnectionBreaks(t *testing.T) {
+	for _, writers := range []int{1, 3} {
+		t.Run(fmt.Sprint(writers, " writers"), func(t *testing.T) {
+			// A server of its own: where the connection breaks, sessions stay behind
+			// that nobody can close.
+			dsn := testserver.Start(t, "-synced=false").DSN()
+			db := openDSN(t, dsn)
+			failed, succeeded := 0, 0
+			for after := int64(100); succeeded == 0; after += 160 {
+				mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+				cfg, err := immudb.ParseDSN(dsn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var left atomic.Int64
+				left.Store(after)
+				cfg.DialContext = func(ctx context.Context, addr string) (net.Conn, error) {
+					if left.Load() < 0 {
+						return nil, net.ErrClosed
+					}
+					conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+					return cutConn{conn, &left}, err
+				}
+				connector, err := immudb.NewConnector(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cut := sql.OpenDB(connector)
+				n, err := immudb.CopyFrom(t.Context(), cut, "t", nil, numbered(0, 400), &immudb.CopyOptions{BatchRows: 40, Writers: writers})
+				if err != nil {
+					failed++
+				} else {
+					succeeded++
+				}
+				expectTold(t, db, n, err, 400)
+				left.Store(1 << 40) // so that the sessions can be closed
+				cut.Close()
+				mustExec(t, db, "DROP TABLE t")
+			}
+			if failed < 20 {
+				t.Errorf("only %d places to break at were tried", failed)
+			}
+		})
+	}
+}

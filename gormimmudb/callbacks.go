@@ -1,0 +1,250 @@
+package gormimmudb
+
+import (
+	"maps"
+	"reflect"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/callbacks"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// registerCallbacks puts the dialect's own steps in the place of gorm's.
+func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
+	cb := db.Callback()
+	for _, register := range []func() error{
+		func() error { return cb.Create().Replace("gorm:begin_transaction", beginForCreate) },
+		func() error { return cb.Update().Replace("gorm:begin_transaction", beginForUpdate) },
+		func() error { return cb.Delete().Replace("gorm:begin_transaction", beginForDelete) },
+		func() error { return cb.Create().Replace("gorm:create", func(db *gorm.DB) { create(db, insert) }) },
+		func() error { return cb.Create().Before("gorm:create").Register("immudb:columns", mapColumns) },
+		func() error { return cb.Query().Before("gorm:query").Register("immudb:columns", mapColumns) },
+		func() error { return cb.Update().Before("gorm:update").Register("immudb:columns", mapColumns) },
+		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:columns", mapColumns) },
+	} {
+		if err := register(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beginForCreate begins gorm's default transaction if more than the INSERT is to
+// run. A statement that stands alone is atomic by itself, saves the calls that
+// begin and commit, and is run again by the driver after a conflict.
+func beginForCreate(db *gorm.DB) {
+	s := db.Statement.Schema
+	if s == nil || hooked(db, s.BeforeSave, s.BeforeCreate, s.AfterSave, s.AfterCreate) || savesAssociations(db) {
+		callbacks.BeginTransaction(db)
+	}
+}
+
+func beginForUpdate(db *gorm.DB) {
+	s := db.Statement.Schema
+	if s == nil || hooked(db, s.BeforeSave, s.BeforeUpdate, s.AfterSave, s.AfterUpdate) || savesAssociations(db) {
+		callbacks.BeginTransaction(db)
+	}
+}
+
+func beginForDelete(db *gorm.DB) {
+	s := db.Statement.Schema
+	if s == nil || hooked(db, s.BeforeDelete, s.AfterDelete) || len(db.Statement.Selects) > 0 {
+		callbacks.BeginTransaction(db)
+	}
+}
+
+// hooked reports whether the model's methods run beside the statement.
+func hooked(db *gorm.DB, hooks ...bool) bool {
+	if db.Statement.SkipHooks {
+		return false
+	}
+	for _, h := range hooks {
+		if h {
+			return true
+		}
+	}
+	return false
+}
+
+// savesAssociations reports whether the value that is written may bring
+// associated ones with it.
+func savesAssociations(db *gorm.DB) bool {
+	s := db.Statement.Schema
+	if len(s.Relationships.Relations) == 0 {
+		return false
+	}
+	dest := reflect.ValueOf(db.Statement.Dest)
+	for dest.Kind() == reflect.Pointer {
+		dest = dest.Elem()
+	}
+	if dest.Kind() == reflect.Map || !dest.IsValid() {
+		return true
+	}
+	carries := func(v reflect.Value) bool {
+		v = reflect.Indirect(v)
+		if v.Kind() != reflect.Struct || v.Type() != s.ModelType {
+			return true // of another shape: gorm will find out
+		}
+		for _, rel := range s.Relationships.Relations {
+			if rel.Field == nil || rel.Field.Schema != s {
+				return true
+			}
+			if _, zero := rel.Field.ValueOf(db.Statement.Context, v); !zero {
+				return true
+			}
+		}
+		return false
+	}
+	if dest.Kind() != reflect.Slice && dest.Kind() != reflect.Array {
+		return carries(dest)
+	}
+	for i := range dest.Len() {
+		if carries(dest.Index(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// mapColumns gives columns of the model their case back: the server folds every
+// name to lower case.
+func mapColumns(db *gorm.DB) {
+	if s := db.Statement.Schema; s != nil {
+		for _, name := range s.DBNames {
+			spell(db.Statement, name)
+		}
+	}
+}
+
+// spell notes how a name that will come back in lower case is written.
+func spell(stmt *gorm.Statement, name string) {
+	lower := strings.ToLower(name)
+	if lower == name || stmt.ColumnMapping[lower] != "" {
+		return
+	}
+	// Statements share the map they were cloned with.
+	mapping := maps.Clone(stmt.ColumnMapping)
+	if mapping == nil {
+		mapping = make(map[string]string)
+	}
+	mapping[lower] = name
+	stmt.ColumnMapping = mapping
+}
+
+var clauseBuilders = map[string]clause.ClauseBuilder{
+	"SELECT":      buildSelect,
+	"FROM":        buildFrom,
+	"WHERE":       buildWhere,
+	"FOR":         buildLocking,
+	"ON CONFLICT": buildConflict,
+}
+
+// buildDefault writes a clause as gorm does.
+func buildDefault(c clause.Clause, builder clause.Builder) {
+	c.Builder = nil
+	c.Build(builder)
+}
+
+// buildSelect writes SELECT and notes the aliases, which come back in lower case.
+func buildSelect(c clause.Clause, builder clause.Builder) {
+	if stmt, ok := builder.(*gorm.Statement); ok {
+		if s, ok := c.Expression.(clause.Select); ok {
+			for _, column := range s.Columns {
+				if column.Alias != "" {
+					spell(stmt, column.Alias)
+				}
+			}
+		}
+	}
+	buildDefault(c, builder)
+}
+
+// buildWhere writes WHERE without tuples: the server does not compare them.
+func buildWhere(c clause.Clause, builder clause.Builder) {
+	if where, ok := c.Expression.(clause.Where); ok {
+		c.Expression = clause.Where{Exprs: withoutTuples(where.Exprs)}
+	}
+	buildDefault(c, builder)
+}
+
+func withoutTuples(exprs []clause.Expression) []clause.Expression {
+	out := make([]clause.Expression, len(exprs))
+	for i, e := range exprs {
+		switch e := e.(type) {
+		case clause.AndConditions:
+			out[i] = clause.AndConditions{Exprs: withoutTuples(e.Exprs)}
+		case clause.OrConditions:
+			out[i] = clause.OrConditions{Exprs: withoutTuples(e.Exprs)}
+		case clause.NotConditions:
+			out[i] = clause.NotConditions{Exprs: withoutTuples(e.Exprs)}
+		case clause.Where:
+			out[i] = clause.Where{Exprs: withoutTuples(e.Exprs)}
+		case clause.IN:
+			if columns, ok := e.Column.([]clause.Column); ok {
+				out[i] = tuples{columns, e.Values}
+			} else {
+				out[i] = e
+			}
+		default:
+			out[i] = e
+		}
+	}
+	return out
+}
+
+// tuples is (a, b) IN ((1, 2), (3, 4)), written as a disjunction.
+type tuples struct {
+	columns []clause.Column
+	values  []any // each a []any as long as columns
+}
+
+func (t tuples) Build(builder clause.Builder) {
+	if len(t.values) == 0 {
+		_, _ = builder.WriteString("1 <> 1")
+		return
+	}
+	_ = builder.WriteByte('(')
+	for i, value := range t.values {
+		if i > 0 {
+			_, _ = builder.WriteString(" OR ")
+		}
+		row, ok := value.([]any)
+		if !ok || len(row) != len(t.columns) {
+			_ = builder.AddError(unsupported("a tuple of %d columns is compared with %v", len(t.columns), value))
+			break
+		}
+		_ = builder.WriteByte('(')
+		for j, column := range t.columns {
+			if j > 0 {
+				_, _ = builder.WriteString(" AND ")
+			}
+			clause.Eq{Column: column, Value: row[j]}.Build(builder)
+		}
+		_ = builder.WriteByte(')')
+	}
+	_ = builder.WriteByte(')')
+}
+
+func (t tuples) NegationBuild(builder clause.Builder) {
+	_, _ = builder.WriteString("NOT ")
+	if len(t.values) == 0 {
+		_, _ = builder.WriteString("(1 <> 1)")
+		return
+	}
+	t.Build(builder)
+}
+
+// buildLocking leaves FOR UPDATE and FOR SHARE out. What they promise holds
+// without them: a transaction that read a row and wrote on the strength of it
+// does not commit if another one has changed the row. SKIP LOCKED asks for
+// something else, rows that nobody works on.
+func buildLocking(c clause.Clause, builder clause.Builder) {
+	if l, ok := c.Expression.(clause.Locking); ok && strings.EqualFold(strings.TrimSpace(l.Options), clause.LockingOptionsSkipLocked) {
+		_ = builder.AddError(unsupported("FOR %s SKIP LOCKED: there are no locks to see", l.Strength))
+	}
+}
+
+// primaryColumns are the names of the primary key's columns.
+func primaryColumns(s *schema.Schema) []string { return dbNames(s.PrimaryFields) }

@@ -1,0 +1,290 @@
+package gormimmudb
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/callbacks"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// leftOut stands in a row of values for a column that takes its default.
+type leftOut struct{}
+
+func (leftOut) Build(builder clause.Builder) {
+	_ = builder.AddError(unsupported("DEFAULT is not a value: leave the column out"))
+}
+
+// insertion is one INSERT of a Create: rows that name the same columns and treat
+// conflicts the same way.
+type insertion struct {
+	columns  []clause.Column
+	rows     [][]any
+	first    int // the index of rows[0] among all rows
+	conflict *clause.OnConflict
+
+	// arbiters are the unique keys, other than the primary one, whose conflicts
+	// the INSERT itself does not see. They make the insertion one row long.
+	arbiters [][]string
+}
+
+// create is gorm's Create. It differs where the server does: there is no DEFAULT
+// keyword, so that rows leaving out different columns become several statements,
+// and ON CONFLICT sees the primary key only and knows no "excluded". Several
+// statements run in one transaction.
+//
+// insert is gorm's own callback; it runs the statement it finds built.
+func create(db *gorm.DB, insert func(*gorm.DB)) {
+	stmt := db.Statement
+	if db.Error != nil || stmt.SQL.Len() > 0 {
+		insert(db)
+		return
+	}
+	if stmt.Schema != nil && !stmt.Unscoped {
+		for _, c := range stmt.Schema.CreateClauses {
+			stmt.AddClause(c)
+		}
+	}
+	returnDefaults(stmt)
+	stmt.AddClauseIfNotExists(clause.Insert{})
+	values := callbacks.ConvertToCreateValues(stmt)
+	if db.Error != nil {
+		return
+	}
+	plan, err := planInsertions(stmt, values)
+	if db.AddError(err) != nil {
+		return
+	}
+	if len(plan) == 1 && len(plan[0].arbiters) == 0 {
+		plan[0].use(stmt)
+		stmt.Build(stmt.BuildClauses...)
+		insert(db)
+		return
+	}
+	createSeveral(db, insert, plan)
+}
+
+// returnDefaults asks for the columns whose values the server makes.
+func returnDefaults(stmt *gorm.Statement) {
+	if stmt.Schema == nil {
+		return
+	}
+	if _, ok := stmt.Clauses["RETURNING"]; ok {
+		return
+	}
+	var columns []clause.Column
+	for _, field := range stmt.Schema.FieldsWithDefaultDBValue {
+		if field.Readable {
+			columns = append(columns, clause.Column{Name: field.DBName})
+		}
+	}
+	if len(columns) > 0 {
+		stmt.AddClause(clause.Returning{Columns: columns})
+	}
+}
+
+// planInsertions divides the rows into statements.
+func planInsertions(stmt *gorm.Statement, values clause.Values) ([]*insertion, error) {
+	var conflict *clause.OnConflict
+	if c, ok := stmt.Clauses["ON CONFLICT"]; ok {
+		if oc, ok := c.Expression.(clause.OnConflict); ok {
+			conflict = &oc
+		}
+	}
+	rows := values.Values
+	if len(values.Columns) == 0 && len(rows) == 0 {
+		rows = [][]any{nil}
+	}
+	var plan []*insertion
+	for i, row := range rows {
+		ins := &insertion{first: i}
+		for j, v := range row {
+			if _, ok := v.(leftOut); !ok {
+				ins.columns = append(ins.columns, values.Columns[j])
+				row[len(ins.columns)-1] = v
+			}
+		}
+		row = row[:len(ins.columns)]
+		if len(ins.columns) == 0 {
+			column, err := columnToName(stmt)
+			if err != nil {
+				return nil, err
+			}
+			ins.columns, row = []clause.Column{column}, []any{nil}
+		}
+		if err := ins.resolve(stmt, conflict, row); err != nil {
+			return nil, err
+		}
+		ins.rows = [][]any{row}
+		if n := len(plan); n > 0 && plan[n-1].takes(ins) {
+			plan[n-1].rows = append(plan[n-1].rows, row)
+		} else {
+			plan = append(plan, ins)
+		}
+	}
+	return plan, nil
+}
+
+// takes reports whether the rows of next can be written by the same statement.
+func (ins *insertion) takes(next *insertion) bool {
+	return slices.Equal(ins.columns, next.columns) && len(ins.arbiters) == 0 && len(next.arbiters) == 0 &&
+		(ins.conflict == nil && next.conflict == nil || ins.conflict != nil && next.conflict != nil && !usesExcluded(ins.conflict))
+}
+
+// columnToName finds a column that a row of nothing but defaults can name: the
+// server has no INSERT without columns.
+func columnToName(stmt *gorm.Statement) (clause.Column, error) {
+	if stmt.Schema != nil {
+		for _, f := range stmt.Schema.Fields {
+			if f.DBName != "" && !f.PrimaryKey && !f.NotNull && !f.HasDefaultValue && !f.IgnoreMigration {
+				return clause.Column{Name: f.DBName}, nil
+			}
+		}
+	}
+	return clause.Column{}, unsupported("a row of table %s that names no column: set one that is not the generated key", stmt.Table)
+}
+
+// use makes the statement's clauses those of the insertion.
+func (ins *insertion) use(stmt *gorm.Statement) {
+	stmt.AddClause(clause.Values{Columns: ins.columns, Values: ins.rows})
+	if ins.conflict == nil {
+		delete(stmt.Clauses, "ON CONFLICT")
+	} else {
+		c := stmt.Clauses["ON CONFLICT"]
+		c.Name, c.Expression = "ON CONFLICT", *ins.conflict
+		stmt.Clauses["ON CONFLICT"] = c
+	}
+}
+
+// names reports whether the insertion gives all of the columns a value.
+func (ins *insertion) names(columns []string) bool {
+	for _, name := range columns {
+		if ins.value(nil, name) < 0 {
+			return false
+		}
+	}
+	return len(columns) > 0
+}
+
+// value returns the index of a column, or -1.
+func (ins *insertion) value(_ []any, name string) int {
+	return slices.IndexFunc(ins.columns, func(c clause.Column) bool { return strings.EqualFold(c.Name, name) })
+}
+
+// createSeveral runs the insertions, in one transaction, each on its part of the
+// value that is created.
+func createSeveral(db *gorm.DB, insert func(*gorm.DB), plan []*insertion) {
+	stmt := db.Statement
+	if !db.DryRun {
+		if _, inTx := stmt.ConnPool.(gorm.TxCommitter); !inTx {
+			tx := db.Session(&gorm.Session{}).Begin()
+			if db.AddError(tx.Error) != nil {
+				return
+			}
+			outer := stmt.ConnPool
+			stmt.ConnPool = tx.Statement.ConnPool
+			defer func() {
+				committer := stmt.ConnPool.(gorm.TxCommitter)
+				stmt.ConnPool = outer
+				if db.Error != nil || recovering() {
+					_ = committer.Rollback()
+				} else if err := committer.Commit(); err != nil {
+					_ = db.AddError(err)
+				}
+			}()
+		}
+	}
+	conflict, hadConflict := stmt.Clauses["ON CONFLICT"]
+	returning, hadReturning := stmt.Clauses["RETURNING"]
+	value, dest := stmt.ReflectValue, stmt.Dest
+	defer func() {
+		stmt.ReflectValue, stmt.Dest = value, dest
+		restore(stmt, "ON CONFLICT", conflict, hadConflict)
+		restore(stmt, "RETURNING", returning, hadReturning)
+	}()
+	nameReturned(stmt)
+
+	var affected int64
+	var log script
+	for _, ins := range plan {
+		restore(stmt, "ON CONFLICT", conflict, hadConflict)
+		stmt.ReflectValue, stmt.Dest = part(value, dest, ins)
+		n, err := ins.run(db, insert, &log)
+		if db.AddError(err) != nil || db.Error != nil {
+			break
+		}
+		affected += n
+	}
+	db.RowsAffected = affected
+	if stmt.Result != nil {
+		stmt.Result.RowsAffected = affected
+	}
+	log.show(stmt)
+}
+
+func restore(stmt *gorm.Statement, name string, c clause.Clause, had bool) {
+	if had {
+		stmt.Clauses[name] = c
+	} else {
+		delete(stmt.Clauses, name)
+	}
+}
+
+// nameReturned turns RETURNING * into the columns of the model: gorm fills in
+// parts of a slice only from named columns.
+func nameReturned(stmt *gorm.Statement) {
+	c, ok := stmt.Clauses["RETURNING"]
+	if !ok || stmt.Schema == nil {
+		return
+	}
+	r, _ := c.Expression.(clause.Returning)
+	if len(r.Columns) > 0 && r.Columns[0].Name != "*" {
+		return
+	}
+	r.Columns = nil
+	for _, name := range stmt.Schema.DBNames {
+		if f := stmt.Schema.FieldsByDBName[name]; f.Readable && !f.IgnoreMigration {
+			r.Columns = append(r.Columns, clause.Column{Name: name})
+		}
+	}
+	c.Expression = r
+	stmt.Clauses["RETURNING"] = c
+}
+
+// part returns the part of the created value that the insertion writes.
+func part(value reflect.Value, dest any, ins *insertion) (reflect.Value, any) {
+	if value.Kind() != reflect.Slice && value.Kind() != reflect.Array {
+		return value, dest
+	}
+	p := value.Slice(ins.first, ins.first+len(ins.rows))
+	if maps, ok := p.Interface().([]map[string]any); ok {
+		return p, maps
+	}
+	// Scan fills in where p points to; the pointer to it is only for its type.
+	holder := reflect.New(p.Type())
+	holder.Elem().Set(p)
+	return holder.Elem(), holder.Interface()
+}
+
+// uniqueKeys lists the columns of the model's unique indexes and constraints.
+func uniqueKeys(s *schema.Schema) [][]string {
+	var keys [][]string
+	for _, idx := range s.ParseIndexes() {
+		if strings.EqualFold(idx.Class, "UNIQUE") {
+			var columns []string
+			for _, f := range idx.Fields {
+				columns = append(columns, f.DBName)
+			}
+			keys = append(keys, columns)
+		}
+	}
+	for _, f := range s.Fields {
+		if f.Unique && f.DBName != "" {
+			keys = append(keys, []string{f.DBName})
+		}
+	}
+	return keys
+}

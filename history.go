@@ -1,0 +1,6 @@
+package immudb
+
+type history struct {
+	id   stateKey
+	host string
+}

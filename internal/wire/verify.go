@@ -1,0 +1,526 @@
+package wire
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/immudb-go/immudb/internal/proof"
+)
+
+// The methods that answer with something that can be checked.
+const (
+	MethodCurrentState  = service + "CurrentState"
+	MethodVerifiableRow = service + "VerifiableSQLGet"
+	MethodVerifiableTx  = service + "VerifiableTxById"
+	MethodTx            = service + "TxById"
+	MethodTxScan        = service + "TxScan"
+)
+
+// Raw takes an answer as it is. Answers that carry proofs are received as Raw
+// and decoded after the call, so that one that is no proof at all is told from a
+// call that failed.
+type Raw []byte
+
+func (r *Raw) decode(msg []byte) error {
+	*r = bytes.Clone(msg)
+	return nil
+}
+
+// EntryDetail says what an answer tells of the entries of a transaction.
+type EntryDetail int
+
+const (
+	NoEntries  EntryDetail = iota // the header alone
+	KeysOnly                      // key, metadata and value hash
+	WithValues                    // the same, and the values of what SQL wrote
+	// AnyKeys is KeysOnly for transactions that a document store wrote: the
+	// server leaves their entries out of the answers above.
+	AnyKeys
+)
+
+// appendEntriesSpec appends an EntriesSpec, or nothing for AnyKeys. A kind of
+// entry that it does not name is excluded.
+func appendEntriesSpec(b []byte, num protowire.Number, d EntryDetail) []byte {
+	const onlyDigest, rawValue = 1, 2
+	var spec []byte
+	kind := func(num protowire.Number, action uint64) {
+		spec = appendWrapped(spec, num, action)
+	}
+	switch d {
+	case AnyKeys:
+		return b
+	case KeysOnly, WithValues:
+		kind(1, onlyDigest)
+		kind(2, onlyDigest)
+		if d == WithValues {
+			kind(3, rawValue)
+		} else {
+			kind(3, onlyDigest)
+		}
+	}
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendBytes(b, spec)
+}
+
+func appendUint(b []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, num, protowire.VarintType)
+	return protowire.AppendVarint(b, v)
+}
+
+// VerifiableRowRequest asks for the row with the given primary key and for a
+// proof that ties it to transaction since. at is the transaction whose revision
+// of the row is wanted, 0 for the latest one.
+func VerifiableRowRequest(table string, pk []any, at, since uint64) ([]byte, error) {
+	get := appendString(nil, 1, table)
+	for _, v := range pk {
+		if _, err := sqlValueSize(v); err != nil {
+			return nil, err
+		}
+		get = protowire.AppendTag(get, 2, protowire.BytesType)
+		get = protowire.AppendBytes(get, AppendSQLValue(nil, v))
+	}
+	get = appendUint(get, 3, at)
+	b := protowire.AppendTag(nil, 1, protowire.BytesType)
+	b = protowire.AppendBytes(b, get)
+	return appendUint(b, 2, since), nil
+}
+
+// VerifiableTxRequest asks for transaction tx and for a proof that ties it to
+// transaction since.
+func VerifiableTxRequest(tx, since uint64, d EntryDetail) []byte {
+	b := appendUint(nil, 1, tx)
+	b = appendUint(b, 2, since)
+	b = appendEntriesSpec(b, 3, d)
+	return appendUint(b, 6, 1) // keepReferencesUnresolved: references need the index, which may lag
+}
+
+// TxRequest asks for transaction tx.
+func TxRequest(tx uint64, d EntryDetail) []byte {
+	return appendUint(appendEntriesSpec(appendUint(nil, 1, tx), 2, d), 5, 1) // keepReferencesUnresolved
+}
+
+// TxScanRequest asks for up to limit transactions from first on.
+func TxScanRequest(first uint64, limit int, d EntryDetail) []byte {
+	return appendEntriesSpec(appendUint(appendUint(nil, 1, first), 2, uint64(limit)), 4, d)
+}
+
+// SignedState is what CurrentState answers.
+type SignedState struct {
+	Database  string
+	State     proof.State
+	Signature []byte // empty if the server does not sign
+}
+
+// VerifiableRow is what VerifiableSQLGet answers. What the server says about the
+// table is a claim, see [proof.Table].
+type VerifiableRow struct {
+	Proof     proof.RowProof
+	Entries   int // how many entries the row's transaction has, as claimed
+	Claim     proof.Table
+	Signature []byte // of the target of the dual proof; empty if the server does not sign
+}
+
+// VerifiableTx is what VerifiableTxById answers.
+type VerifiableTx struct {
+	Entries   []proof.Entry
+	Dual      *proof.DualProof
+	Signature []byte // of the target of Dual; empty if the server does not sign
+}
+
+// Tx is a transaction as TxById and TxScan tell it, without any proof.
+type Tx struct {
+	Header  *proof.Header
+	Entries []proof.Entry
+}
+
+// The decoders below share memory with msg and treat it as hostile: lengths are
+// those of bytes that are there, digests have 32 bytes, numbers fit their
+// fields. What they let through may still be nonsense; proof judges that.
+
+// DecodeSignedState decodes the answer to CurrentState.
+func DecodeSignedState(msg []byte) (*SignedState, error) {
+	s := &SignedState{}
+	err := fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			s.Database = string(b)
+		case 2:
+			s.State.TxID = n
+		case 3:
+			s.State.Alh, err = proof.DigestFrom(b)
+		case 4:
+			s.Signature, err = decodeSignature(b)
+		}
+		return err
+	})
+	return s, err
+}
+
+// DecodeVerifiableRow decodes the answer for a row of the table of that name,
+// which the answer does not repeat.
+func DecodeVerifiableRow(msg []byte, table string) (*VerifiableRow, error) {
+	r := &VerifiableRow{Claim: proof.Table{Name: table}}
+	columns := make(map[uint32]*proof.Column)
+	column := func(entry []byte, set func(c *proof.Column, n uint64, b []byte)) error {
+		id, n, b, err := mapEntry(entry)
+		if err != nil {
+			return err
+		}
+		if columns[id] == nil {
+			columns[id] = &proof.Column{ID: id}
+		}
+		set(columns[id], n, b)
+		return nil
+	}
+	err := fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			return r.decodeEntry(b)
+		case 2:
+			return r.decodeTx(b)
+		case 3:
+			r.Proof.Inclusion, err = decodeEntryProof(b)
+		case 5:
+			r.Claim.ID, err = toUint32(n)
+		case 8:
+			return column(b, func(c *proof.Column, _ uint64, b []byte) { c.Name = string(b) })
+		case 10:
+			return column(b, func(c *proof.Column, _ uint64, b []byte) { c.Type = proof.Type(b) })
+		case 11:
+			return column(b, func(c *proof.Column, n uint64, _ []byte) { c.MaxLen = uint32(n) })
+		case 12:
+			r.Claim.MaxColID, err = toUint32(n)
+		case 16:
+			return appendUint32s(&r.Claim.PrimaryKey, n, b)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range columns {
+		r.Claim.Columns = append(r.Claim.Columns, *c)
+	}
+	slices.SortFunc(r.Claim.Columns, func(a, b proof.Column) int { return cmp.Compare(a.ID, b.ID) })
+	return r, nil
+}
+
+// decodeEntry decodes a SQLEntry; its key is not looked at, because the key of
+// a row follows from its table and primary key.
+func (r *VerifiableRow) decodeEntry(msg []byte) error {
+	return fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			r.Proof.TxID = n
+		case 3:
+			r.Proof.Value = b
+		case 4:
+			r.Proof.Metadata, err = decodeEntryMetadata(b)
+		}
+		return err
+	})
+}
+
+// decodeTx decodes the VerifiableTx around a row without the digests of all
+// other entries, which take most of the message and prove nothing more.
+func (r *VerifiableRow) decodeTx(msg []byte) error {
+	return fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			return fields(b, func(num protowire.Number, _ uint64, _ []byte) error {
+				if num == 2 {
+					r.Entries++
+				}
+				return nil
+			})
+		case 2:
+			r.Proof.Dual, err = decodeDualProof(b)
+		case 3:
+			r.Signature, err = decodeSignature(b)
+		}
+		return err
+	})
+}
+
+// DecodeVerifiableTx decodes the answer to VerifiableTxById.
+func DecodeVerifiableTx(msg []byte) (*VerifiableTx, error) {
+	v := &VerifiableTx{}
+	err := fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			var tx *Tx
+			if tx, err = DecodeTx(b); err == nil {
+				v.Entries = tx.Entries
+			}
+		case 2:
+			v.Dual, err = decodeDualProof(b)
+		case 3:
+			v.Signature, err = decodeSignature(b)
+		}
+		return err
+	})
+	return v, err
+}
+
+// DecodeTxs decodes the answer to TxScan.
+func DecodeTxs(msg []byte) ([]*Tx, error) {
+	var txs []*Tx
+	err := fields(msg, func(num protowire.Number, _ uint64, b []byte) error {
+		if num != 1 {
+			return nil
+		}
+		tx, err := DecodeTx(b)
+		txs = append(txs, tx)
+		return err
+	})
+	return txs, err
+}
+
+// DecodeTx decodes the answer to TxById.
+func DecodeTx(msg []byte) (*Tx, error) {
+	tx := &Tx{}
+	err := fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			tx.Header, err = DecodeHeader(b)
+		case 2:
+			var e proof.Entry
+			e, err = decodeTxEntry(b)
+			tx.Entries = append(tx.Entries, e)
+		}
+		return err
+	})
+	return tx, err
+}
+
+// DecodeHeader decodes a TxHeader.
+func DecodeHeader(msg []byte) (*proof.Header, error) {
+	h := &proof.Header{}
+	err := fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			h.ID = n
+		case 2:
+			h.PrevAlh, err = proof.DigestFrom(b)
+		case 3:
+			h.Time = int64(n)
+		case 4:
+			h.NEntries, err = toInt32(n)
+		case 5:
+			h.EH, err = proof.DigestFrom(b)
+		case 6:
+			h.BlTxID = n
+		case 7:
+			h.BlRoot, err = proof.DigestFrom(b)
+		case 8:
+			h.Version, err = toInt32(n)
+		case 9:
+			err = fields(b, func(num protowire.Number, n uint64, b []byte) error {
+				switch num {
+				case 1:
+					h.Metadata.TruncatedTxID = n
+				case 2:
+					h.Metadata.Extra = b
+				}
+				return nil
+			})
+		}
+		return err
+	})
+	return h, err
+}
+
+func decodeTxEntry(msg []byte) (e proof.Entry, err error) {
+	err = fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			e.Key = b
+		case 2:
+			e.ValueHash, err = proof.DigestFrom(b)
+		case 4:
+			e.Metadata, err = decodeEntryMetadata(b)
+		case 5:
+			e.Value = b
+		}
+		return err
+	})
+	return e, err
+}
+
+func decodeEntryMetadata(msg []byte) (m proof.EntryMetadata, err error) {
+	err = fields(msg, func(num protowire.Number, n uint64, b []byte) error {
+		switch num {
+		case 1:
+			m.Deleted = n != 0
+		case 2:
+			m.Expires = true
+			return fields(b, func(num protowire.Number, n uint64, _ []byte) error {
+				if num == 1 {
+					m.ExpiresAt = int64(n)
+				}
+				return nil
+			})
+		case 3:
+			m.NonIndexable = n != 0
+		}
+		return nil
+	})
+	return m, err
+}
+
+func decodeDualProof(msg []byte) (*proof.DualProof, error) {
+	p := &proof.DualProof{}
+	err := fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			p.Source, err = DecodeHeader(b)
+		case 2:
+			p.Target, err = DecodeHeader(b)
+		case 3:
+			err = appendDigest(&p.Inclusion, b)
+		case 4:
+			err = appendDigest(&p.Consistency, b)
+		case 5:
+			p.TargetBlAlh, err = proof.DigestFrom(b)
+		case 6:
+			err = appendDigest(&p.LastInclusion, b)
+		case 7:
+			p.Linear, err = decodeLinearProof(b)
+		case 8:
+			p.LinearAdvance, err = decodeLinearAdvanceProof(b)
+		}
+		return err
+	})
+	return p, err
+}
+
+func decodeLinearProof(msg []byte) (*proof.LinearProof, error) {
+	p := &proof.LinearProof{}
+	err := fields(msg, func(num protowire.Number, n uint64, b []byte) error {
+		switch num {
+		case 1:
+			p.SourceTxID = n
+		case 2:
+			p.TargetTxID = n
+		case 3:
+			return appendDigest(&p.Terms, b)
+		}
+		return nil
+	})
+	return p, err
+}
+
+func decodeLinearAdvanceProof(msg []byte) (*proof.LinearAdvanceProof, error) {
+	p := &proof.LinearAdvanceProof{}
+	err := fields(msg, func(num protowire.Number, _ uint64, b []byte) error {
+		switch num {
+		case 1:
+			return appendDigest(&p.Terms, b)
+		case 2:
+			inclusion, err := decodeEntryProof(b) // only its terms are set
+			if err == nil {
+				p.Inclusions = append(p.Inclusions, inclusion.Terms)
+			}
+			return err
+		}
+		return nil
+	})
+	return p, err
+}
+
+func decodeEntryProof(msg []byte) (*proof.EntryProof, error) {
+	p := &proof.EntryProof{}
+	err := fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
+		switch num {
+		case 1:
+			p.Leaf, err = toInt32(n)
+		case 2:
+			p.Width, err = toInt32(n)
+		case 3:
+			err = appendDigest(&p.Terms, b)
+		}
+		return err
+	})
+	return p, err
+}
+
+// decodeSignature takes the signature and leaves the public key beside it,
+// which proves nothing.
+func decodeSignature(msg []byte) (signature []byte, err error) {
+	err = fields(msg, func(num protowire.Number, _ uint64, b []byte) error {
+		if num == 2 {
+			signature = b
+		}
+		return nil
+	})
+	return signature, err
+}
+
+// mapEntry decodes an entry of a map with uint32 keys; its value is n or b.
+func mapEntry(msg []byte) (key uint32, n uint64, b []byte, err error) {
+	err = fields(msg, func(num protowire.Number, number uint64, bytes []byte) (err error) {
+		switch num {
+		case 1:
+			key, err = toUint32(number)
+		case 2:
+			if number > math.MaxInt32 {
+				err = fmt.Errorf("%w: a length is negative", errMalformed)
+			}
+			n, b = number, bytes
+		}
+		return err
+	})
+	return key, n, b, err
+}
+
+// appendUint32s appends a repeated uint32 field, packed or not.
+func appendUint32s(list *[]uint32, n uint64, packed []byte) error {
+	if packed == nil {
+		v, err := toUint32(n)
+		*list = append(*list, v)
+		return err
+	}
+	for len(packed) > 0 {
+		n, size := protowire.ConsumeVarint(packed)
+		if size < 0 {
+			return errMalformed
+		}
+		v, err := toUint32(n)
+		if err != nil {
+			return err
+		}
+		*list = append(*list, v)
+		packed = packed[size:]
+	}
+	return nil
+}
+
+func appendDigest(list *[]proof.Digest, b []byte) error {
+	d, err := proof.DigestFrom(b)
+	*list = append(*list, d)
+	return err
+}
+
+// toInt32 refuses what protobuf would silently cut: the rest could differ
+// between what is checked and what is used.
+func toInt32(n uint64) (int32, error) {
+	if int64(n) != int64(int32(n)) {
+		return 0, fmt.Errorf("%w: %d is not a 32-bit number", errMalformed, int64(n))
+	}
+	return int32(n), nil
+}
+
+func toUint32(n uint64) (uint32, error) {
+	if n > math.MaxUint32 {
+		return 0, fmt.Errorf("%w: %d is not a 32-bit number", errMalformed, n)
+	}
+	return uint32(n), nil
+}

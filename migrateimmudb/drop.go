@@ -1,0 +1,98 @@
+package migrateimmudb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dblock"
+)
+
+// Drop drops every table of the database, those of the version and the lock
+// last and together, which gives the lock back. Views and sequences stay, for
+// the server does not list them. What the tables held stays in the database's
+// history.
+func (d *Immudb) Drop() error {
+	if err := d.drop(context.Background()); err != nil {
+		return fmt.Errorf("migrateimmudb: dropping all tables: %w", err)
+	}
+	return nil
+}
+
+func (d *Immudb) drop(ctx context.Context) error {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return err
+	}
+	own := []string{d.cfg.MigrationsTable, d.cfg.MigrationsTable + "_lock"}
+	tables = slices.DeleteFunc(tables, func(name string) bool { return slices.Contains(own, name) })
+
+	// Dropping a table costs entries of the transaction by its columns and
+	// indexes, so it has to be found out how many fit.
+	for n := max(1, len(tables)); len(tables) > 0; {
+		n = min(n, len(tables))
+		err := d.dropTables(ctx, tables[:n])
+		if errors.Is(err, immudb.ErrTooManyEntries) && n > 1 {
+			n = (n + 1) / 2
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		tables = tables[n:]
+	}
+
+	if lock := d.lock.Load(); lock != nil {
+		if err := lock.Renew(ctx); err != nil {
+			return err
+		}
+		lock.Forget()
+	}
+	if err := d.dropTables(ctx, own); err != nil {
+		return err
+	}
+	d.lock.Store(nil)
+	return nil
+}
+
+func (d *Immudb) tables(ctx context.Context) ([]string, error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT name FROM TABLES()`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var tables []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		tables = append(tables, name)
+	}
+	return tables, rows.Err()
+}
+
+func (d *Immudb) dropTables(ctx context.Context, tables []string) error {
+	return dblock.Run(ctx, d.db, d.lock.Load(), func(tx *sql.Tx) error {
+		for _, name := range tables {
+			if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+quoteName(name)); err != nil {
+				return fmt.Errorf("table %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// quoteName writes a name that the server gave. Quoted names are folded to lower
+// case, but a name that is a keyword and was not quoted when the table was made
+// has kept its case; such a name only works as it stands.
+func quoteName(name string) string {
+	if strings.ToLower(name) != name {
+		return name
+	}
+	return `"` + name + `"`
+}

@@ -1,0 +1,160 @@
+package migrateimmudb_test
+
+import (
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
+	_ "github.com/immudb-go/immudb/migrateimmudb"
+)
+
+// The tests share one real server and take a database each. The test binary is
+// also the process that the cluster test starts many of.
+func TestMain(m *testing.M) {
+	if os.Getenv(runnerVariable) != "" {
+		os.Exit(runner())
+	}
+	os.Exit(testserver.Main(m, testserver.NoSessions))
+}
+
+// freshDSN makes a database on the shared server. Options are such as
+// "x-multi-statement=true".
+func freshDSN(t *testing.T, options ...string) string {
+	t.Helper()
+	return withOptions(t, testserver.Shared(t).NewDatabase(t), options...)
+}
+
+func withOptions(t *testing.T, dsn string, options ...string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal("the DSN of the test server is not a URL")
+	}
+	q := u.Query()
+	for _, o := range options {
+		name, value, _ := strings.Cut(o, "=")
+		q.Set(name, value)
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// openDB opens the database that a migration URL names.
+func openDB(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal("the DSN of the test server is not a URL")
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.HasPrefix(name, "x-") {
+			q.Del(name)
+		}
+	}
+	u.RawQuery = q.Encode()
+	db, err := sql.Open(immudb.DriverName, u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// migrations makes a source of up migrations 1, 2, …; a text may hold a down
+// migration behind a line "-- down".
+func migrations(texts ...string) fstest.MapFS {
+	files := fstest.MapFS{}
+	for i, text := range texts {
+		up, down, _ := strings.Cut(text, "-- down")
+		name := string(rune('1'+i)) + "_m."
+		files[name+"up.sql"] = &fstest.MapFile{Data: []byte(up)}
+		files[name+"down.sql"] = &fstest.MapFile{Data: []byte(down)}
+	}
+	return files
+}
+
+// open opens golang-migrate on a URL, as a program would.
+func open(t *testing.T, files fstest.MapFS, dsn string) *migrate.Migrate {
+	t.Helper()
+	src, err := iofs.New(files, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := migrate.NewWithSourceInstance("iofs", src, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(m.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func mustExec(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// wantTables checks which tables there are beside those of the driver.
+func wantTables(t *testing.T, db *sql.DB, want ...string) {
+	t.Helper()
+	got := list[string](t, db, "SELECT name FROM TABLES()")
+	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "schema_migrations") })
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("tables %v, want %v", got, want)
+	}
+}
+
+// wantVersion checks what golang-migrate says; -1 is no version.
+func wantVersion(t *testing.T, m *migrate.Migrate, want int, wantDirty bool) {
+	t.Helper()
+	v, dirty, err := m.Version()
+	got := int(v)
+	if errors.Is(err, migrate.ErrNilVersion) {
+		got, err = -1, nil
+	}
+	if err != nil || got != want || dirty != wantDirty {
+		t.Errorf("version %d, dirty %v (%v), want %d, %v", got, dirty, err, want, wantDirty)
+	}
+}
+
+func list[T any](t *testing.T, db *sql.DB, query string, args ...any) []T {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	var values []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		values = append(values, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return values
+}

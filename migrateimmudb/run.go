@@ -1,0 +1,188 @@
+package migrateimmudb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dblock"
+)
+
+// Run runs a migration; see the package comment. One that was announced by
+// SetVersion under the lock is run exactly once, however often processes are
+// killed and answers are lost, as long as it is one transaction.
+func (d *Immudb) Run(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("migrateimmudb: reading the migration: %w", err)
+	}
+	ctx := context.Background()
+	w := work{Immudb: d, lock: d.lock.Load()}
+	if w.lock != nil {
+		if w.state, err = d.read(ctx, d.db); err != nil && !errors.Is(err, immudb.ErrNoSuchTable) {
+			return fmt.Errorf("migrateimmudb: reading the version: %w", err)
+		}
+		w.announced = w.state.announcedBy == w.lock.Owner()
+	}
+	if w.migration, err = parse(string(text)); err == nil {
+		if w.apart || d.cfg.MultiStatementEnabled && !w.enclosed {
+			err = w.runApart(ctx)
+		} else {
+			err = w.runTogether(ctx)
+		}
+	}
+	if err != nil {
+		if !dblock.IsInterruption(err) {
+			err = errors.Join(err, w.admit(ctx))
+		}
+		return fmt.Errorf("migrateimmudb: %w", err)
+	}
+	return nil
+}
+
+// work is a migration being run.
+type work struct {
+	*Immudb
+	*migration
+	lock      *dblock.Lock // nil if the caller did not take it
+	state     state        // when it began
+	announced bool         // by this tenure of the lock
+}
+
+// runTogether runs the migration as one transaction, which also clears the dirty
+// flag.
+func (w *work) runTogether(ctx context.Context) error {
+	run := dblock.Run
+	if w.announced {
+		run = dblock.RunIdempotent
+	}
+	err := run(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+		if w.announced {
+			now, err := w.read(ctx, tx)
+			if err != nil || now.announcedBy != w.lock.Owner() {
+				return err // committed by a try whose answer was lost
+			}
+		}
+		for i := range w.statements {
+			if err := w.exec(ctx, tx, i, 0); err != nil {
+				return err
+			}
+		}
+		if w.announced {
+			return w.write(ctx, tx, state{version: w.state.version})
+		}
+		return nil
+	})
+	if errors.Is(err, immudb.ErrTooManyEntries) {
+		err = fmt.Errorf("%w; split the migration, or set x-multi-statement=true to make each statement a transaction of its own", err)
+	}
+	return err
+}
+
+// runApart runs the statements one after the other. From the first one on only a
+// person can tell what a stop means, so the announcement ends.
+func (w *work) runApart(ctx context.Context) error {
+	if err := w.progress(ctx, 0); err != nil {
+		return err
+	}
+	for i := range w.statements {
+		var err error
+		if standsAlone(&w.statements[i]) {
+			err = w.runAlone(ctx, i)
+		} else {
+			err = w.runOne(ctx, i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) runOne(ctx context.Context, i int) error {
+	run := dblock.Run
+	if w.announced {
+		run = dblock.RunIdempotent
+	}
+	return run(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+		if w.announced {
+			now, err := w.read(ctx, tx)
+			if err != nil || now.statements > i {
+				return err // committed by a try whose answer was lost
+			}
+		}
+		if err := w.exec(ctx, tx, i, i); err != nil || !w.announced {
+			return err
+		}
+		return w.write(ctx, tx, w.stopped(i+1))
+	})
+}
+
+// runAlone runs a statement that no transaction can hold, so that the fence is a
+// look at the lock before it.
+func (w *work) runAlone(ctx context.Context, i int) error {
+	if w.lock != nil {
+		if err := w.lock.Renew(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.exec(ctx, w.db, i, i); err != nil {
+		return err
+	}
+	return w.progress(ctx, i+1)
+}
+
+// stopped is the state of a migration run statement by statement, should it stop
+// after n of them.
+func (w *work) stopped(n int) state {
+	return state{version: w.state.version, dirty: true, previous: w.state.previous, statements: n}
+}
+
+// progress notes that n statements are committed.
+func (w *work) progress(ctx context.Context, n int) error {
+	if !w.announced {
+		return nil
+	}
+	return dblock.RunIdempotent(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+		return w.write(ctx, tx, w.stopped(n))
+	})
+}
+
+// admit ends the announcement of a migration that has failed: the next process
+// must not take it for one that was never begun.
+func (w *work) admit(ctx context.Context) error {
+	if !w.announced {
+		return nil
+	}
+	err := dblock.RunIdempotent(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+		now, err := w.read(ctx, tx)
+		if err != nil || now.announcedBy != w.lock.Owner() {
+			return err
+		}
+		return w.write(ctx, tx, w.stopped(0))
+	})
+	if err != nil {
+		return fmt.Errorf("noting that the migration failed: %w", err)
+	}
+	return nil
+}
+
+// exec runs statement i, with so many before it committed.
+func (w *work) exec(ctx context.Context, q querier, i, committed int) error {
+	if w.cfg.StatementTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.cfg.StatementTimeout)
+		defer cancel()
+	}
+	_, err := q.ExecContext(ctx, w.statements[i].Text)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("it took longer than x-statement-timeout (%v): %w", w.cfg.StatementTimeout, err)
+	}
+	return &StatementError{Statement: i + 1, Statements: len(w.statements), Line: w.lines[i], Committed: committed, Err: err}
+}

@@ -1,0 +1,201 @@
+package immudb
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// FileStateStore keeps states in a directory, a file each, readable by its owner
+// only. Several processes may share the directory: a file is replaced as a whole,
+// under a lock, and never by an older state. Whoever can write to the directory
+// decides what is trusted.
+//
+// Each file is JSON and may be read, copied as a backup and, to trust a database
+// anew, deleted.
+type FileStateStore struct{ dir string }
+
+var _ StateStore = (*FileStateStore)(nil)
+
+// NewFileStateStore uses dir, and makes it, with its parents, if it is not there.
+func NewFileStateStore(dir string) (*FileStateStore, error) {
+	if dir == "" {
+		return nil, errors.New("immudb: state store: a directory is needed")
+	}
+	abs, err := filepath.Abs(dir) // the program may change its working directory
+	if err == nil {
+		err = os.MkdirAll(abs, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("immudb: state store: %w", err)
+	}
+	return &FileStateStore{abs}, nil
+}
+
+const (
+	stateFormat   = 1
+	stateSuffix   = ".state.json"
+	stateLockName = "lock"
+)
+
+// stateFile is what a file holds.
+type stateFile struct {
+	Format  int       `json:"format"`
+	Updated time.Time `json:"updated"`
+	State
+}
+
+// path does not hold the names themselves: a server chooses its UUID, and must
+// not choose a file with it.
+func (f *FileStateStore) path(serverUUID, database string) string {
+	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(serverUUID), serverUUID, database))
+	return filepath.Join(f.dir, hex.EncodeToString(name[:16])+stateSuffix)
+}
+
+// Load implements [StateStore].
+func (f *FileStateStore) Load(_ context.Context, serverUUID, database string) (State, error) {
+	path := f.path(serverUUID, database)
+	s, err := readStateFile(path)
+	if err == nil && (s.ServerUUID != serverUUID || s.Database != database) {
+		err = damaged(path, errors.New("it is that of another server or database"))
+	}
+	return s, err
+}
+
+func readStateFile(path string) (State, error) {
+	content, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return State{}, ErrStateMissing
+	case err != nil:
+		return State{}, fmt.Errorf("immudb: state store: %w", err)
+	}
+	var file stateFile
+	if err := json.Unmarshal(content, &file); err != nil {
+		return State{}, damaged(path, err)
+	}
+	switch {
+	case file.Format != stateFormat:
+		return State{}, damaged(path, fmt.Errorf("format %d is not %d", file.Format, stateFormat))
+	case file.TxID == 0:
+		return State{}, damaged(path, errors.New("tx_id is missing"))
+	}
+	return file.State, nil
+}
+
+// damaged is not a missing state: what cannot be read is never replaced by
+// whatever the server says today.
+func damaged(path string, cause error) error {
+	return fmt.Errorf("immudb: state store: %s cannot be used, restore it from a backup, or delete it to trust the database anew: %w", path, cause)
+}
+
+// Swap implements [StateStore].
+func (f *FileStateStore) Swap(ctx context.Context, old, new State) (swapped bool, err error) {
+	if err := checkSwap(old, new); err != nil {
+		return false, err
+	}
+	unlock, err := lockFile(ctx, filepath.Join(f.dir, stateLockName))
+	if err != nil {
+		return false, fmt.Errorf("immudb: state store: %w", err)
+	}
+	defer unlock()
+	now, err := f.Load(ctx, new.ServerUUID, new.Database)
+	switch {
+	case errors.Is(err, ErrStateMissing):
+		if old.TxID != 0 {
+			return false, nil
+		}
+	case err != nil:
+		return false, err
+	case old.TxID == 0 || !now.same(old):
+		return false, nil
+	}
+	if err := f.write(new); err != nil {
+		return false, fmt.Errorf("immudb: state store: %w", err)
+	}
+	return true, nil
+}
+
+// write replaces a file so that at any moment, also when the machine stops, the
+// old or the new content is there in full.
+func (f *FileStateStore) write(s State) error {
+	content, err := json.MarshalIndent(stateFile{stateFormat, time.Now().UTC().Truncate(time.Second), s}, "", "\t")
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(f.dir, "new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(append(content, '\n'))
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), f.path(s.ServerUUID, s.Database))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}
+
+// States implements [StateStore].
+func (f *FileStateStore) States(context.Context) ([]State, error) {
+	files, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("immudb: state store: %w", err)
+	}
+	var all []State
+	for _, file := range files {
+		if !strings.HasSuffix(file.Name(), stateSuffix) {
+			continue
+		}
+		s, err := readStateFile(filepath.Join(f.dir, file.Name()))
+		if errors.Is(err, ErrStateMissing) {
+			continue // deleted just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// lockFile waits for the lock on a file, which it makes if need be, until ctx
+// ends. The system gives the lock back when the process ends.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		locked, err := tryLock(file)
+		if locked {
+			return func() { _ = file.Close() }, nil // which also unlocks
+		}
+		if err == nil {
+			err = sleep(ctx, lockPoll)
+		}
+		if err != nil {
+			_ = file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+	}
+}
+
+// lockPoll is how often a lock that somebody holds is tried again; it is held for
+// about a millisecond.
+const lockPoll = 500 * time.Microsecond

@@ -1,0 +1,14 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
+
+package immudb
+
+import (
+	"errors"
+	"os"
+)
+
+// tryLock refuses: without a lock two processes could overwrite each other's
+// states.
+func tryLock(*os.File) (locked bool, err error) {
+	return false, errors.New("this system has no file locks that the driver knows; set Config.StateStore")
+}
