@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
-	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // table is what the driver needs to know of a table.
@@ -91,15 +90,13 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	method, md := wire.MethodSQLQuery, c.session.md
 	if c.tx != nil {
 		if err := c.tx.settle(ctx); err != nil {
 			return nil, err
 		}
-		method, md = wire.MethodTxSQLQuery, c.tx.md
 	}
 	args := []driver.NamedValue{{Ordinal: 1, Value: name}}
-	set, err := c.stream(ctx, method, md, q.Text, q, &q.statements[0], args)
+	set, err := c.stream(ctx, c.tx, q.Text, q, &q.statements[0], args)
 	if err != nil {
 		return nil, err
 	}

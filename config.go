@@ -48,6 +48,9 @@ type Config struct {
 	// identity. TLS, when set, takes its place.
 	SSL SSLConfig
 
+	// Verify says what is trusted and what is verified, see [VerifiedRow].
+	Verify VerifyConfig
+
 	// ConnectTimeout bounds the wait for a connection to one host.
 	// 0: as long as the context allows. Default: 10 s.
 	ConnectTimeout time.Duration
@@ -91,6 +94,9 @@ type Config struct {
 	// instead of the net package: a tunnel, an in-memory server in a test.
 	DialContext func(ctx context.Context, addr string) (net.Conn, error)
 
+	// StateStore keeps what is trusted, instead of Verify.StateDir.
+	StateStore StateStore
+
 	// Logger receives what the driver has to say. nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -109,6 +115,26 @@ type SSLConfig struct {
 	Key      string // file of its private key
 	Password string // of Key, when that is encrypted (PEM, PKCS #1)
 	NoSNI    bool   // do not name the host in the TLS handshake
+}
+
+// VerifyConfig says what is trusted and what is verified. Its zero value trusts
+// nothing: then [VerifiedRow] and its like fail with [ErrStateMissing].
+type VerifyConfig struct {
+	// TrustFirstUse: what a server shows when nothing is known of it yet is
+	// trusted, and everything after that is verified against it. That goes for the
+	// history of the database and for the definitions of its tables.
+	TrustFirstUse bool
+	// Commits: every commit is proven to extend the trusted history before Exec
+	// or Commit returns.
+	Commits bool
+	// PublicKey is a PEM file with the ECDSA key that the server must sign with.
+	// "": signatures are not asked for.
+	PublicKey string
+	// StateDir is a directory to keep what is trusted in, made if it is not
+	// there. "": it is forgotten when the Connector is.
+	StateDir string
+	// State pins what is trusted, as tx:hash (see [State.Pin]).
+	State string
 }
 
 // NewConfig is a Config with every default of [ParseDSN], still lacking a user.
@@ -151,6 +177,7 @@ func (c *Config) normalize() error {
 	for _, s := range []struct{ name, value string }{
 		{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
 		{"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key}, {"sslpassword", c.SSL.Password},
+		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir},
 	} {
 		if strings.ContainsRune(s.value, 0) {
 			return fmt.Errorf("%s: must not hold a NUL byte", s.name)
@@ -176,6 +203,9 @@ func (c *Config) normalize() error {
 		if o.check != nil && !o.check(c) {
 			return o.invalid()
 		}
+	}
+	if c.StateStore != nil && c.Verify.StateDir != "" {
+		return errors.New("state_dir: Config.StateStore is set, which takes its place; give one of them")
 	}
 	return c.SSL.check()
 }

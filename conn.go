@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/metadata"
-
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -64,7 +62,7 @@ func (c *Conn) Host() string { return c.session.addr }
 // a server embedded in a Go program, which does not know its own.
 func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
 	var info wire.ServerInfo
-	err := c.call(ctx, c.session.md, wire.MethodServerInfo, nil, &info)
+	err := c.call(ctx, "", wire.MethodServerInfo, nil, &info)
 	return info.Version, err
 }
 
@@ -72,18 +70,41 @@ func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
 // verb: fmt would go through its fields else.
 func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c.session.addr) }
 
-// call makes a unary call that changes nothing.
-func (c *Conn) call(ctx context.Context, md metadata.MD, method string, req []byte, ans wire.Answer) error {
-	sent, err := wire.Call(c.session.context(ctx, md), c.session.cc, method, req, ans)
-	if err != nil {
-		return c.failed(ctx, err, sent, "")
+// call makes a unary call in the session. write names the work whose outcome
+// matters, as in "COMMIT"; it is "" for a call that changes nothing.
+func (c *Conn) call(ctx context.Context, write, method string, req []byte, ans wire.Answer) error {
+	return c.resume(ctx, func() error {
+		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, method, req, ans)
+		if err != nil {
+			return c.failed(ctx, err, sent, write)
+		}
+		return nil
+	})
+}
+
+// resume runs work, a call outside a transaction, and once more in another
+// session if the server did not run it because it had lost this one. What a user
+// of sql.Conn had made of the session (USE) cannot be resumed.
+func (c *Conn) resume(ctx context.Context, work func() error) error {
+	err := work()
+	if err == nil || !c.lost || c.tx != nil || c.database != "" || !errors.Is(err, ErrSessionLost) {
+		return err
 	}
-	return nil
+	s, leaseErr := c.connector.lease(ctx)
+	if leaseErr != nil {
+		return err
+	}
+	c.connector.drop(c.session)
+	c.session, c.lost = s, false
+	err = work()
+	if bad, ok := err.(badConn); ok {
+		return bad.cause // a third session would fare no better
+	}
+	return err
 }
 
 // failed turns the error of a call into what the caller is told, and notes what
-// it says about the session. write names the work whose outcome matters, as in
-// "COMMIT"; it is "" for a call that changes nothing.
+// it says about the session. write is as for call.
 //
 // This is the one place that decides on driver.ErrBadConn: only when the server
 // provably did not run the call, because it never saw it or did not know the
@@ -141,7 +162,7 @@ func (c *Conn) Begin() (driver.Tx, error) {
 
 // Ping makes a round trip that proves the session alive.
 func (c *Conn) Ping(ctx context.Context) error {
-	return c.call(ctx, c.session.md, wire.MethodKeepAlive, nil, wire.Empty)
+	return c.call(ctx, "", wire.MethodKeepAlive, nil, wire.Empty)
 }
 
 // ResetSession makes sure that nothing of the connection's past is visible to
@@ -175,7 +196,7 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 func (c *Conn) moveBack(ctx context.Context) error {
 	ctx, cancel := c.connector.patience(ctx)
 	defer cancel()
-	err := c.call(ctx, c.session.md, wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
+	err := c.call(ctx, "", wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
 	if err == nil {
 		c.database = ""
 	}

@@ -35,6 +35,7 @@ type Connector struct {
 	lanes   lanes
 	groups  groups
 	pool    pool
+	trust   *trust
 }
 
 // host is a server with the channel to it, which connects when first used and
@@ -60,6 +61,10 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if c.trust, err = newTrust(cfg); err != nil {
+		return nil, err
 	}
 	for _, addr := range cfg.Hosts {
 		cc, err := dial(cfg, addr)

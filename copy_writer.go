@@ -115,7 +115,7 @@ const defaultTxEntries = 1024
 // see divide.
 func (c *copier) askLimit(conn *Conn) error {
 	var settings wire.DatabaseSettings
-	err := conn.call(c.ctx, conn.session.md, wire.MethodDatabaseSettings, nil, &settings)
+	err := conn.call(c.ctx, "", wire.MethodDatabaseSettings, nil, &settings)
 	if err != nil && !refusesToTell(err) {
 		return err
 	}

@@ -45,6 +45,11 @@ import (
 //	max_idle_sessions     unused sessions kept open for the next conn; 0 to 10000 (32)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
+//	verify                trust-first-use: trust what a server shows when nothing is known of it yet;
+//	                      commits: prove that every commit extends the trusted history; both: trust-first-use,commits (none)
+//	trusted_state         tx:hash, a state of the database that is trusted (none)
+//	state_dir             directory to keep what is trusted in (none: kept in memory)
+//	server_public_key     PEM file with the ECDSA key the server must sign its states with (none: signatures are not asked for)
 //
 // Times are seconds ("5") or Go durations ("500ms", "2m"), at most 24h.
 //
@@ -249,6 +254,11 @@ var options = sortedOptions(
 	intOption("max_idle_sessions", 32, 10000, func(c *Config) *int { return &c.MaxIdleSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
 	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),
+
+	verifyOption(),
+	stateOption(),
+	stringOption("state_dir", func(c *Config) *string { return &c.Verify.StateDir }),
+	stringOption("server_public_key", func(c *Config) *string { return &c.Verify.PublicKey }),
 )
 
 // aliases are libpq's second names.
@@ -297,6 +307,46 @@ func sniOption() option {
 			return ""
 		},
 	}
+}
+
+func verifyOption() option {
+	return option{
+		name:  "verify",
+		valid: "trust-first-use, commits and both with a comma between them",
+		parse: func(c *Config, v string) bool {
+			for word := range strings.SplitSeq(v, ",") {
+				switch {
+				case word == "trust-first-use" && !c.Verify.TrustFirstUse:
+					c.Verify.TrustFirstUse = true
+				case word == "commits" && !c.Verify.Commits:
+					c.Verify.Commits = true
+				default:
+					return v == "" // left empty is the default
+				}
+			}
+			return true
+		},
+		format: func(c *Config) string {
+			var words []string
+			if c.Verify.TrustFirstUse {
+				words = append(words, "trust-first-use")
+			}
+			if c.Verify.Commits {
+				words = append(words, "commits")
+			}
+			return strings.Join(words, ",")
+		},
+	}
+}
+
+func stateOption() option {
+	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
+	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
+	o.check = func(c *Config) bool {
+		_, err := parsePin(c.Verify.State)
+		return err == nil || c.Verify.State == ""
+	}
+	return o
 }
 
 func intOption(name string, def, most int, field func(*Config) *int) option {

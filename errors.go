@@ -56,6 +56,9 @@ var (
 	ErrUnsupported = errors.New("immudb: not supported")
 )
 
+// errNoSuchKey: a verified read found no row. Callers are told sql.ErrNoRows.
+var errNoSuchKey = errors.New("immudb: no such key")
+
 // Error is an answer of the server that is not a yes, or the lack of an answer.
 type Error struct {
 	// Message says what happened, in the server's words where it gave any.
@@ -174,6 +177,7 @@ var messages = []struct {
 	{"values are not comparable", false, ErrInvalidValue, "42804", false},
 	{"division by zero", false, ErrInvalidValue, "22012", false},
 
+	{"key not found", false, errNoSuchKey, "02000", false},
 	{"table does not exist", false, ErrNoSuchTable, "42P01", false},
 	{"column does not exist", false, ErrNoSuchColumn, "42703", false},
 	{"database does not exist", false, ErrNoSuchDatabase, "3D000", false},

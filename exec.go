@@ -58,11 +58,7 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
-		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodSQLExec, req, &ans)
-		if err != nil {
-			return c.failed(ctx, err, sent, "Exec")
-		}
-		return nil
+		return c.call(ctx, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	if err != nil {
 		if t.statements[0].Kind == sqltext.UseDatabase {
@@ -93,7 +89,7 @@ func (c *Conn) noteChanges(ctx context.Context, t *text, txs []wire.CommittedTx)
 // discard runs queries for the sake of their errors.
 func (c *Conn) discard(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
 	for i := range t.statements {
-		set, err := c.stream(ctx, wire.MethodSQLQuery, c.session.md, t.statements[i].Text, t, &t.statements[i], args)
+		set, err := c.stream(ctx, nil, t.statements[i].Text, t, &t.statements[i], args)
 		if err != nil {
 			return nil, err
 		}

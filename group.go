@@ -198,11 +198,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	var ans wire.ExecResult
 	err = c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
-		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodSQLExec, req, &ans)
-		if err != nil {
-			return c.failed(ctx, err, sent, "Exec")
-		}
-		return nil
+		return c.call(ctx, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	switch {
 	case err == nil:

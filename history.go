@@ -1,6 +1,256 @@
 package immudb
 
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"sync"
+
+	"github.com/immudb-go/immudb/internal/proof"
+)
+
+// trust is what the connections of a connector trust, by server and database.
+type trust struct {
+	firstUse bool
+	commits  bool
+	pin      proof.State      // TxID 0: none
+	key      *ecdsa.PublicKey // nil: signatures are not asked for
+	store    StateStore
+
+	mu        sync.Mutex
+	histories map[stateKey]*history
+}
+
+func newTrust(cfg *Config) (*trust, error) {
+	t := &trust{
+		firstUse:  cfg.Verify.TrustFirstUse,
+		commits:   cfg.Verify.Commits,
+		store:     cfg.StateStore,
+		histories: make(map[stateKey]*history),
+	}
+	var err error
+	if cfg.Verify.State != "" {
+		if t.pin, err = parsePin(cfg.Verify.State); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Verify.PublicKey != "" {
+		pem, err := os.ReadFile(cfg.Verify.PublicKey)
+		if err == nil {
+			t.key, err = proof.ParsePublicKey(pem)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("immudb: server_public_key: %w", err)
+		}
+	}
+	switch {
+	case t.store != nil:
+	case cfg.Verify.StateDir != "":
+		if t.store, err = NewFileStateStore(cfg.Verify.StateDir); err != nil {
+			return nil, err
+		}
+	default:
+		t.store = &MemoryStateStore{}
+	}
+	return t, nil
+}
+
+// history returns what is known of a database on the server of session s.
+func (t *trust) history(s *session, database string) *history {
+	key := stateKey{s.tokens.ServerUUID, database}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.histories[key]
+	if h == nil {
+		h = &history{trust: t, id: key, host: s.addr, turn: make(chan struct{}, 1),
+			schema: schema{turn: make(chan struct{}, 1)}}
+		t.histories[key] = h
+	}
+	return h
+}
+
+// history is the history of one database on one server, as far as it is
+// trusted. Its state only moves forward.
+//
+// A state moves by compare-and-swap, in memory and in the store alike: what was
+// proven to extend one state must not replace another that somebody else has
+// moved on to meanwhile, for a server could show each of them a future of its
+// own.
 type history struct {
-	id   stateKey
-	host string
+	trust *trust
+	id    stateKey
+	host  string
+
+	turn chan struct{} // holds a token while somebody moves the state
+
+	mu    sync.Mutex
+	known bool  // state has been established; if its TxID is 0, the database was empty
+	state State // what is trusted
+	chain *proof.Chain
+	// tables are the definitions of state.Tables themselves, by name.
+	tables map[string]*proof.Table
+
+	schema schema
+}
+
+// proven is what a check has proven: a state that extends the trusted one, or
+// is that.
+type proven struct {
+	state     proof.State
+	dual      *proof.DualProof
+	signature []byte
+}
+
+// snapshot returns what is trusted, and whether anything is.
+func (h *history) snapshot() (State, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state, h.known && h.state.TxID > 0
+}
+
+// enter waits for the turn to move the state. leave gives it back.
+func (h *history) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case h.turn <- struct{}{}:
+		return func() { <-h.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// advance moves the state from trusted to what was proven against it, in turn,
+// and reports whether it did. If not, somebody else has moved it, and snapshot
+// tells where to.
+func (h *history) advance(ctx context.Context, trusted State, p proven) (bool, error) {
+	if now, _ := h.snapshot(); !now.same(trusted) {
+		return false, nil
+	}
+	if p.state == trusted.proof() {
+		return true, nil
+	}
+	newer := trusted
+	newer.TxID, newer.Hash, newer.Signature = p.state.TxID, Hash(p.state.Alh), p.signature
+	if ok, err := h.swap(ctx, trusted, newer); !ok || err != nil {
+		return false, err
+	}
+	if h.trust.commits && h.trust.key == nil && p.dual != nil {
+		// Where the tree lags, there is none; then every commit is asked for.
+		chain, err := proof.ChainFrom(p.state, p.dual)
+		if err != nil {
+			chain = nil
+		}
+		h.mu.Lock()
+		h.chain = chain
+		h.mu.Unlock()
+	}
+	return true, nil
+}
+
+// pinTables adds table definitions to the trusted state, in turn.
+func (h *history) pinTables(ctx context.Context, tables ...*proof.Table) error {
+	for {
+		old, _ := h.snapshot()
+		pinned := maps.Clone(old.Tables)
+		if pinned == nil {
+			pinned = make(map[string]Hash)
+		}
+		for _, t := range tables {
+			pinned[t.Name] = Hash(t.Fingerprint())
+		}
+		newer := old
+		newer.Tables = pinned
+		if maps.Equal(pinned, old.Tables) {
+			break
+		}
+		ok, err := h.swap(ctx, old, newer)
+		if err != nil {
+			return err
+		}
+		if ok {
+			break
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tables == nil {
+		h.tables = make(map[string]*proof.Table)
+	}
+	for _, t := range tables {
+		h.tables[t.Name] = t
+	}
+	return nil
+}
+
+// swap replaces old by newer in the store and in memory. If the store has
+// another one, that is what is trusted from now on.
+func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
+	ok, err := h.trust.store.Swap(ctx, old, newer)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		// Whoever stored it has proven it to extend what was stored before.
+		if newer, err = h.trust.store.Load(ctx, h.id.serverUUID, h.id.database); err != nil {
+			return false, err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if newer.TxID != h.state.TxID {
+		h.chain = nil
+	}
+	h.state, h.known = newer, true
+	return ok, nil
+}
+
+// neighbour looks for the state of the same database on a server that was at
+// the same place under another UUID: a replica behind the same address, or an
+// impostor.
+func (h *history) neighbour(ctx context.Context) (State, bool, error) {
+	states, err := h.trust.store.States(ctx)
+	if err != nil {
+		return State{}, false, err
+	}
+	var found State
+	for _, s := range states {
+		if s.Host == h.host && s.Database == h.id.database && s.TxID > found.TxID {
+			found = s
+		}
+	}
+	return found, found.TxID > 0, nil
+}
+
+// first returns the state to begin with, of which the store knows nothing yet.
+// Its TxID is 0 where only the server can tell.
+func (h *history) first(ctx context.Context) (s State, isNeighbour bool, err error) {
+	if h.trust.pin.TxID > 0 {
+		s = State{TxID: h.trust.pin.TxID, Hash: Hash(h.trust.pin.Alh)}
+	} else if s, isNeighbour, err = h.neighbour(ctx); err != nil {
+		return State{}, false, err
+	}
+	if s.TxID == 0 && !h.trust.firstUse {
+		return State{}, false, &Error{
+			Message: fmt.Sprintf("nothing is trusted of database %s on the server at %s: pin a state with trusted_state=tx:hash, "+
+				"name a state_dir that knows it, or say verify=trust-first-use to trust what the server shows now", h.id.database, h.host),
+			SQLState: "55000",
+			kind:     ErrStateMissing,
+		}
+	}
+	s.ServerUUID, s.Database, s.Host, s.Signature = h.id.serverUUID, h.id.database, h.host, nil
+	return s, isNeighbour, nil
+}
+
+// load returns the stored state. found is false if there is none.
+func (h *history) load(ctx context.Context) (s State, found bool, err error) {
+	s, err = h.trust.store.Load(ctx, h.id.serverUUID, h.id.database)
+	switch {
+	case err == nil:
+		return s, true, nil
+	case errors.Is(err, ErrStateMissing):
+		return State{}, false, nil
+	}
+	return State{}, false, fmt.Errorf("immudb: trusted state: %w", err)
 }

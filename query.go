@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
@@ -39,7 +38,7 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	run := func() (*resultSet, error) {
 		st := &t.statements[at]
 		at++
-		return c.stream(ctx, wire.MethodSQLQuery, c.session.md, st.Text, t, st, args)
+		return c.stream(ctx, nil, st.Text, t, st, args)
 	}
 	return lazyRows(run, len(t.statements))
 }
@@ -142,9 +141,9 @@ func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (
 	return sets, err
 }
 
-// stream sends one statement of t, as sql, and receives the head of its answer.
-// Its errors are final for the statement; nothing is left open.
-func (c *Conn) stream(ctx context.Context, method string, md metadata.MD, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
+// stream sends one statement of t, as sql, in tx or with a nil tx by itself, and
+// receives the head of its answer. When it fails, nothing is left open.
+func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
 	req, err := appendRequest(make([]byte, 0, len(sql)+24*len(args)+8), sql, t.Query, st, args)
 	if err != nil {
 		return nil, err
@@ -152,16 +151,25 @@ func (c *Conn) stream(ctx context.Context, method string, md metadata.MD, sql st
 	req = wire.AppendAcceptStream(req)
 	ctx, cancel := context.WithCancel(ctx)
 	set := &resultSet{live: true, cancel: cancel, ctx: ctx, conn: c}
-	var sent bool
-	set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req)
-	if err == nil {
-		err = set.stream.Recv(&set.batch)
-	}
-	if err != nil {
+	err = c.resume(ctx, func() error {
+		method, md := wire.MethodSQLQuery, c.session.md
+		if tx != nil {
+			method, md = wire.MethodTxSQLQuery, tx.md
+		}
+		var sent bool
+		set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req)
+		if err == nil {
+			err = set.stream.Recv(&set.batch)
+		}
 		if err == io.EOF {
 			err = status.Error(codes.Internal, "the server answered a query with nothing")
 		}
-		err = c.failed(ctx, err, sent, "")
+		if err != nil {
+			return c.failed(ctx, err, sent, "")
+		}
+		return nil
+	})
+	if err != nil {
 		cancel()
 		return nil, err
 	}

@@ -57,7 +57,14 @@ func (s *session) keepAlive(ctx context.Context) error {
 // close ends the session on the server, which also ends its transactions. There
 // is nothing to be done about a failure: the server drops idle sessions itself.
 func (s *session) close(ctx context.Context) {
-	_, _ = wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty)
+	sent, err := wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty)
+	if err != nil && !sent {
+		// The connection broke. The session outlives it, if the server does.
+		s.cc.ResetConnectBackoff()
+		ctx, cancel := context.WithTimeout(ctx, reconnectPatience)
+		defer cancel()
+		_, _ = wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty, grpc.WaitForReady(true))
+	}
 }
 
 // open opens a session on the first host that has one to give. An answer that

@@ -67,7 +67,7 @@ func parsePin(pin string) (proof.State, error) {
 	tx, err := strconv.ParseUint(id, 10, 64)
 	var h Hash
 	if !ok || err != nil || tx == 0 || h.UnmarshalText([]byte(digits)) != nil {
-		return proof.State{}, errors.New("valid values are tx:hash, a transaction id above 0 and 64 hex digits")
+		return proof.State{}, errors.New("immudb: a pinned state is tx:hash, a transaction id above 0 and 64 hex digits")
 	}
 	return proof.State{TxID: tx, Alh: proof.Digest(h)}, nil
 }

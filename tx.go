@@ -88,11 +88,17 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		req.Mode = wire.ReadOnly
 	}
 	var ans wire.NewTx
-	sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodNewTx, req.Append(nil), &ans)
+	err := c.resume(ctx, func() error {
+		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodNewTx, req.Append(nil), &ans)
+		if err != nil {
+			// A transaction nobody can name lives as long as its session.
+			c.lost = sent && answerLost(err)
+			return c.failed(ctx, err, sent, "")
+		}
+		return nil
+	})
 	if err != nil {
-		// A transaction nobody can name lives as long as its session.
-		c.lost = sent && answerLost(err)
-		return nil, c.failed(ctx, err, sent, "")
+		return nil, err
 	}
 	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly}
 	t.md = c.session.tokens.metadata(t.tokens)
@@ -365,13 +371,13 @@ func (t *tx) write(ctx context.Context, sql string, txt *text, st *sqltext.State
 	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
-	set, err := t.conn.stream(ctx, wire.MethodTxSQLQuery, t.md, sql, txt, st, args)
+	set, err := t.conn.stream(ctx, t, sql, txt, st, args)
 	if err == nil {
 		err = set.buffer(ctx)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrSyntax) {
-			t.abort(err, errors.Is(err, ErrTxAborted))
+			t.abort(err, false)
 		}
 		return nil, err
 	}
@@ -388,7 +394,7 @@ func (c *Conn) knowsReturning(ctx context.Context) bool {
 	if err != nil {
 		return true
 	}
-	set, err := c.stream(ctx, wire.MethodSQLQuery, c.session.md, q.Text, q, &q.statements[0], nil)
+	set, err := c.stream(ctx, nil, q.Text, q, &q.statements[0], nil)
 	if err == nil {
 		set.close()
 	}
@@ -413,7 +419,7 @@ func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statemen
 	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
-	set, err := t.conn.stream(ctx, wire.MethodTxSQLQuery, t.md, st.Text, txt, st, args)
+	set, err := t.conn.stream(ctx, t, st.Text, txt, st, args)
 	if err != nil {
 		// A query that the server refuses leaves the transaction as it was. One
 		// that broke may still be running.

@@ -19,10 +19,11 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Update().Replace("gorm:begin_transaction", beginForUpdate) },
 		func() error { return cb.Delete().Replace("gorm:begin_transaction", beginForDelete) },
 		func() error { return cb.Create().Replace("gorm:create", func(db *gorm.DB) { create(db, insert) }) },
-		func() error { return cb.Create().Before("gorm:create").Register("immudb:columns", mapColumns) },
-		func() error { return cb.Query().Before("gorm:query").Register("immudb:columns", mapColumns) },
-		func() error { return cb.Update().Before("gorm:update").Register("immudb:columns", mapColumns) },
-		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:columns", mapColumns) },
+		func() error { return cb.Create().Before("gorm:create").Register("immudb:prepare", prepareWrite) },
+		func() error { return cb.Query().Before("gorm:query").Register("immudb:prepare", prepareQuery) },
+		func() error { return cb.Row().Before("gorm:row").Register("immudb:prepare", prepareQuery) },
+		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
+		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },
 	} {
 		if err := register(); err != nil {
 			return err
@@ -108,6 +109,25 @@ func savesAssociations(db *gorm.DB) bool {
 	return false
 }
 
+func prepareWrite(db *gorm.DB) {
+	refuseTravel(db)
+	mapColumns(db)
+}
+
+func prepareQuery(db *gorm.DB) {
+	mapColumns(db)
+	// To the server LIMIT 0 is no limit.
+	if c, ok := db.Statement.Clauses["LIMIT"]; ok && db.Statement.SQL.Len() == 0 {
+		if l, ok := c.Expression.(clause.Limit); ok && l.Limit != nil && *l.Limit == 0 {
+			db.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "1 <> 1"}}})
+			one := 1
+			l.Limit = &one
+			c.Expression = l
+			db.Statement.Clauses["LIMIT"] = c
+		}
+	}
+}
+
 // mapColumns gives columns of the model their case back: the server folds every
 // name to lower case.
 func mapColumns(db *gorm.DB) {
@@ -134,6 +154,7 @@ func spell(stmt *gorm.Statement, name string) {
 }
 
 var clauseBuilders = map[string]clause.ClauseBuilder{
+	"SET":         buildSet,
 	"SELECT":      buildSelect,
 	"FROM":        buildFrom,
 	"WHERE":       buildWhere,
@@ -157,6 +178,20 @@ func buildSelect(c clause.Clause, builder clause.Builder) {
 				}
 			}
 		}
+	}
+	buildDefault(c, builder)
+}
+
+// buildSet writes SET with the plain names of columns, which is all the server
+// takes there.
+func buildSet(c clause.Clause, builder clause.Builder) {
+	if set, ok := c.Expression.(clause.Set); ok {
+		plain := make(clause.Set, len(set))
+		for i, a := range set {
+			a.Column.Table = ""
+			plain[i] = a
+		}
+		c.Expression = plain
 	}
 	buildDefault(c, builder)
 }

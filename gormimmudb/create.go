@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 )
 
 // leftOut stands in a row of values for a column that takes its default.
@@ -24,11 +23,14 @@ type insertion struct {
 	columns  []clause.Column
 	rows     [][]any
 	first    int // the index of rows[0] among all rows
-	conflict *clause.OnConflict
+	conflict *clause.OnConflict // what the INSERT itself does about the primary key, or nil
 
 	// arbiters are the unique keys, other than the primary one, whose conflicts
-	// the INSERT itself does not see. They make the insertion one row long.
-	arbiters [][]string
+	// the INSERT does not see; atArbiter is what to do about those. They make the
+	// insertion one row long.
+	arbiters  [][]string
+	atArbiter *clause.OnConflict
+	alone     bool // the statement fits this one row only
 }
 
 // create is gorm's Create. It differs where the server does: there is no DEFAULT
@@ -130,8 +132,7 @@ func planInsertions(stmt *gorm.Statement, values clause.Values) ([]*insertion, e
 
 // takes reports whether the rows of next can be written by the same statement.
 func (ins *insertion) takes(next *insertion) bool {
-	return slices.Equal(ins.columns, next.columns) && len(ins.arbiters) == 0 && len(next.arbiters) == 0 &&
-		(ins.conflict == nil && next.conflict == nil || ins.conflict != nil && next.conflict != nil && !usesExcluded(ins.conflict))
+	return slices.Equal(ins.columns, next.columns) && !ins.alone && !next.alone && (ins.conflict == nil) == (next.conflict == nil)
 }
 
 // columnToName finds a column that a row of nothing but defaults can name: the
@@ -162,15 +163,15 @@ func (ins *insertion) use(stmt *gorm.Statement) {
 // names reports whether the insertion gives all of the columns a value.
 func (ins *insertion) names(columns []string) bool {
 	for _, name := range columns {
-		if ins.value(nil, name) < 0 {
+		if ins.column(name) < 0 {
 			return false
 		}
 	}
 	return len(columns) > 0
 }
 
-// value returns the index of a column, or -1.
-func (ins *insertion) value(_ []any, name string) int {
+// column returns the index of a column, or -1.
+func (ins *insertion) column(name string) int {
 	return slices.IndexFunc(ins.columns, func(c clause.Column) bool { return strings.EqualFold(c.Name, name) })
 }
 
@@ -178,25 +179,31 @@ func (ins *insertion) value(_ []any, name string) int {
 // value that is created.
 func createSeveral(db *gorm.DB, insert func(*gorm.DB), plan []*insertion) {
 	stmt := db.Statement
-	if !db.DryRun {
-		if _, inTx := stmt.ConnPool.(gorm.TxCommitter); !inTx {
-			tx := db.Session(&gorm.Session{}).Begin()
-			if db.AddError(tx.Error) != nil {
-				return
-			}
-			outer := stmt.ConnPool
-			stmt.ConnPool = tx.Statement.ConnPool
-			defer func() {
-				committer := stmt.ConnPool.(gorm.TxCommitter)
-				stmt.ConnPool = outer
-				if db.Error != nil || recovering() {
-					_ = committer.Rollback()
-				} else if err := committer.Commit(); err != nil {
-					_ = db.AddError(err)
-				}
-			}()
+	pool := stmt.ConnPool
+	if _, inTx := pool.(gorm.TxCommitter); !inTx && !db.DryRun {
+		tx := db.Session(&gorm.Session{}).Begin()
+		if db.AddError(tx.Error) != nil {
+			return
 		}
+		stmt.ConnPool = tx.Statement.ConnPool
+		done := false
+		defer func() {
+			stmt.ConnPool = pool
+			if done && db.Error == nil {
+				_ = db.AddError(tx.Statement.ConnPool.(gorm.TxCommitter).Commit())
+			} else {
+				_ = tx.Statement.ConnPool.(gorm.TxCommitter).Rollback()
+			}
+		}()
+		runInsertions(db, insert, plan)
+		done = true
+		return
 	}
+	runInsertions(db, insert, plan)
+}
+
+func runInsertions(db *gorm.DB, insert func(*gorm.DB), plan []*insertion) {
+	stmt := db.Statement
 	conflict, hadConflict := stmt.Clauses["ON CONFLICT"]
 	returning, hadReturning := stmt.Clauses["RETURNING"]
 	value, dest := stmt.ReflectValue, stmt.Dest
@@ -208,21 +215,42 @@ func createSeveral(db *gorm.DB, insert func(*gorm.DB), plan []*insertion) {
 	nameReturned(stmt)
 
 	var affected int64
-	var log script
+	var ran script
 	for _, ins := range plan {
-		restore(stmt, "ON CONFLICT", conflict, hadConflict)
 		stmt.ReflectValue, stmt.Dest = part(value, dest, ins)
-		n, err := ins.run(db, insert, &log)
-		if db.AddError(err) != nil || db.Error != nil {
+		affected += ins.run(db, insert, &ran)
+		if db.Error != nil {
 			break
 		}
-		affected += n
 	}
+	ran.show(stmt)
 	db.RowsAffected = affected
 	if stmt.Result != nil {
 		stmt.Result.RowsAffected = affected
 	}
-	log.show(stmt)
+}
+
+// run runs the insertion and returns how many rows it wrote.
+func (ins *insertion) run(db *gorm.DB, insert func(*gorm.DB), ran *script) int64 {
+	stmt := db.Statement
+	for _, key := range ins.arbiters {
+		if n, met := ins.meet(db, key, ran); met || db.Error != nil {
+			return n
+		}
+	}
+	ins.use(stmt)
+	fresh(stmt)
+	stmt.Build(stmt.BuildClauses...)
+	ran.add(stmt)
+	db.RowsAffected = 0
+	insert(db)
+	return db.RowsAffected
+}
+
+// fresh empties the statement's text.
+func fresh(stmt *gorm.Statement) {
+	stmt.SQL.Reset()
+	stmt.Vars = nil
 }
 
 func restore(stmt *gorm.Statement, name string, c clause.Clause, had bool) {
@@ -267,24 +295,4 @@ func part(value reflect.Value, dest any, ins *insertion) (reflect.Value, any) {
 	holder := reflect.New(p.Type())
 	holder.Elem().Set(p)
 	return holder.Elem(), holder.Interface()
-}
-
-// uniqueKeys lists the columns of the model's unique indexes and constraints.
-func uniqueKeys(s *schema.Schema) [][]string {
-	var keys [][]string
-	for _, idx := range s.ParseIndexes() {
-		if strings.EqualFold(idx.Class, "UNIQUE") {
-			var columns []string
-			for _, f := range idx.Fields {
-				columns = append(columns, f.DBName)
-			}
-			keys = append(keys, columns)
-		}
-	}
-	for _, f := range s.Fields {
-		if f.Unique && f.DBName != "" {
-			keys = append(keys, []string{f.DBName})
-		}
-	}
-	return keys
 }

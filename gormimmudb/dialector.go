@@ -101,6 +101,7 @@ func (d *Dialector) Apply(config *gorm.Config) error {
 // clause builders of the dialect.
 func (d *Dialector) Initialize(db *gorm.DB) error {
 	config := &callbacks.Config{
+		LastInsertIDReversed: true, // the driver's LastInsertId is the last row's
 		CreateClauses: []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
 		UpdateClauses: []string{"UPDATE", "SET", "WHERE", "RETURNING"},
 		DeleteClauses: []string{"DELETE", "FROM", "WHERE", "RETURNING"},

@@ -3,28 +3,77 @@ package migrateimmudb_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
-	_ "github.com/immudb-go/immudb/migrateimmudb"
+	"github.com/immudb-go/immudb/migrateimmudb"
 )
 
 // The tests share one real server and take a database each. The test binary is
-// also the process that the cluster test starts many of.
+// also the process that the cluster test starts many times.
 func TestMain(m *testing.M) {
-	if os.Getenv(runnerVariable) != "" {
-		os.Exit(runner())
+	if url := os.Getenv(runnerVariable); url != "" {
+		os.Exit(runner(url))
 	}
 	os.Exit(testserver.Main(m, testserver.NoSessions))
+}
+
+// runnerVariable makes the test binary a process that migrates up the database of
+// the URL in it, and does nothing else.
+const runnerVariable = "MIGRATEIMMUDB_RUNNER"
+
+// How a runner ends.
+const (
+	statusDone   = 0
+	statusFailed = 1
+	statusLost   = 3 // another process took the lock over
+)
+
+// clusterMigrations are what runners run. Each can be told to have run, and fails
+// if it runs again.
+var clusterMigrations = []string{
+	`CREATE TABLE ran (id INTEGER AUTO_INCREMENT, migration INTEGER, PRIMARY KEY id);
+	INSERT INTO ran (migration) VALUES (1)`,
+	`CREATE TABLE a (id INTEGER, v VARCHAR[32], PRIMARY KEY id); CREATE INDEX ON a(v);
+	INSERT INTO ran (migration) VALUES (2); INSERT INTO a (id, v) VALUES (1, 'x'), (2, 'y')`,
+	`INSERT INTO ran (migration) VALUES (3)`,
+	`ALTER TABLE a ADD COLUMN w INTEGER; UPDATE a SET w = id; INSERT INTO ran (migration) VALUES (4)`,
+	`CREATE TABLE b (id INTEGER, PRIMARY KEY id); INSERT INTO ran (migration) VALUES (5); DELETE FROM a WHERE id = 2`,
+	`ALTER TABLE b RENAME TO c; INSERT INTO c (id) VALUES (1); INSERT INTO ran (migration) VALUES (6)`,
+}
+
+func runner(url string) int {
+	src, err := iofs.New(migrations(clusterMigrations...), ".")
+	if err != nil {
+		fmt.Println(err)
+		return statusFailed
+	}
+	m, err := migrate.NewWithSourceInstance("iofs", src, url)
+	if err != nil {
+		fmt.Println(err)
+		return statusFailed
+	}
+	m.LockTimeout = 2 * time.Minute
+	err = m.Up()
+	if errors.Is(err, migrateimmudb.ErrLockLost) {
+		return statusLost
+	}
+	if err != nil && !errors.Is(err, migrate.ErrNoChange) {
+		fmt.Println(err)
+		return statusFailed
+	}
+	return statusDone
 }
 
 // freshDSN makes a database on the shared server. Options are such as

@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	createUsers = `CREATE TABLE users (id INTEGER AUTO_INCREMENT, name VARCHAR[64] NOT NULL, PRIMARY KEY id);
+	upUsers = `CREATE TABLE users (id INTEGER AUTO_INCREMENT, name VARCHAR[64] NOT NULL, PRIMARY KEY id);
 CREATE UNIQUE INDEX ON users(name);
--- down
+`
+	createUsers = upUsers + `-- down
 DROP TABLE users;`
 	addMail = `ALTER TABLE users ADD COLUMN mail VARCHAR;
 INSERT INTO users (name, mail) VALUES ('ada', 'ada@example.org');
@@ -36,7 +37,7 @@ func TestSuiteOfGolangMigrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dt.Test(t, d, []byte(createUsers))
+	dt.Test(t, d, []byte(upUsers))
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
@@ -52,7 +53,7 @@ func TestMigrateSuiteOnAnInstance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dt.Test(t, d, []byte(createUsers))
+	dt.Test(t, d, []byte(upUsers))
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
@@ -111,13 +112,13 @@ func TestFailedMigrationIsDirtyAndCommitsNothing(t *testing.T) {
 		name, text, says string
 		is               error
 	}{
-		{"a statement that the server refuses", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n\nINSERT INTO a (id) VALUES (1), (1);", "statement 2 of 2, line 3", immudb.ErrDuplicateKey},
+		{"a statement that the server refuses", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n\nINSERT INTO pets (id) VALUES (1), (1);", "statement 2 of 2, line 3", immudb.ErrDuplicateKey},
 		{"a syntax error", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;", "statement 2 of 2, line 2", immudb.ErrSyntax},
 		{"a syntax error inside BEGIN and COMMIT", "BEGIN;\nCREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;\nCOMMIT;", "statement 2 of 2, line 3", immudb.ErrSyntax},
 		{"the same words in a comment before", "-- CREATE TABLE a; NONSENSE\n/* NONSENSE */ CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n-- NONSENSE\n NONSENSE;", "statement 2 of 2, line 4", immudb.ErrSyntax},
 		{"a string that is not closed", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); INSERT INTO a VALUES ('", "line 1", nil},
 		{"what the driver refuses", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); ALTER TABLE a ALTER COLUMN id SET NOT NULL", "ALTER COLUMN", immudb.ErrUnsupported},
-		{"more entries than a transaction holds", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);" + strings.Repeat("INSERT INTO a (id) VALUES (1);", 0) + insertMany(1100), "x-multi-statement=true", immudb.ErrTooManyEntries},
+		{"more entries than a transaction holds", "CREATE TABLE a (id INTEGER, PRIMARY KEY id)" + insertMany(1100), "x-multi-statement=true", immudb.ErrTooManyEntries},
 		{"COMMIT in the middle", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\nCOMMIT;\nSELECT 1", "line 2: COMMIT", nil},
 		{"a savepoint", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); SAVEPOINT x", "SAVEPOINT", nil},
 		{"USE", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); USE defaultdb", "USE", nil},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -60,7 +61,10 @@ func attempt(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) 
 	if err := step(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
 }
 
 // IsInterruption reports whether err, from [Run] or from the driver, says

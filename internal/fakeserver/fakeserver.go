@@ -50,13 +50,13 @@ type Server struct {
 
 	mu        sync.Mutex
 	calls     []*Call
-	counts    map[string]int // by rule and method: how many calls it has seen
+	counts    []int // by rule: how many calls it fitted
 	sessions  map[string]*session
 	told      map[string]bool // sessions that a client was told of
 	opened    int             // sessions so far, which numbers them
 	begun     int             // transactions so far
 	committed []string
-	txID      uint64
+	txID      uint64 // of the last transaction committed
 	down      bool
 	dials     int
 }
@@ -77,7 +77,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{script: script, counts: make(map[string]int), sessions: make(map[string]*session), told: make(map[string]bool)}
+	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),

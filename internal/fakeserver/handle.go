@@ -64,9 +64,8 @@ func (s *Server) fault(call *Call) Fault {
 		if r.Method != "" && r.Method != call.Method || !strings.Contains(call.SQL, r.SQL) {
 			continue
 		}
-		key := fmt.Sprint(i)
-		s.counts[key]++
-		if found == nil && (r.Nth == 0 || r.Nth == s.counts[key]) {
+		s.counts[i]++
+		if found == nil && (r.Nth == 0 || r.Nth == s.counts[i]) {
 			found = r
 		}
 	}
@@ -85,6 +84,7 @@ func (s *Server) answer(ctx context.Context, stream grpc.ServerStream, call *Cal
 		return err
 	}
 	if fault.Fail != nil {
+		s.letGo(call, fault.Fail)
 		return fault.Fail.err()
 	}
 	messages, err := s.run(call)
@@ -122,6 +122,20 @@ func (s *Server) answer(ctx context.Context, stream grpc.ServerStream, call *Cal
 		return fault.Status.err()
 	}
 	return nil
+}
+
+// letGo forgets the transaction of a call that fails, as immudb does for
+// TxSQLExec and Commit, but not for TxSQLQuery, unless the failure is that there
+// is none.
+func (s *Server) letGo(call *Call, failure *Failure) {
+	if call.Method != "TxSQLExec" && call.Method != "Commit" && failure.Message != errNoTx.Message {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sess := s.sessions[call.Session]; sess != nil {
+		delete(sess.txs, call.Tx)
+	}
 }
 
 // cut cuts the connections and waits until the call's has noticed, so that

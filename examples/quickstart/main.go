@@ -1,0 +1,122 @@
+// Command quickstart keeps a small ledger on immudb through database/sql: it
+// loads accounts and transfers from CSV files, moves the money in transactions,
+// and looks back at what the accounts held before.
+//
+//	go run ./examples/quickstart
+//
+// It runs a server of its own, in this process, whose data is gone when the
+// program ends. With IMMUDB_DSN set it uses that server instead: it makes the
+// tables quickstart_accounts and quickstart_transfers there and drops them at
+// the end.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/immudbtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv("IMMUDB_DSN"), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run shows everything on the server of dsn, or on one of its own when dsn is
+// empty. Whatever happens, it leaves no table, file or process behind.
+func run(ctx context.Context, dsn string, out io.Writer) (err error) {
+	place := "the one that IMMUDB_DSN names"
+	if dsn == "" {
+		srv, err := immudbtest.New()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, srv.Close()) }()
+		dsn, place = srv.DSN(), "immudb in this process, its data in a temporary directory"
+	}
+	db, err := sql.Open("immudb", dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	say := report{out}
+	if err := introduce(ctx, db, say, place); err != nil {
+		return err
+	}
+	ledger, err := readLedger()
+	if err != nil {
+		return err
+	}
+	return keep(ctx, db, ledger, say)
+}
+
+// introduce says where the session is. sql.Conn.Raw leads to what database/sql
+// has no word for.
+func introduce(ctx context.Context, db *sql.DB, say report, place string) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(c any) error {
+		session := c.(*immudb.Conn)
+		version, err := session.ServerVersion(ctx)
+		if err != nil {
+			return err
+		}
+		say.session(place, session.Host(), session.Database(), session.SessionTokens().ServerUUID, version)
+		return nil
+	})
+}
+
+// keep is the life of the ledger, from CREATE TABLE to DROP TABLE.
+func keep(ctx context.Context, db *sql.DB, l *ledger, say report) (err error) {
+	b := &book{db: db, ledger: l}
+	if err := b.create(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		// Also when ctx has ended.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if dropErr := b.drop(ctx); dropErr != nil {
+			err = errors.Join(err, dropErr)
+			return
+		}
+		if err == nil {
+			say.end()
+		}
+	}()
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	say.loaded(b)
+	if err := b.transferAll(ctx); err != nil {
+		return err
+	}
+	say.transferred(b)
+	balances, err := b.check(ctx)
+	if err != nil {
+		return err
+	}
+	say.balances(b, balances)
+	versions, err := b.history(ctx, watched)
+	if err != nil {
+		return err
+	}
+	say.history(b, versions)
+	return nil
+}

@@ -1,0 +1,254 @@
+package gormimmudb
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// resolve works out what the row's INSERT does about conflicts.
+//
+// The server's ON CONFLICT is about the primary key, and does not know the row
+// that was to be inserted as "excluded". That row's values are written in its
+// place, which makes the statement fit one row; a conflict in another unique key
+// is looked for before the INSERT, in the same transaction, whose commit fails if
+// another one has written such a row meanwhile.
+func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row []any) error {
+	switch {
+	case oc == nil:
+		return nil
+	case oc.OnConstraint != "":
+		return unsupported("ON CONFLICT ON CONSTRAINT %s: constraints have no names, name the columns", oc.OnConstraint)
+	case len(oc.TargetWhere.Exprs) > 0 || len(oc.Where.Exprs) > 0:
+		return unsupported("ON CONFLICT … WHERE")
+	}
+	target := make([]string, len(oc.Columns))
+	for i, c := range oc.Columns {
+		target[i] = c.Name
+	}
+	s := stmt.Schema
+	if s == nil { // nothing is known of the keys
+		own, err := ins.ownConflict(oc, row)
+		ins.conflict = own
+		return err
+	}
+	key, unique := primaryColumns(s), uniqueKeys(s)
+	switch {
+	case len(target) == 0 && oc.DoNothing:
+		for _, columns := range unique {
+			if ins.names(columns) {
+				ins.arbiters = append(ins.arbiters, columns)
+			}
+		}
+		ins.atArbiter = oc
+		ins.alone = len(ins.arbiters) > 0
+		if ins.names(key) {
+			ins.conflict = &clause.OnConflict{DoNothing: true}
+		}
+		return nil
+	case len(target) == 0 || sameColumns(target, key):
+		// A key that the server makes is new.
+		if !ins.names(key) {
+			return nil
+		}
+		own, err := ins.ownConflict(oc, row)
+		ins.conflict = own
+		return err
+	case slices.ContainsFunc(unique, func(columns []string) bool { return sameColumns(columns, target) }):
+		own, err := ins.ownConflict(oc, row)
+		ins.atArbiter, ins.alone = own, true
+		if ins.names(target) {
+			ins.arbiters = [][]string{target}
+		}
+		return err
+	}
+	return unsupported("ON CONFLICT (%s): the model of table %s has no primary key, unique index or unique constraint on these columns",
+		strings.Join(target, ", "), stmt.Table)
+}
+
+// ownConflict is oc without "excluded".
+func (ins *insertion) ownConflict(oc *clause.OnConflict, row []any) (*clause.OnConflict, error) {
+	own := &clause.OnConflict{DoNothing: oc.DoNothing || len(oc.DoUpdates) == 0}
+	if own.DoNothing {
+		return own, nil
+	}
+	for _, set := range oc.DoUpdates {
+		value, replaced, err := ins.withoutExcluded(set.Value, row)
+		if err != nil {
+			return nil, err
+		}
+		ins.alone = ins.alone || replaced
+		own.DoUpdates = append(own.DoUpdates, clause.Assignment{Column: clause.Column{Name: set.Column.Name}, Value: value})
+	}
+	return own, nil
+}
+
+var excludedColumn = regexp.MustCompile("(?i)[\"`]?\\bexcluded\\b[\"`]?\\.[\"`]?(\\w+)[\"`]?|\\?")
+
+// withoutExcluded puts the row's own values where a value speaks of the excluded
+// row.
+func (ins *insertion) withoutExcluded(value any, row []any) (_ any, replaced bool, err error) {
+	own := func(name string) any {
+		if i := ins.column(name); i >= 0 {
+			return row[i]
+		}
+		err = unsupported("excluded.%s in ON CONFLICT: the row gives that column no value", name)
+		return nil
+	}
+	switch v := value.(type) {
+	case clause.Column:
+		if strings.EqualFold(v.Table, "excluded") {
+			return own(v.Name), true, err
+		}
+	case clause.Expr:
+		vars, left := []any(nil), v.Vars
+		v.SQL = excludedColumn.ReplaceAllStringFunc(v.SQL, func(match string) string {
+			if match != "?" {
+				replaced = true
+				vars = append(vars, own(excludedColumn.FindStringSubmatch(match)[1]))
+			} else if len(left) > 0 {
+				vars, left = append(vars, left[0]), left[1:]
+			}
+			return "?"
+		})
+		if replaced {
+			v.Vars = vars
+			return v, true, err
+		}
+	}
+	return value, false, err
+}
+
+// buildConflict writes ON CONFLICT as the server spells it, without a target.
+func buildConflict(c clause.Clause, builder clause.Builder) {
+	oc, ok := c.Expression.(clause.OnConflict)
+	if !ok {
+		buildDefault(c, builder)
+		return
+	}
+	if oc.DoNothing {
+		_, _ = builder.WriteString("ON CONFLICT DO NOTHING")
+		return
+	}
+	_, _ = builder.WriteString("ON CONFLICT DO UPDATE SET ")
+	oc.DoUpdates.Build(builder)
+}
+
+// meet looks for a row that has the insertion's values in the given unique key
+// and does what is to be done about it. It reports whether there was one, and how
+// many rows it wrote.
+func (ins *insertion) meet(db *gorm.DB, key []string, ran *script) (n int64, met bool) {
+	stmt := db.Statement
+	fresh(stmt)
+	table := clause.Table{Name: clause.CurrentTable}
+	if ins.atArbiter.DoNothing {
+		_, _ = stmt.WriteString("SELECT ")
+		stmt.WriteQuoted(clause.Column{Name: key[0]})
+		_, _ = stmt.WriteString(" FROM ")
+		stmt.WriteQuoted(table)
+	} else {
+		_, _ = stmt.WriteString("UPDATE ")
+		stmt.WriteQuoted(table)
+		_, _ = stmt.WriteString(" SET ")
+		ins.atArbiter.DoUpdates.Build(stmt)
+	}
+	var where clause.Where
+	for _, name := range key {
+		where.Exprs = append(where.Exprs, clause.Eq{Column: clause.Column{Name: name}, Value: ins.rows[0][ins.column(name)]})
+	}
+	_, _ = stmt.WriteString(" WHERE ")
+	where.Build(stmt)
+	returning, returns := stmt.Clauses["RETURNING"]
+	returns = returns && !ins.atArbiter.DoNothing
+	if returns {
+		_ = stmt.WriteByte(' ')
+		returning.Build(stmt)
+	}
+	ran.add(stmt)
+	if db.DryRun || db.Error != nil {
+		return 0, false
+	}
+	if !returns && !ins.atArbiter.DoNothing {
+		result, err := stmt.ConnPool.ExecContext(stmt.Context, stmt.SQL.String(), stmt.Vars...)
+		if db.AddError(err) != nil {
+			return 0, false
+		}
+		n, err = result.RowsAffected()
+		return n, db.AddError(err) == nil && n > 0
+	}
+	rows, err := stmt.ConnPool.QueryContext(stmt.Context, stmt.SQL.String(), stmt.Vars...)
+	if db.AddError(err) != nil {
+		return 0, false
+	}
+	defer func() { _ = db.AddError(rows.Close()) }()
+	if returns {
+		db.RowsAffected = 0
+		gorm.Scan(rows, db, gorm.ScanUpdate)
+		return db.RowsAffected, db.RowsAffected > 0
+	}
+	met = rows.Next()
+	_ = db.AddError(rows.Err())
+	return 0, met
+}
+
+func sameColumns(a, b []string) bool {
+	fold := func(names []string) []string {
+		folded := make([]string, len(names))
+		for i, n := range names {
+			folded[i] = strings.ToLower(n)
+		}
+		slices.Sort(folded)
+		return folded
+	}
+	return slices.Equal(fold(a), fold(b))
+}
+
+// uniqueKeys lists the columns of the model's unique indexes and constraints.
+func uniqueKeys(s *schema.Schema) [][]string {
+	var keys [][]string
+	for _, idx := range s.ParseIndexes() {
+		if strings.EqualFold(idx.Class, "UNIQUE") {
+			var columns []string
+			for _, f := range idx.Fields {
+				columns = append(columns, f.DBName)
+			}
+			keys = append(keys, columns)
+		}
+	}
+	for _, f := range s.Fields {
+		if f.Unique && f.DBName != "" {
+			keys = append(keys, []string{f.DBName})
+		}
+	}
+	return keys
+}
+
+// script collects the statements that one call ran, for the log and for DryRun.
+type script struct {
+	sql  strings.Builder
+	vars []any
+}
+
+func (s *script) add(stmt *gorm.Statement) {
+	if s.sql.Len() > 0 {
+		_, _ = s.sql.WriteString("; ")
+	}
+	before := len(s.vars)
+	_, _ = s.sql.WriteString(numericPlaceholder.ReplaceAllStringFunc(stmt.SQL.String(), func(p string) string {
+		n, _ := strconv.Atoi(p[1:])
+		return "$" + strconv.Itoa(before+n)
+	}))
+	s.vars = append(s.vars, stmt.Vars...)
+}
+
+// show makes the script the statement's text.
+func (s *script) show(stmt *gorm.Statement) {
+	fresh(stmt)
+	_, _ = stmt.SQL.WriteString(s.sql.String())
+	stmt.Vars = s.vars
+}

@@ -1,0 +1,184 @@
+package gormimmudb
+
+import (
+	"regexp"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// AsOfTx reads tables as they were when the transaction with the given id had
+// been committed, which [immudb.CommitInfo] tells for one's own:
+//
+//	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)
+//
+// It holds for the table of the query, those that association joins bring in, and
+// the queries of Preload. Joins written as text are refused, since their tables
+// would be read as they are now; so are writes.
+func AsOfTx(tx uint64) clause.Expression { return &period{until: txInstant(tx)} }
+
+// AsOf reads tables as they were at a time, like [AsOfTx]. The server compares
+// it with the commit times of transactions, which are whole seconds.
+func AsOf(t time.Time) clause.Expression { return &period{until: timeInstant(t)} }
+
+// Between reads the rows that were written after from and up to to, both
+// included, as they were at to.
+func Between(from, to time.Time) clause.Expression {
+	return &period{since: timeInstant(from), until: timeInstant(to)}
+}
+
+// BetweenTx reads the rows that the transactions from … to wrote, as the last of
+// them left them.
+func BetweenTx(from, to uint64) clause.Expression {
+	return &period{since: txInstant(from), until: txInstant(to)}
+}
+
+// History reads every revision of every row, oldest first within a row. The
+// revision's number is a column of its own, _rev; a model to read it into:
+//
+//	type UserRevision struct {
+//		User
+//		Rev int64 `gorm:"column:_rev"`
+//	}
+//	db.Table("users").Clauses(gormimmudb.History()).Where("id = ?", 1).Find(&revisions)
+//
+// A deletion is a revision as well; the server gives it the values of the row
+// that was deleted.
+func History() clause.Expression { return &period{history: true} }
+
+// instant is a point in the history of the database.
+type instant func(builder clause.Builder)
+
+func txInstant(tx uint64) instant {
+	return func(builder clause.Builder) {
+		_, _ = builder.WriteString("TX ")
+		builder.AddVar(builder, tx)
+	}
+}
+
+func timeInstant(t time.Time) instant {
+	return func(builder clause.Builder) { builder.AddVar(builder, t) }
+}
+
+// period is the part of the history that a query reads.
+type period struct {
+	since, until instant // nil: open
+	history      bool
+}
+
+const periodKey = "immudb:period"
+
+// ModifyStatement takes note of the period where Preload passes it on.
+func (p *period) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(periodKey, p) }
+
+// Build writes nothing: the period stands in FROM.
+func (p *period) Build(clause.Builder) {}
+
+func (p *period) write(builder clause.Builder) {
+	if p.since != nil {
+		_, _ = builder.WriteString(" SINCE ")
+		p.since(builder)
+	}
+	if p.until != nil {
+		_, _ = builder.WriteString(" UNTIL ")
+		p.until(builder)
+	}
+}
+
+func periodOf(stmt *gorm.Statement) *period {
+	if v, ok := stmt.Settings.Load(periodKey); ok {
+		return v.(*period)
+	}
+	return nil
+}
+
+// refuseTravel refuses writes that carry a period.
+func refuseTravel(db *gorm.DB) {
+	if periodOf(db.Statement) != nil {
+		_ = db.AddError(unsupported("time travel is for reading"))
+	}
+}
+
+// buildFrom writes FROM, with the period that is read behind each table.
+func buildFrom(c clause.Clause, builder clause.Builder) {
+	from, isFrom := c.Expression.(clause.From)
+	stmt, isStatement := builder.(*gorm.Statement)
+	if !isFrom || !isStatement || periodOf(stmt) == nil {
+		buildDefault(c, builder)
+		return
+	}
+	p := periodOf(stmt)
+	_, _ = builder.WriteString("FROM ")
+	tables := from.Tables
+	if len(tables) == 0 {
+		table, ok := currentTable(stmt)
+		if !ok {
+			_ = builder.AddError(unsupported("time travel needs the name of a table, not an expression"))
+			return
+		}
+		tables = []clause.Table{table}
+	}
+	for i, table := range tables {
+		if i > 0 {
+			_ = builder.WriteByte(',')
+		}
+		p.table(builder, table)
+	}
+	for _, join := range from.Joins {
+		if join.Expression != nil || p.history {
+			_ = builder.AddError(unsupported("a join written as text, or with History: its table cannot be read in the past"))
+			return
+		}
+		_ = builder.WriteByte(' ')
+		p.join(builder, join)
+	}
+}
+
+// table writes a table as of the period.
+func (p *period) table(builder clause.Builder, table clause.Table) {
+	name := clause.Table{Name: table.Name, Raw: table.Raw}
+	if p.history {
+		_, _ = builder.WriteString("(HISTORY OF ")
+		builder.WriteQuoted(name)
+		_, _ = builder.WriteString(") AS ")
+		if table.Alias == "" {
+			table.Alias = table.Name
+		}
+	} else {
+		builder.WriteQuoted(name)
+		p.write(builder)
+		if table.Alias == "" {
+			return
+		}
+		_ = builder.WriteByte(' ')
+	}
+	builder.WriteQuoted(clause.Table{Name: table.Alias})
+}
+
+func (p *period) join(builder clause.Builder, join clause.Join) {
+	if join.Type != "" {
+		_, _ = builder.WriteString(string(join.Type))
+		_ = builder.WriteByte(' ')
+	}
+	_, _ = builder.WriteString("JOIN ")
+	p.table(builder, join.Table)
+	if len(join.ON.Exprs) > 0 {
+		_, _ = builder.WriteString(" ON ")
+		join.ON.Build(builder)
+	}
+}
+
+var tableAndAlias = regexp.MustCompile("(?i)^\\s*[\"`]?(\\w+)[\"`]?(?:\\s+(?:AS\\s+)?[\"`]?(\\w+)[\"`]?)?\\s*$")
+
+// currentTable is the table of the statement, if it is one.
+func currentTable(stmt *gorm.Statement) (clause.Table, bool) {
+	if stmt.TableExpr == nil {
+		return clause.Table{Name: stmt.Table}, true
+	}
+	m := tableAndAlias.FindStringSubmatch(stmt.TableExpr.SQL)
+	if m == nil || len(stmt.TableExpr.Vars) > 0 {
+		return clause.Table{}, false
+	}
+	return clause.Table{Name: m[1], Alias: m[2]}, true
+}

@@ -1,0 +1,374 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// prover asks the server of a session for proofs and checks them against what
+// is trusted of a database. Several goroutines may use one.
+type prover struct {
+	*history
+	session *session
+}
+
+func (c *Conn) prover() *prover {
+	return &prover{c.connector.trust.history(c.session, c.Database()), c.session}
+}
+
+// call makes a call that changes nothing. The connection is not told how it
+// ended: an error that matches driver.ErrBadConn says that the session is of no
+// use, and whoever owns the connection has to act on that.
+func (p *prover) call(ctx context.Context, method string, req []byte) (wire.Raw, error) {
+	var ans wire.Raw
+	sent, err := wire.Call(p.session.context(ctx, p.session.md), p.session.cc, method, req, &ans)
+	if err == nil {
+		return ans, nil
+	}
+	answer := classify(ctx, err)
+	switch {
+	case !sent && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !sent, errors.Is(answer, ErrSessionLost):
+		p.session.suspect.Store(true)
+		return nil, badConn{answer}
+	}
+	return nil, answer
+}
+
+// head asks for the newest transaction, whose signature is checked.
+func (p *prover) head(ctx context.Context) (proven, error) {
+	msg, err := p.call(ctx, wire.MethodCurrentState, nil)
+	if err != nil {
+		return proven{}, err
+	}
+	s, err := wire.DecodeSignedState(msg)
+	if err != nil {
+		return proven{}, p.notAProof(err)
+	}
+	head := proven{state: s.State, signature: s.Signature}
+	if head.state.TxID == 0 {
+		return head, nil
+	}
+	return head, p.checkSignature(head)
+}
+
+func (p *prover) checkSignature(pr proven) error {
+	if p.trust.key == nil {
+		return nil
+	}
+	if err := pr.state.VerifySignature(p.trust.key, p.id.database, pr.signature); err != nil {
+		return p.tampering(err)
+	}
+	return nil
+}
+
+// A check asks for something, proves it against the trusted state and keeps
+// what it has proven for its caller. It may be run again against a newer state.
+type check func(ctx context.Context, trusted State) (proven, error)
+
+// verify runs a check and moves the trusted state to what it has proven.
+func (p *prover) verify(ctx context.Context, c check) error {
+	trusted, err := p.establish(ctx)
+	if err != nil {
+		return err
+	}
+	// Most checks prove something older than the state, which then stays.
+	pr, err := p.try(ctx, trusted, c)
+	if err != nil || pr.state == trusted.proof() {
+		return err
+	}
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if ok, err := p.advance(ctx, trusted, pr); ok || err != nil {
+		return err
+	}
+	return p.verifyInTurn(ctx, c)
+}
+
+// verifyInTurn is verify for who has the turn.
+func (p *prover) verifyInTurn(ctx context.Context, c check) error {
+	for {
+		trusted, _ := p.snapshot()
+		pr, err := p.try(ctx, trusted, c)
+		if err != nil {
+			return err
+		}
+		if ok, err := p.advance(ctx, trusted, pr); ok || err != nil {
+			return err
+		}
+		// Another process has moved the stored state.
+	}
+}
+
+// try runs a check once and checks the signature of what it has proven.
+func (p *prover) try(ctx context.Context, trusted State, c check) (proven, error) {
+	pr, err := c(ctx, trusted)
+	if err == nil {
+		err = p.checkSignature(pr)
+	}
+	return pr, p.explain(ctx, trusted, err)
+}
+
+// explain tells a server that is older than the trusted state from one that
+// fails for another reason.
+func (p *prover) explain(ctx context.Context, trusted State, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.kind != nil || errors.Is(err, driver.ErrBadConn) {
+		return err
+	}
+	head, headErr := p.head(ctx)
+	if headErr == nil && head.state.TxID < trusted.TxID {
+		return p.older(head.state, trusted)
+	}
+	return err
+}
+
+func (p *prover) older(head proof.State, trusted State) error {
+	return &Error{
+		Message: fmt.Sprintf("database %s on the server at %s ends with tx %d, but tx %d of it is trusted: it was restored from a backup, "+
+			"lost transactions, or is a replica that lags behind", p.id.database, p.host, head.TxID, trusted.TxID),
+		SQLState: "XX001",
+		kind:     ErrServerOlder,
+	}
+}
+
+// establish returns the trusted state. The first time it finds out what that
+// is, and that the server still stands by it.
+func (p *prover) establish(ctx context.Context) (State, error) {
+	if s, ok := p.snapshot(); ok {
+		return s, nil
+	}
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	defer leave()
+	return p.establishInTurn(ctx)
+}
+
+func (p *prover) establishInTurn(ctx context.Context) (State, error) {
+	if s, ok := p.snapshot(); ok {
+		return s, nil
+	}
+	stored, found, err := p.load(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	begin, isNeighbour := stored, false
+	if !found {
+		if begin, isNeighbour, err = p.first(ctx); err != nil {
+			return State{}, err
+		}
+	}
+	head, err := p.head(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	if begin.TxID == 0 { // first use
+		return p.trustHead(ctx, begin, head)
+	}
+	if err := p.leadsTo(ctx, begin, head.state); err != nil {
+		if isNeighbour {
+			err = p.impostor(ctx, err)
+		}
+		return State{}, err
+	}
+	if found {
+		if err := p.holdsPin(ctx, begin); err != nil {
+			return State{}, err
+		}
+		p.mu.Lock()
+		p.state, p.known = begin, true
+		p.mu.Unlock()
+		return begin, nil
+	}
+	_, err = p.swap(ctx, State{}, begin)
+	s, _ := p.snapshot()
+	return s, err
+}
+
+// trustHead trusts what the server shows. An empty database has no state to
+// store, but its history can be followed from its first transaction on.
+func (p *prover) trustHead(ctx context.Context, s State, head proven) (State, error) {
+	if head.state.TxID == 0 {
+		p.mu.Lock()
+		p.state, p.known, p.chain = s, true, proof.NewChain()
+		p.mu.Unlock()
+		return s, nil
+	}
+	s.TxID, s.Hash, s.Signature = head.state.TxID, Hash(head.state.Alh), head.signature
+	_, err := p.swap(ctx, State{}, s)
+	s, _ = p.snapshot()
+	return s, err
+}
+
+// leadsTo checks that the newest transaction extends the trusted one. Nothing
+// moves.
+func (p *prover) leadsTo(ctx context.Context, trusted State, head proof.State) error {
+	if head.TxID < trusted.TxID {
+		return p.older(head, trusted)
+	}
+	_, err := p.try(ctx, trusted, func(ctx context.Context, trusted State) (proven, error) {
+		tx, pr, err := p.proveTx(ctx, trusted, head.TxID, wire.NoEntries)
+		if err != nil {
+			return pr, err
+		}
+		return pr, p.expect(tx, head, "the newest transaction is the one that the server says it is")
+	})
+	return err
+}
+
+// holdsPin checks that the pinned state is part of the trusted history.
+func (p *prover) holdsPin(ctx context.Context, trusted State) error {
+	if p.trust.pin.TxID == 0 || p.trust.pin == trusted.proof() {
+		return nil
+	}
+	_, err := p.try(ctx, trusted, func(ctx context.Context, trusted State) (proven, error) {
+		tx, pr, err := p.proveTx(ctx, trusted, p.trust.pin.TxID, wire.NoEntries)
+		if err != nil {
+			return pr, err
+		}
+		return pr, p.expect(tx, p.trust.pin, "trusted_state is part of the history")
+	})
+	return err
+}
+
+// expect checks that a proven transaction is the one that s names.
+func (p *prover) expect(h *proof.Header, s proof.State, what string) error {
+	alh, err := h.Alh()
+	if err != nil {
+		return p.tampering(err)
+	}
+	if alh != s.Alh {
+		return p.tampering(&proof.Error{Check: what, TxID: s.TxID, Expected: s.Alh.String(), Found: alh.String()})
+	}
+	return nil
+}
+
+// impostor says of a server that does not show the history of the one that was
+// at its place before that it is another one.
+func (p *prover) impostor(ctx context.Context, cause error) error {
+	if !errors.Is(cause, ErrTampered) && !errors.Is(cause, ErrServerOlder) {
+		return cause
+	}
+	before, _, err := p.neighbour(ctx)
+	if err != nil {
+		return err
+	}
+	return tampered(&Tampering{
+		Check: "the server is the one that was at this address before, or shows the same history " +
+			"(if it was replaced on purpose, delete the state of the old one)",
+		Expected: before.ServerUUID, Found: p.id.serverUUID,
+		ServerUUID: p.id.serverUUID, Database: p.id.database, Host: p.host,
+	})
+}
+
+// fetchTx asks for a transaction with a proof that ties it to the trusted one.
+func (p *prover) fetchTx(ctx context.Context, trusted State, id uint64, d wire.EntryDetail) (*wire.VerifiableTx, error) {
+	msg, err := p.call(ctx, wire.MethodVerifiableTx, wire.VerifiableTxRequest(id, trusted.TxID, d))
+	if err != nil {
+		return nil, err
+	}
+	v, err := wire.DecodeVerifiableTx(msg)
+	if err != nil {
+		return nil, p.notAProof(err)
+	}
+	return v, nil
+}
+
+// proveTx asks for a transaction and proves that it belongs to the trusted
+// history.
+func (p *prover) proveTx(ctx context.Context, trusted State, id uint64, d wire.EntryDetail) (*proof.Header, proven, error) {
+	v, err := p.fetchTx(ctx, trusted, id, d)
+	if err != nil {
+		return nil, proven{}, err
+	}
+	h, s, err := p.proveDual(ctx, trusted, v.Dual, id)
+	return h, proven{s, v.Dual, v.Signature}, err
+}
+
+// proveDual checks a dual proof between the trusted state and transaction id.
+func (p *prover) proveDual(ctx context.Context, trusted State, dual *proof.DualProof, id uint64) (*proof.Header, proof.State, error) {
+	h, s, err := dual.Prove(trusted.proof(), id)
+	if errors.Is(err, proof.ErrUnlinked) {
+		var v *wire.VerifiableTx
+		if v, err = p.fetchTx(ctx, State{TxID: dual.Target.BlTxID}, dual.Source.ID, wire.NoEntries); err != nil {
+			return nil, s, err
+		}
+		if v.Dual != nil {
+			dual.BlLinear = v.Dual.Linear
+		}
+		h, s, err = dual.Prove(trusted.proof(), id)
+	}
+	if err != nil {
+		return nil, s, p.tampering(err)
+	}
+	return h, s, nil
+}
+
+// proveCommit proves that the transaction whose header a commit was answered
+// with extends the trusted history.
+func (p *prover) proveCommit(ctx context.Context, header *proof.Header) error {
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	alh, err := header.Alh()
+	if err != nil {
+		return p.tampering(err)
+	}
+	committed := proof.State{TxID: header.ID, Alh: alh}
+	if ok, err := p.followChain(ctx, header); ok || err != nil {
+		return err
+	}
+	if _, err := p.establishInTurn(ctx); err != nil {
+		return err
+	}
+	return p.verifyInTurn(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		h, pr, err := p.proveTx(ctx, trusted, header.ID, wire.NoEntries)
+		if err != nil {
+			return pr, err
+		}
+		return pr, p.expect(h, committed, "the transaction in the history is the one that the commit was answered with")
+	})
+}
+
+// followChain checks a commit that comes right after the trusted state without
+// asking the server: its header holds all there is to check. ok is false where it does
+// not come right after, or is to be signed.
+func (p *prover) followChain(ctx context.Context, header *proof.Header) (ok bool, err error) {
+	p.mu.Lock()
+	chain, trusted := p.chain, p.state
+	if chain == nil || p.trust.key != nil || header.ID != chain.State().TxID+1 || trusted.TxID != chain.State().TxID {
+		p.mu.Unlock()
+		return false, nil
+	}
+	p.chain = nil // of no use if it fails
+	p.mu.Unlock()
+	if err := chain.AppendHeader(header); err != nil {
+		return false, p.tampering(err)
+	}
+	newer := trusted
+	newer.TxID, newer.Hash, newer.Signature = header.ID, Hash(chain.State().Alh), nil
+	old := trusted
+	if trusted.TxID == 0 {
+		old = State{}
+	}
+	if ok, err := p.swap(ctx, old, newer); !ok || err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	p.chain = chain
+	p.mu.Unlock()
+	return true, nil
+}

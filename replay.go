@@ -1,0 +1,164 @@
+package immudb
+
+import (
+	"context"
+	"slices"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+const (
+	replayBytes = 4 << 20 // how much is asked for at once
+	replayTxs   = 1000    // at most; servers allow 2,500
+)
+
+// replay reads the transactions after those of the chain up to the last one,
+// appends them and hands each to visit. The chain vouches for them only when it
+// has met a trusted state.
+func (p *prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d wire.EntryDetail, visit func(*proof.Tx) error) error {
+	for limit := 64; chain.State().TxID < last; {
+		next := chain.State().TxID + 1
+		limit = int(min(uint64(limit), last-next+1))
+		msg, err := p.call(ctx, wire.MethodTxScan, wire.TxScanRequest(next, limit, d))
+		if err != nil {
+			return err
+		}
+		txs, err := wire.DecodeTxs(msg)
+		if err != nil {
+			return p.notAProof(err)
+		}
+		if len(txs) == 0 {
+			return p.tampering(&proof.Error{Check: "all transactions of the history are there", TxID: next})
+		}
+		for _, tx := range txs[:min(len(txs), limit)] {
+			if tx, err = p.complete(ctx, tx, d); err != nil {
+				return err
+			}
+			verified, err := chain.Append(tx.Header, tx.Entries)
+			if err != nil {
+				return p.tampering(err)
+			}
+			if err := visit(verified); err != nil {
+				return err
+			}
+		}
+		limit = min(replayTxs, 4*limit, max(1, limit*replayBytes/(len(msg)+1)))
+	}
+	return nil
+}
+
+// complete asks for what a scan leaves out: the entries of documents, and the
+// values of entries that define tables.
+func (p *prover) complete(ctx context.Context, tx *wire.Tx, d wire.EntryDetail) (*wire.Tx, error) {
+	if tx.Header == nil {
+		return tx, nil // for the chain to refuse
+	}
+	switch {
+	case len(tx.Entries) < int(tx.Header.NEntries):
+		d = wire.AnyKeys
+	case d == wire.KeysOnly && slices.ContainsFunc(tx.Entries, func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) }):
+		d = wire.WithValues
+	default:
+		return tx, nil
+	}
+	msg, err := p.call(ctx, wire.MethodTx, wire.TxRequest(tx.Header.ID, d))
+	if err != nil {
+		return nil, err
+	}
+	if tx, err = wire.DecodeTx(msg); err != nil {
+		return nil, p.notAProof(err)
+	}
+	return tx, nil
+}
+
+// schema is what the history says of tables, read from its first transaction
+// on.
+type schema struct {
+	turn    chan struct{} // holds a token while somebody reads
+	chain   *proof.Chain
+	catalog *proof.Catalog
+}
+
+// definition returns the definition of a table to read its rows with, given what
+// the server claims that to be: one that was pinned, or proven, or, at first
+// use, the claim. again is true if the table was changed meanwhile, so that the
+// claim is out of date.
+func (p *prover) definition(ctx context.Context, claim *proof.Table) (t *proof.Table, again bool, err error) {
+	if err := claim.Check(); err != nil {
+		return nil, false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
+	}
+	name, print := claim.Name, Hash(claim.Fingerprint())
+	p.mu.Lock()
+	t = p.tables[name]
+	pinned, isPinned := p.state.Tables[name]
+	p.mu.Unlock()
+	switch {
+	case t != nil && t.Same(claim) == nil:
+		return t, false, nil
+	case isPinned && pinned == print, !isPinned && p.trust.firstUse:
+		leave, err := p.enter(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		defer leave()
+		return claim, false, p.pinTables(ctx, claim)
+	}
+	if t, err = p.proveDefinition(ctx, name); err != nil {
+		return nil, false, err
+	}
+	return t, t.Same(claim) != nil, nil
+}
+
+// proveDefinition reads the history up to now for what it says of a table, and
+// pins that.
+func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table, error) {
+	s := &p.schema
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// First to now, then the history up to there.
+	if err := p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		head, err := p.head(ctx)
+		if err != nil || head.state.TxID < trusted.TxID {
+			return proven{state: trusted.proof()}, err
+		}
+		_, pr, err := p.proveTx(ctx, trusted, head.state.TxID, wire.NoEntries)
+		return pr, err
+	}); err != nil {
+		return nil, err
+	}
+	trusted, _ := p.snapshot()
+	if s.chain == nil {
+		s.chain, s.catalog = proof.NewChain(), proof.NewCatalog()
+	}
+	chain, catalog := s.chain, s.catalog
+	s.chain, s.catalog = nil, nil // of no use after an error
+	err := p.replay(ctx, chain, trusted.TxID, wire.KeysOnly, func(tx *proof.Tx) error {
+		if err := catalog.Apply(tx); err != nil {
+			return p.tampering(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if at := chain.State(); at != trusted.proof() {
+		return nil, p.tampering(&proof.Error{Check: "the history leads to the trusted state", TxID: trusted.TxID,
+			Expected: trusted.Hash.String(), Found: at.Alh.String()})
+	}
+	s.chain, s.catalog = chain, catalog
+	t, err := catalog.Table(name)
+	if err != nil {
+		return nil, newError(ErrNoSuchTable, "42P01", err.Error())
+	}
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return t, p.pinTables(ctx, t)
+}
