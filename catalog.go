@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
@@ -102,8 +104,11 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 	}
 	set.tx = c.tx
 	defer set.close()
+	if len(set.columns) != 2 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 2", name, len(set.columns)), GRPC: codes.Internal}
+	}
 	t := &table{}
-	row := make([]driver.Value, len(set.columns))
+	row := make([]driver.Value, 2)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):

@@ -215,19 +215,27 @@ func expectSentOnce(t *testing.T, fake *fakeserver.Server) {
 	}
 }
 
-// A lost Rollback leaves the transaction to its session, which must go.
-func TestLostRollbackEndsTheSession(t *testing.T) {
-	for _, f := range failures[1:] {
-		t.Run(f.name, func(t *testing.T) {
-			faulty(t, rule("Rollback", 1, f.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-				reach(t, db, "Rollback", t.Context)
-				mustExec(t, db, "INSERT INTO t (id) VALUES (99)")
-				expectCommitted(t, fake, "INSERT INTO t (id) VALUES (99)")
-				if left := fake.Transactions(); len(left) > 0 {
-					t.Errorf("transactions %v are still open: %q", left, fake.Log())
-				}
+// A lost Rollback or Commit may leave the transaction to its session, which must
+// then go.
+func TestLostEndOfATransactionEndsTheSession(t *testing.T) {
+	for _, method := range []string{"Rollback", "Commit"} {
+		for _, f := range failures[1:] {
+			t.Run(method+", "+f.name, func(t *testing.T) {
+				faulty(t, rule(method, 1, f.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					if err := reach(t, db, method, t.Context); err == nil {
+						t.Error("no error")
+					}
+					synctest.Wait()
+					mustExec(t, db, "INSERT INTO t (id) VALUES (99)")
+					if method == "Rollback" {
+						expectCommitted(t, fake, "INSERT INTO t (id) VALUES (99)")
+					}
+					if left := fake.Transactions(); len(left) > 0 {
+						t.Errorf("transactions %v are still open: %q", left, fake.Log())
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

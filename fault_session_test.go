@@ -3,6 +3,7 @@ package immudb_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -291,7 +292,7 @@ func TestOpenTransactionEndsWithItsConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Begin(); err != nil {
+		if _, err := conn.(driver.ConnBeginTx).BeginTx(t.Context(), driver.TxOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := conn.Close(); err != nil {

@@ -272,6 +272,26 @@ func (p *prover) impostor(ctx context.Context, cause error) error {
 	})
 }
 
+// catchUp moves the trusted state to the newest transaction and returns it.
+func (p *prover) catchUp(ctx context.Context) (State, error) {
+	err := p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		head, err := p.head(ctx)
+		if err != nil {
+			return proven{}, err
+		}
+		if head.state.TxID < trusted.TxID {
+			return proven{}, p.older(head.state, trusted)
+		}
+		tx, pr, err := p.proveTx(ctx, trusted, head.state.TxID, wire.NoEntries)
+		if err != nil {
+			return pr, err
+		}
+		return pr, p.expect(tx, head.state, "the newest transaction is the one that the server says it is")
+	})
+	trusted, _ := p.snapshot()
+	return trusted, err
+}
+
 // fetchTx asks for a transaction with a proof that ties it to the trusted one.
 func (p *prover) fetchTx(ctx context.Context, trusted State, id uint64, d wire.EntryDetail) (*wire.VerifiableTx, error) {
 	msg, err := p.call(ctx, wire.MethodVerifiableTx, wire.VerifiableTxRequest(id, trusted.TxID, d))

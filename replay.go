@@ -2,6 +2,7 @@ package immudb
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -17,10 +18,18 @@ const (
 // appends them and hands each to visit. The chain vouches for them only when it
 // has met a trusted state.
 func (p *prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d wire.EntryDetail, visit func(*proof.Tx) error) error {
+	most := replayTxs
 	for limit := 64; chain.State().TxID < last; {
 		next := chain.State().TxID + 1
 		limit = int(min(uint64(limit), last-next+1))
 		msg, err := p.call(ctx, wire.MethodTxScan, wire.TxScanRequest(next, limit, d))
+		if e := (*Error)(nil); errors.As(err, &e) && e.kind == nil && limit > 1 {
+			// The server may allow fewer; if that is not it, the error comes again and
+			// is that of one transaction.
+			limit = max(1, limit/8)
+			most = limit
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -43,7 +52,7 @@ func (p *prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d 
 				return err
 			}
 		}
-		limit = min(replayTxs, 4*limit, max(1, limit*replayBytes/(len(msg)+1)))
+		limit = min(most, 4*limit, max(1, limit*replayBytes/(len(msg)+1)))
 	}
 	return nil
 }
@@ -80,34 +89,28 @@ type schema struct {
 	catalog *proof.Catalog
 }
 
-// definition returns the definition of a table to read its rows with, given what
-// the server claims that to be: one that was pinned, or proven, or, at first
-// use, the claim. again is true if the table was changed meanwhile, so that the
-// claim is out of date.
-func (p *prover) definition(ctx context.Context, claim *proof.Table) (t *proof.Table, again bool, err error) {
+// define puts the definition of a table to use, given what the server claims that
+// to be: one that was pinned, or, at first use, the claim, else what the history
+// says. again is true if the claim is not what the history says by now.
+func (p *prover) define(ctx context.Context, claim *proof.Table) (again bool, err error) {
 	if err := claim.Check(); err != nil {
-		return nil, false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
+		return false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
 	}
-	name, print := claim.Name, Hash(claim.Fingerprint())
-	p.mu.Lock()
-	t = p.tables[name]
-	pinned, isPinned := p.state.Tables[name]
-	p.mu.Unlock()
-	switch {
-	case t != nil && t.Same(claim) == nil:
-		return t, false, nil
-	case isPinned && pinned == print, !isPinned && p.trust.firstUse:
+	s, _ := p.snapshot()
+	pinned, isPinned := s.Tables[claim.Name]
+	if isPinned && pinned == Hash(claim.Fingerprint()) || !isPinned && p.trust.firstUse {
 		leave, err := p.enter(ctx)
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
 		defer leave()
-		return claim, false, p.pinTables(ctx, claim)
+		return false, p.pinTables(ctx, claim)
 	}
-	if t, err = p.proveDefinition(ctx, name); err != nil {
-		return nil, false, err
+	t, err := p.proveDefinition(ctx, claim.Name)
+	if err != nil {
+		return false, err
 	}
-	return t, t.Same(claim) != nil, nil
+	return t.Same(claim) != nil, nil
 }
 
 // proveDefinition reads the history up to now for what it says of a table, and
@@ -121,23 +124,16 @@ func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table
 		return nil, ctx.Err()
 	}
 	// First to now, then the history up to there.
-	if err := p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-		head, err := p.head(ctx)
-		if err != nil || head.state.TxID < trusted.TxID {
-			return proven{state: trusted.proof()}, err
-		}
-		_, pr, err := p.proveTx(ctx, trusted, head.state.TxID, wire.NoEntries)
-		return pr, err
-	}); err != nil {
+	trusted, err := p.catchUp(ctx)
+	if err != nil {
 		return nil, err
 	}
-	trusted, _ := p.snapshot()
 	if s.chain == nil {
 		s.chain, s.catalog = proof.NewChain(), proof.NewCatalog()
 	}
 	chain, catalog := s.chain, s.catalog
 	s.chain, s.catalog = nil, nil // of no use after an error
-	err := p.replay(ctx, chain, trusted.TxID, wire.KeysOnly, func(tx *proof.Tx) error {
+	err = p.replay(ctx, chain, trusted.TxID, wire.KeysOnly, func(tx *proof.Tx) error {
 		if err := catalog.Apply(tx); err != nil {
 			return p.tampering(err)
 		}

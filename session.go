@@ -57,8 +57,8 @@ func (s *session) keepAlive(ctx context.Context) error {
 // close ends the session on the server, which also ends its transactions. There
 // is nothing to be done about a failure: the server drops idle sessions itself.
 func (s *session) close(ctx context.Context) {
-	sent, err := wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty)
-	if err != nil && !sent {
+	_, err := wire.Call(s.context(ctx, s.md), s.cc, wire.MethodCloseSession, nil, wire.Empty)
+	if err != nil && answerLost(err) && ctx.Err() == nil {
 		// The connection broke. The session outlives it, if the server does.
 		s.cc.ResetConnectBackoff()
 		ctx, cancel := context.WithTimeout(ctx, reconnectPatience)

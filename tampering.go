@@ -31,7 +31,7 @@ var (
 type Tampering struct {
 	Check    string // what should have held, in words
 	TxID     uint64 // the transaction it was about, 0 if none
-	Expected string // a hash, a number, an SQL value; "" where the check compares nothing
+	Expected string // a hash, a number or a UUID, never a value of a row; "" where the check compares nothing
 	Found    string
 
 	ServerUUID, Database, Host string

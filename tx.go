@@ -344,9 +344,8 @@ func (t *tx) execUncounted(ctx context.Context, txt *text, st *sqltext.Statement
 	c := t.conn
 	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodTxSQLExec, req, wire.Empty)
 	if err != nil {
-		lost := !sent || answerLost(err)
 		err = c.failed(ctx, err, sent, "")
-		t.abort(err, !lost)
+		t.abort(err, errors.Is(err, ErrTxAborted))
 		return err
 	}
 	if st.Kind.ChangesCatalog() {

@@ -90,10 +90,10 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 		case "measure":
 			r.Sample, err = t.measure(ctx, o.N)
 		case "watch":
-			r.Memory, err = t.watch(ctx, o.N)
+			r.Memory, r.Sample.Ops, err = t.watch(ctx, o.N)
 		case "count":
 			e.calls.reset()
-			_, err = t.run(ctx, o.N)
+			r.Sample.Ops, err = t.run(ctx, o.N)
 			r.Calls = e.calls.reset()
 		default:
 			err = fmt.Errorf("there is no order %q", o.Do)

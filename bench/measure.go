@@ -58,8 +58,8 @@ func (t *task) measure(ctx context.Context, n int) (sample, error) {
 // timed.
 const heapLook = 500 * time.Microsecond
 
-// watch runs t once and observes the heap.
-func (t *task) watch(ctx context.Context, n int) (memory, error) {
+// watch runs t once and observes the heap. ops is what run says.
+func (t *task) watch(ctx context.Context, n int) (m memory, ops int, err error) {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	look := func() (objects, live int64) {
 		metrics.Read(heap)
@@ -67,7 +67,6 @@ func (t *task) watch(ctx context.Context, n int) (memory, error) {
 	}
 	runtime.GC()
 	objectsBefore, liveBefore := look()
-	var m memory
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -84,8 +83,8 @@ func (t *task) watch(ctx context.Context, n int) (memory, error) {
 			}
 		}
 	}()
-	_, err := t.run(ctx, n)
+	ops, err = t.run(ctx, n)
 	close(stop)
 	<-stopped
-	return m, err
+	return m, ops, err
 }

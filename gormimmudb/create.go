@@ -22,7 +22,7 @@ func (leftOut) Build(builder clause.Builder) {
 type insertion struct {
 	columns  []clause.Column
 	rows     [][]any
-	first    int // the index of rows[0] among all rows
+	first    int                // the index of rows[0] among all rows
 	conflict *clause.OnConflict // what the INSERT itself does about the primary key, or nil
 
 	// arbiters are the unique keys, other than the primary one, whose conflicts

@@ -102,9 +102,9 @@ func (d *Dialector) Apply(config *gorm.Config) error {
 func (d *Dialector) Initialize(db *gorm.DB) error {
 	config := &callbacks.Config{
 		LastInsertIDReversed: true, // the driver's LastInsertId is the last row's
-		CreateClauses: []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
-		UpdateClauses: []string{"UPDATE", "SET", "WHERE", "RETURNING"},
-		DeleteClauses: []string{"DELETE", "FROM", "WHERE", "RETURNING"},
+		CreateClauses:        []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
+		UpdateClauses:        []string{"UPDATE", "SET", "WHERE", "RETURNING"},
+		DeleteClauses:        []string{"DELETE", "FROM", "WHERE", "RETURNING"},
 	}
 	callbacks.RegisterDefaultCallbacks(db, config)
 	if err := registerCallbacks(db, callbacks.Create(config)); err != nil {

@@ -43,7 +43,7 @@ func rounds(t *testing.T) int {
 
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
 	// Killed processes leave their sessions to the server's guard, which takes minutes.
-	server := testserver.Start(t, "-synced=false", "-max-sessions=10000")
+	server := testserver.Start(t, "-max-sessions=10000")
 	var total disturbance
 	for round := range rounds(t) {
 		dsn := server.NewDatabase(t)

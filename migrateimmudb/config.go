@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/dblock"
 )
 
 const (
@@ -18,9 +20,6 @@ const (
 	// DefaultLockLease is below DefaultLockTimeout, so that one killed process
 	// never makes the next one fail.
 	DefaultLockLease = 10 * time.Second
-
-	minLockLease = 100 * time.Millisecond
-	maxTableName = 100 // leaves room for the lock's suffix
 )
 
 // Config is what the x- options of a URL say; see the package comment. Zero
@@ -48,8 +47,8 @@ func (c *Config) normalize() error {
 		c.MigrationsTable = DefaultMigrationsTable
 	}
 	c.MigrationsTable = strings.ToLower(c.MigrationsTable)
-	if !validName(c.MigrationsTable) {
-		return fmt.Errorf("x-migrations-table: valid names are letters, digits and _, not beginning with a digit, at most %d", maxTableName)
+	if !dblock.ValidName(c.MigrationsTable) {
+		return fmt.Errorf("x-migrations-table: valid names are %s", dblock.ValidNames)
 	}
 	if c.StatementTimeout < 0 {
 		return errors.New("x-statement-timeout: must not be negative")
@@ -63,24 +62,10 @@ func (c *Config) normalize() error {
 	if c.LockLease == 0 {
 		c.LockLease = DefaultLockLease
 	}
-	if c.LockLease < minLockLease {
-		return fmt.Errorf("x-lock-lease: must be at least %v", minLockLease)
+	if c.LockLease < dblock.MinLease {
+		return fmt.Errorf("x-lock-lease: must be at least %v", dblock.MinLease)
 	}
 	return nil
-}
-
-func validName(s string) bool {
-	if s == "" || len(s) > maxTableName || '0' <= s[0] && s[0] <= '9' {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // urlOptions are the options that a URL may hold beside those of a DSN.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,7 +22,7 @@ type book struct {
 	mu      sync.Mutex
 	booked  []booking // in the order of their commits once transferAll has returned
 	refused []transfer
-	reruns  int // how often a transfer met another one and was run again
+	reruns  int // of transfers that met another one on the same account
 }
 
 // booking is a transfer that was committed, and as which transaction.
@@ -51,7 +52,7 @@ func (b *book) create(ctx context.Context) error {
 }
 
 func (b *book) drop(ctx context.Context) error {
-	_, err := b.db.ExecContext(ctx, "DROP TABLE quickstart_accounts; DROP TABLE quickstart_transfers")
+	_, err := b.db.ExecContext(ctx, "DROP TABLE IF EXISTS quickstart_accounts; DROP TABLE IF EXISTS quickstart_transfers")
 	return err
 }
 
@@ -95,7 +96,7 @@ func (b *book) transferAll(ctx context.Context) error {
 	}
 	close(work)
 	wg.Wait()
-	slices.SortFunc(b.booked, func(x, y booking) int { return int(x.commit.TxID) - int(y.commit.TxID) })
+	slices.SortFunc(b.booked, func(x, y booking) int { return cmp.Compare(x.commit.TxID, y.commit.TxID) })
 	return context.Cause(ctx)
 }
 

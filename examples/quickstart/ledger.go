@@ -3,7 +3,9 @@ package main
 import (
 	"embed"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +54,11 @@ func (l *ledger) total() int64 {
 	return sum
 }
 
-func readLedger() (*ledger, error) {
+// readLedger reads ledger/accounts.csv and ledger/transfers.csv.
+func readLedger(files fs.FS) (*ledger, error) {
 	l := &ledger{}
 	known := map[int64]bool{}
-	err := readCSV("ledger/accounts.csv", "id,owner,opening", func(r *record) {
+	err := readCSV(files, "ledger/accounts.csv", "id,owner,opening", func(r *record) {
 		a := account{id: r.integer(), owner: r.text(), opening: r.cents()}
 		known[a.id] = true
 		l.accounts = append(l.accounts, a)
@@ -63,10 +66,10 @@ func readLedger() (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = readCSV("ledger/transfers.csv", "id,booked_at,debit,credit,amount,memo", func(r *record) {
+	err = readCSV(files, "ledger/transfers.csv", "id,booked_at,debit,credit,amount,memo", func(r *record) {
 		t := transfer{id: r.integer(), at: r.time(), debit: r.integer(), credit: r.integer(), amount: r.cents(), memo: r.text()}
 		if r.err == nil && (!known[t.debit] || !known[t.credit] || t.debit == t.credit || t.amount <= 0) {
-			r.err = fmt.Errorf("a transfer moves a positive amount between two accounts of accounts.csv")
+			r.err = errors.New("a transfer moves a positive amount between two accounts of accounts.csv")
 		}
 		l.transfers = append(l.transfers, t)
 	})
@@ -77,15 +80,14 @@ func readLedger() (*ledger, error) {
 }
 
 // readCSV calls read for each record under the header. The first mistake is
-// reported with its line.
-func readCSV(name, header string, read func(*record)) error {
+// reported with its place.
+func readCSV(files fs.FS, name, header string, read func(*record)) error {
 	f, err := files.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
-	rows, err := r.ReadAll()
+	rows, err := csv.NewReader(f).ReadAll()
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

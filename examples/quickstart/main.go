@@ -37,7 +37,7 @@ func main() {
 // run shows everything on the server of dsn, or on one of its own when dsn is
 // empty. Whatever happens, it leaves no table, file or process behind.
 func run(ctx context.Context, dsn string, out io.Writer) (err error) {
-	place := "the one that IMMUDB_DSN names"
+	place, end := "the one of IMMUDB_DSN", "Both tables are dropped again. As always, the server's log keeps what was done."
 	if dsn == "" {
 		srv, err := immudbtest.New()
 		if err != nil {
@@ -45,6 +45,7 @@ func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, srv.Close()) }()
 		dsn, place = srv.DSN(), "immudb in this process, its data in a temporary directory"
+		end = "Both tables are dropped again, and the server goes with all its data."
 	}
 	db, err := sql.Open("immudb", dsn)
 	if err != nil {
@@ -56,11 +57,15 @@ func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 	if err := introduce(ctx, db, say, place); err != nil {
 		return err
 	}
-	ledger, err := readLedger()
+	ledger, err := readLedger(files)
 	if err != nil {
 		return err
 	}
-	return keep(ctx, db, ledger, say)
+	if err := keep(ctx, db, ledger, say); err != nil {
+		return err
+	}
+	say.printf("\n%s\n", end)
+	return nil
 }
 
 // introduce says where the session is. sql.Conn.Raw leads to what database/sql
@@ -85,21 +90,19 @@ func introduce(ctx context.Context, db *sql.DB, say report, place string) error 
 // keep is the life of the ledger, from CREATE TABLE to DROP TABLE.
 func keep(ctx context.Context, db *sql.DB, l *ledger, say report) (err error) {
 	b := &book{db: db, ledger: l}
-	if err := b.create(ctx); err != nil {
+	err = b.create(ctx)
+	if err != nil && !errors.Is(err, immudb.ErrOutcomeUnknown) {
 		return err
 	}
 	defer func() {
 		// Also when ctx has ended.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		if dropErr := b.drop(ctx); dropErr != nil {
-			err = errors.Join(err, dropErr)
-			return
-		}
-		if err == nil {
-			say.end()
-		}
+		err = errors.Join(err, b.drop(ctx))
 	}()
+	if err != nil {
+		return err // the tables may be there
+	}
 	if err := b.load(ctx); err != nil {
 		return err
 	}

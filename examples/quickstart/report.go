@@ -15,7 +15,7 @@ func (r report) session(place, host, database, uuid, version string) {
 	r.printf("A ledger on immudb\n\n")
 	r.printf("   server    %s\n", place)
 	r.printf("   address   %s, database %s\n", host, database)
-	r.printf("   identity  %s\n", uuid)
+	r.printf("   UUID      %s\n", uuid)
 	if version != "" {
 		r.printf("   version   %s\n", version)
 	}
@@ -28,7 +28,7 @@ func (r report) loaded(b *book) {
 
 func (r report) transferred(b *book) {
 	r.printf("\n2. Make %d transfers, %d at a time, each in a transaction of its own\n\n", len(b.ledger.transfers), workers)
-	r.printf("   %d were booked. RunTx ran %d of them again because another one had changed an account they had read.\n",
+	r.printf("   %d were booked. %d times one met another on the same account, and RunTx ran it again.\n",
 		len(b.booked), b.reruns)
 	for _, t := range b.refused {
 		r.printf("   Number %d was refused and left no trace: %s cannot pay %s for %q.\n",
@@ -65,10 +65,6 @@ func (r report) history(b *book, versions []version) {
 		}
 		r.printf("   %8d %12d %12s %12s  %s, %s\n", v.revision, v.txID, change(amount), money(v.balance), other, t.memo)
 	}
-}
-
-func (r report) end() {
-	r.printf("\nBoth tables are dropped again. Nothing is left.\n")
 }
 
 // money writes cents as 1,234.56.

@@ -42,14 +42,35 @@ func (e *HeldError) Error() string {
 
 // Config says which lock, and how to hold it.
 type Config struct {
-	// Table keeps the lock and is made when missing. Its name must be one that
-	// the server takes between double quotes: lower case letters, digits and _.
+	// Table keeps the lock and is made when missing. See [ValidName].
 	Table string
 	// Lease is how long the lock outlives an owner that stopped renewing it, in
-	// whole milliseconds. It is renewed three times as often. Required.
+	// whole milliseconds, at least [MinLease]. It is renewed three times as often.
 	Lease time.Duration
 	// Wait is how long Acquire waits for a lock that is held. 0: not at all.
 	Wait time.Duration
+}
+
+// MinLease leaves time for three renewals, each of them a commit.
+const MinLease = 100 * time.Millisecond
+
+// ValidNames describes the names that [ValidName] accepts.
+const ValidNames = "letters, digits and _, not beginning with a digit, at most 100"
+
+// ValidName reports whether s can be a table's name between double quotes and
+// is already folded, as the server folds it, to lower case.
+func ValidName(s string) bool {
+	if s == "" || len(s) > 100 || '0' <= s[0] && s[0] <= '9' {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // Lock is a lock that is held, from [Acquire] until Release or Forget, or until

@@ -123,7 +123,7 @@ type SignedState struct {
 // table is a claim, see [proof.Table].
 type VerifiableRow struct {
 	Proof     proof.RowProof
-	Entries   int // how many entries the row's transaction has, as claimed
+	Keys      [][]byte // of all entries of the row's transaction, as claimed
 	Claim     proof.Table
 	Signature []byte // of the target of the dual proof; empty if the server does not sign
 }
@@ -229,15 +229,22 @@ func (r *VerifiableRow) decodeEntry(msg []byte) error {
 	})
 }
 
-// decodeTx decodes the VerifiableTx around a row without the digests of all
-// other entries, which take most of the message and prove nothing more.
+// decodeTx decodes the VerifiableTx around a row. Of the other entries of the
+// transaction it takes the keys alone; their digests prove nothing more.
 func (r *VerifiableRow) decodeTx(msg []byte) error {
 	return fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
 		switch num {
 		case 1:
-			return fields(b, func(num protowire.Number, _ uint64, _ []byte) error {
-				if num == 2 {
-					r.Entries++
+			return fields(b, func(num protowire.Number, _ uint64, entry []byte) error {
+				if num != 2 {
+					return nil
+				}
+				num, typ, n := protowire.ConsumeTag(entry) // the key comes first
+				if n < 0 || num != 1 || typ != protowire.BytesType {
+					return nil
+				}
+				if key, n := protowire.ConsumeBytes(entry[n:]); n >= 0 {
+					r.Keys = append(r.Keys, key)
 				}
 				return nil
 			})

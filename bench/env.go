@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/codenotary/immudb/pkg/client"
+	official "github.com/codenotary/immudb/pkg/stdlib"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
+
+	"github.com/immudb-go/immudb"
+)
+
+// The contenders, in the order in which they are shown.
+const (
+	ours       = "immudb-go"
+	vendors    = "official"
+	postgresql = "pgx"
+	floor      = "floor"
+)
+
+var contenders = []string{ours, vendors, postgresql, floor}
+
+// env is a contender's process: what it was told, and how it reaches the server.
+type env struct {
+	assignment
+	calls callCounter
+}
+
+// prepare gets the workload ready in the way of this contender.
+func (e *env) prepare(ctx context.Context, w *workload) (*task, error) {
+	if e.Contender == floor {
+		f, err := e.openFloor(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t, err := w.floor(ctx, f)
+		if err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+		return t.andClose(f.close), nil
+	}
+	open := w.database
+	if e.Contender == ours && w.ours != nil {
+		open = w.ours
+	}
+	return open(ctx, e)
+}
+
+// open returns the contender's sql.DB. options are "name=value" for a DSN of ours.
+func (e *env) open(options ...string) (*sql.DB, error) {
+	s := &e.Server
+	switch e.Contender {
+	case ours:
+		cfg, err := immudb.ParseDSN(s.dsn(options...))
+		if err != nil {
+			return nil, err
+		}
+		cfg.DialOptions = e.dialOptions()
+		c, err := immudb.NewConnector(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return sql.OpenDB(c), nil
+	case vendors:
+		host, port, err := net.SplitHostPort(s.Addr)
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, err
+		}
+		return official.OpenDB(client.DefaultOptions().WithAddress(host).WithPort(n).
+			WithUsername(s.User).WithPassword(s.Password).WithDatabase(s.Database).
+			WithDialOptions(append(e.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials())))), nil
+	case postgresql:
+		u := url.URL{
+			Scheme:   "postgres",
+			User:     url.UserPassword(s.User, s.Password),
+			Host:     s.PostgreSQLAddr,
+			Path:     s.Database,
+			RawQuery: "sslmode=disable&default_query_exec_mode=exec",
+		}
+		return sql.Open("pgx", u.String())
+	}
+	return nil, fmt.Errorf("%s has no sql.DB", e.Contender)
+}
+
+// dsn is the server's, for this driver.
+func (s *server) dsn(options ...string) string {
+	q := url.Values{"sslmode": {"disable"}}
+	for _, o := range options {
+		name, value, _ := strings.Cut(o, "=")
+		q.Set(name, value)
+	}
+	u := url.URL{Scheme: "immudb", User: url.UserPassword(s.User, s.Password), Host: s.Addr, Path: s.Database, RawQuery: q.Encode()}
+	return u.String()
+}
+
+// dialOptions counts the calls of those workloads of which that is asked. The others are spared the counter.
+func (e *env) dialOptions() []grpc.DialOption {
+	if w := findWorkload(e.Workload); w == nil || !w.counted {
+		return nil
+	}
+	return []grpc.DialOption{grpc.WithStatsHandler(&e.calls)}
+}
+
+// callCounter counts gRPC calls by method.
+type callCounter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+var _ stats.Handler = (*callCounter)(nil)
+
+// reset returns the counts and begins anew.
+func (c *callCounter) reset() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n
+	c.n = map[string]int{}
+	return n
+}
+
+func (c *callCounter) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n != nil {
+		c.n[info.FullMethodName]++
+	}
+	return ctx
+}
+
+func (c *callCounter) HandleRPC(context.Context, stats.RPCStats)                       {}
+func (c *callCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (c *callCounter) HandleConn(context.Context, stats.ConnStats)                     {}
+
+// andClose has close run after what the task closes itself.
+func (t *task) andClose(close func() error) *task {
+	own := t.close
+	t.close = func() error {
+		if own == nil {
+			return close()
+		}
+		return errors.Join(own(), close())
+	}
+	return t
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// The floor is what a call costs with grpc-go itself: the request is there already, the answer is received and let go.
+
+// undecoded counts the answer's bytes.
+type undecoded struct{ bytes int }
+
+// floorCodec passes requests on as they are and looks at no answer.
+type floorCodec struct{}
+
+func (floorCodec) Name() string { return "proto" }
+
+func (floorCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+
+func (floorCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	v.(*undecoded).bytes += data.Len()
+	return nil
+}
+
+// floorConn is a channel with one session. Calls may overlap.
+type floorConn struct {
+	*env
+	cc  *grpc.ClientConn
+	md  metadata.MD
+	ctx context.Context // names the session
+}
+
+func (e *env) openFloor(ctx context.Context) (*floorConn, error) {
+	options := append(e.dialOptions(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(
+			grpc.ForceCodecV2(floorCodec{}),
+			grpc.MaxCallRecvMsgSize(math.MaxInt32),
+			grpc.MaxCallSendMsgSize(math.MaxInt32),
+		))
+	cc, err := grpc.NewClient("passthrough:///"+e.Server.Addr, options...)
+	if err != nil {
+		return nil, err
+	}
+	var s wire.Session
+	s0 := &e.Server
+	if _, err := wire.Call(ctx, cc, wire.MethodOpenSession, wire.OpenSessionRequest(s0.User, s0.Password, s0.Database), &s, wire.CallOptions()...); err != nil {
+		return nil, errors.Join(err, cc.Close())
+	}
+	md := metadata.Pairs("sessionid", s.ID, "immudb-uuid", s.ServerUUID)
+	return &floorConn{env: e, cc: cc, md: md, ctx: metadata.NewOutgoingContext(ctx, md)}, nil
+}
+
+func (f *floorConn) close() error {
+	return errors.Join(f.call(f.ctx, wire.MethodCloseSession, nil), f.cc.Close())
+}
+
+// call makes a unary call.
+func (f *floorConn) call(ctx context.Context, method string, req []byte) error {
+	var ans undecoded
+	return f.cc.Invoke(ctx, method, req, &ans)
+}
+
+var serverStream = &grpc.StreamDesc{ServerStreams: true}
+
+// query receives all messages of a query's answer.
+func (f *floorConn) query(req []byte) (ans undecoded, err error) {
+	s, err := f.cc.NewStream(f.ctx, serverStream, wire.MethodSQLQuery)
+	if err != nil {
+		return ans, err
+	}
+	if err := s.SendMsg(req); err != nil {
+		return ans, err
+	}
+	if err := s.CloseSend(); err != nil {
+		return ans, err
+	}
+	for {
+		switch err := s.RecvMsg(&ans); err {
+		case nil:
+		case io.EOF:
+			return ans, nil
+		default:
+			return ans, err
+		}
+	}
+}
+
+// request encodes a statement with its arguments.
+func request(text string, args ...any) []byte {
+	b := wire.AppendSQL(nil, text)
+	for i, v := range args {
+		var err error
+		if b, err = wire.AppendNumberedParam(b, i+1, v); err != nil {
+			panic(err) // the arguments are ours
+		}
+	}
+	return b
+}
+
+func queryRequest(text string, args ...any) []byte {
+	return wire.AppendAcceptStream(request(text, args...))
+}
+
+// pointRequests are enough requests for keys all over the table.
+func (f *floorConn) pointRequests() [][]byte {
+	reqs := make([][]byte, 1000)
+	for i := range reqs {
+		reqs[i] = queryRequest(pointQuery, f.Scale.pointID(i))
+	}
+	return reqs
+}
+
+func floorPoint(parallel int) func(context.Context, *floorConn) (*task, error) {
+	return func(_ context.Context, f *floorConn) (*task, error) {
+		reqs := f.pointRequests()
+		do := func(i int) error {
+			ans, err := f.query(reqs[i%len(reqs)])
+			if err == nil && ans.bytes == 0 {
+				err = errors.New("the query was answered with nothing")
+			}
+			return err
+		}
+		return &task{run: func(_ context.Context, n int) (int, error) {
+			if parallel > 1 {
+				return n, inParallel(n, do)
+			}
+			for i := range n {
+				if err := do(i); err != nil {
+					return i, err
+				}
+			}
+			return n, nil
+		}}, nil
+	}
+}
+
+func floorScanAccounts(_ context.Context, f *floorConn) (*task, error) {
+	return f.scanTask(scanQuery, f.Scale.Accounts), nil
+}
+
+func floorScanUnion(_ context.Context, f *floorConn) (*task, error) {
+	return f.scanTask(f.Scale.unionQuery(), f.Scale.Accounts*f.Scale.Unions), nil
+}
+
+func floorScanDocuments(_ context.Context, f *floorConn) (*task, error) {
+	return f.scanTask(documentQuery, f.Scale.Documents), nil
+}
+
+// scanTask receives the answer to a query that is known to have so many rows.
+func (f *floorConn) scanTask(query string, rows int) *task {
+	req := queryRequest(query)
+	return &task{run: func(_ context.Context, n int) (int, error) {
+		for i := range n {
+			ans, err := f.query(req)
+			if err == nil && ans.bytes < rows {
+				err = fmt.Errorf("%d rows in %d bytes", rows, ans.bytes)
+			}
+			if err != nil {
+				return i * rows, err
+			}
+		}
+		return n * rows, nil
+	}}
+}
+
+// floorBurst makes the queries of a burst on one session of a channel just opened, which is the least there is to do.
+func floorBurst(_ context.Context, f *floorConn) (*task, error) {
+	reqs := f.pointRequests()
+	return &task{run: func(ctx context.Context, n int) (int, error) {
+		for i := range n {
+			fresh, err := f.openFloor(ctx)
+			if err != nil {
+				return i, err
+			}
+			err = inParallel(goroutines*burstQueries, func(i int) error {
+				_, err := fresh.query(reqs[i])
+				return err
+			})
+			if err = errors.Join(err, fresh.close()); err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}, note: func() string { return "all on one session" }}, nil
+}
+
+func floorFirstQuery(_ context.Context, f *floorConn) (*task, error) {
+	reqs := f.pointRequests()
+	return &task{run: func(ctx context.Context, n int) (int, error) {
+		for i := range n {
+			fresh, err := f.openFloor(ctx)
+			if err != nil {
+				return i, err
+			}
+			_, err = fresh.query(reqs[i%len(reqs)])
+			if err = errors.Join(err, fresh.close()); err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}}, nil
+}
+
+func floorInsert(_ context.Context, f *floorConn) (*task, error) {
+	reqs := make([][]byte, 1000)
+	for i := range reqs {
+		reqs[i] = request(insertQuery, insertArgs(i)...)
+	}
+	return &task{run: func(_ context.Context, n int) (int, error) {
+		for i := range n {
+			if err := f.call(f.ctx, wire.MethodSQLExec, reqs[i%len(reqs)]); err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}}, nil
+}
+
+func floorTxInserts(_ context.Context, f *floorConn) (*task, error) {
+	begin := wire.NewTxRequest{Mode: wire.ReadWrite}.Append(nil)
+	req := request(insertQuery, insertArgs(0)...)
+	return &task{run: func(ctx context.Context, n int) (int, error) {
+		for i := range n {
+			if err := f.transaction(ctx, begin, req); err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}, note: func() string { return "no statement told its result" }}, nil
+}
+
+func (f *floorConn) transaction(ctx context.Context, begin, req []byte) error {
+	var tx wire.NewTx // its id must be known
+	if _, err := wire.Call(f.ctx, f.cc, wire.MethodNewTx, begin, &tx, wire.CallOptions()...); err != nil {
+		return err
+	}
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Join(f.md, metadata.Pairs("transactionid", tx.ID)))
+	for range txRows {
+		if err := f.call(ctx, wire.MethodTxSQLExec, req); err != nil {
+			return err
+		}
+	}
+	return f.call(ctx, wire.MethodCommit, nil)
+}
+
+// floorGroupedInserts sends one request after the other with an insert for each of the writers in it.
+func floorGroupedInserts(_ context.Context, f *floorConn) (*task, error) {
+	var text string
+	var args []any
+	for i := range goroutines {
+		text += "INSERT INTO ledger (account, amount, note) VALUES (?, ?, ?);"
+		args = append(args, insertArgs(i)...)
+	}
+	req := request(text, args...)
+	return &task{run: func(_ context.Context, n int) (done int, err error) {
+		for deadline := time.Now().Add(time.Duration(n)); time.Now().Before(deadline); done += goroutines {
+			if err := f.call(f.ctx, wire.MethodSQLExec, req); err != nil {
+				return done, err
+			}
+		}
+		return done, nil
+	}, note: func() string { return fmt.Sprintf("%d inserts in each request", goroutines) }}, nil
+}
+
+// floorCopy sends the very requests again that CopyFrom made.
+func floorCopy(ctx context.Context, f *floorConn) (*task, error) {
+	reqs, err := recordCopy(ctx, f.env)
+	if err != nil {
+		return nil, err
+	}
+	return &task{run: func(_ context.Context, n int) (int, error) {
+		for i := range n {
+			for _, req := range reqs {
+				if err := f.call(f.ctx, wire.MethodSQLExec, req); err != nil {
+					return i * f.Scale.CopyRows, err
+				}
+			}
+		}
+		return n * f.Scale.CopyRows, nil
+	}, note: func() string { return fmt.Sprintf("the %d requests of CopyFrom, one after the other", len(reqs)) }}, nil
+}
+
+// recordCopy runs the CopyFrom of the workload and returns its requests.
+func recordCopy(ctx context.Context, e *env) ([][]byte, error) {
+	cfg, err := immudb.ParseDSN(e.Server.dsn())
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var reqs [][]byte
+	cfg.DialOptions = append(cfg.DialOptions, grpc.WithUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if b, ok := req.([]byte); ok && method == wire.MethodSQLExec {
+				mu.Lock()
+				reqs = append(reqs, slices.Clone(b))
+				mu.Unlock()
+			}
+			return invoke(ctx, method, req, reply, cc, opts...)
+		}))
+	c, err := immudb.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	_, err = immudb.CopyFrom(ctx, db, "copied", nil, accountRows(e.Scale.CopyRows), &immudb.CopyOptions{Upsert: true})
+	return reqs, errors.Join(err, db.Close())
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+// results is what a run of the command found, as it is written to results.json.
+type results struct {
+	Date     time.Time         `json:"date"`
+	Go       string            `json:"go"`
+	System   string            `json:"system"` // GOOS/GOARCH
+	CPUs     int               `json:"cpus"`
+	Versions map[string]string `json:"versions"` // of the modules under test
+	Quick    bool              `json:"quick,omitempty"`
+	Outcomes []*outcome        `json:"workloads"`
+	Targets  []verdict         `json:"targets"`
+}
+
+// outcome is how the contenders did in a workload.
+type outcome struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Unit    string   `json:"unit"`
+	Entries []*entry `json:"contenders"`
+	Error   string   `json:"error,omitempty"` // of the workload as a whole
+}
+
+// entry is how one contender did.
+type entry struct {
+	Contender string         `json:"name"`
+	Samples   []sample       `json:"rounds,omitempty"` // the i-th of each contender is from the same round
+	Memory    memory         `json:"memory,omitzero"`
+	Calls     map[string]int `json:"calls,omitempty"`
+	Note      string         `json:"note,omitempty"`
+	Error     string         `json:"error,omitempty"` // why there are no samples, or no more
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return err
+	}
+	fmt.Fprintln(stderr, "starting the server")
+	srv, err := testserver.New("-pgsql") // synced: commits wait for the disk, as in production
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, srv.Close()) }()
+	at, err := serverAt(srv.Info())
+	if err != nil {
+		return err
+	}
+	sc := fullScale
+	if s.quick {
+		sc, s.rounds = quickScale, min(s.rounds, 2)
+	}
+	fmt.Fprintln(stderr, "filling the tables")
+	if err := makeTables(ctx, &at, sc, s.only); err != nil {
+		return err
+	}
+	r := &results{
+		Date:     time.Now().UTC().Truncate(time.Second),
+		Go:       runtime.Version(),
+		System:   runtime.GOOS + "/" + runtime.GOARCH,
+		CPUs:     runtime.NumCPU(),
+		Versions: versions(),
+		Quick:    s.quick,
+	}
+	for _, w := range s.only {
+		fmt.Fprintf(stderr, "%s:", w.name)
+		began := time.Now()
+		o, err := compete(ctx, w, s, at, sc, stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		fmt.Fprintf(stderr, " %.0f s\n", time.Since(began).Seconds())
+		r.Outcomes = append(r.Outcomes, o)
+	}
+	r.Targets = r.judge()
+	return errors.Join(r.print(stdout), r.save(s.out))
+}
+
+func serverAt(info testserver.Info) (server, error) {
+	u, err := url.Parse(info.DSN)
+	if err != nil {
+		return server{}, errors.New("the server's DSN is not a URL") // the parser's error repeats the password
+	}
+	password, _ := u.User.Password()
+	return server{
+		Addr:           info.Addr,
+		PostgreSQLAddr: info.PostgreSQLAddr,
+		User:           u.User.Username(),
+		Password:       password,
+		Database:       u.Path[1:],
+	}, nil
+}
+
+// versions are those of the modules whose speed is compared.
+func versions() map[string]string {
+	v := map[string]string{}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, dep := range info.Deps {
+		switch dep.Path {
+		case "github.com/codenotary/immudb", "github.com/jackc/pgx/v5", "google.golang.org/grpc":
+			v[dep.Path] = dep.Version
+		}
+	}
+	return v
+}
+
+// compete has the contenders do the workload: each once to warm up, then in rounds, then once under observation. A
+// contender that fails is out of the rest, and its entry says why.
+func compete(ctx context.Context, w *workload, s settings, at server, sc scale, progress io.Writer) (o *outcome, err error) {
+	o = &outcome{Name: w.name, Title: w.title, Unit: w.unit}
+	n, rounds := w.n, s.rounds
+	if w.rounds > 0 {
+		rounds = min(rounds, w.rounds)
+	}
+	if s.quick {
+		n = w.quick
+	}
+	before, err := countWritten(ctx, w, at)
+	if err != nil {
+		return nil, err
+	}
+	done := 0
+	running := map[*entry]*contender{}
+	ask := func(e *entry, what string) report {
+		c := running[e]
+		if c == nil || ctx.Err() != nil {
+			return report{}
+		}
+		r, err := c.ask(order{Do: what, N: n})
+		done += r.Sample.Ops
+		if r.Note != "" {
+			e.Note = r.Note
+		}
+		if err != nil {
+			e.Error = err.Error()
+			delete(running, e)
+			if err := c.close(); err != nil {
+				e.Error += "; " + err.Error()
+			}
+		}
+		return r
+	}
+	for _, name := range s.contenders {
+		e := &entry{Contender: name}
+		o.Entries = append(o.Entries, e)
+		c, err := startContender(assignment{Contender: name, Workload: w.name, Server: at, Scale: sc})
+		if err != nil {
+			e.Error = err.Error()
+			continue
+		}
+		running[e] = c
+		ask(e, "measure")
+	}
+	for round := range rounds {
+		fmt.Fprintf(progress, " %d", round+1)
+		for i := range o.Entries {
+			e := o.Entries[(i+round)%len(o.Entries)]
+			if r := ask(e, "measure"); e.Error == "" {
+				e.Samples = append(e.Samples, r.Sample)
+			}
+		}
+	}
+	for _, e := range o.Entries {
+		if w.counted {
+			e.Calls = ask(e, "count").Calls
+		}
+		e.Memory = ask(e, "watch").Memory
+	}
+	for e, c := range running {
+		if err := c.close(); err != nil {
+			e.Error = err.Error()
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	after, err := countWritten(ctx, w, at)
+	if err != nil {
+		return nil, err
+	}
+	if wrote := (after - before); w.writes > 0 && wrote != done*w.writes && !o.failed() {
+		o.Error = fmt.Sprintf("the contenders say that they wrote %d rows, and the table has %d more", done*w.writes, wrote)
+	}
+	return o, nil
+}
+
+// failed reports whether a contender did: it may have written more than it could say.
+func (o *outcome) failed() bool {
+	for _, e := range o.Entries {
+		if e.Error != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// countWritten counts the rows of the table that the workload adds rows to.
+func countWritten(ctx context.Context, w *workload, at server) (n int, err error) {
+	if w.writes == 0 {
+		return 0, nil
+	}
+	db, err := sql.Open(immudb.DriverName, at.dsn())
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+w.table.name).Scan(&n)
+	return n, err
+}
+
+// save writes results.json and results.svg.
+func (r *results) save(dir string) error {
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "results.json"), append(text, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, "results.svg"), []byte(r.chart()), 0o644),
+	)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// workload is one kind of work, done by every contender in its own way.
+type workload struct {
+	name  string // for -only, and in the results
+	title string
+	unit  string // what one operation is
+	table table  // what it reads or writes
+
+	n, quick int  // operations of a run; quick with -quick
+	rounds   int  // the most that are measured; 0: as many as asked for
+	counted  bool // the gRPC calls are of interest
+	writes   int  // rows that each operation adds to the table; they are counted afterwards
+
+	database func(ctx context.Context, e *env) (*task, error)   // through a sql.DB
+	ours     func(ctx context.Context, e *env) (*task, error)   // this driver's own way, or nil
+	floor    func(ctx context.Context, f *floorConn) (*task, error)
+}
+
+// goroutines is how many take part in the workloads with many.
+const goroutines = 32
+
+// window is how long writers compete. Their operations are those that succeed in it.
+const window, quickWindow = 3 * time.Second, 300 * time.Millisecond
+
+var workloads = []*workload{
+	{
+		name: "point-adhoc", title: "point SELECT, one goroutine, ad hoc", unit: "query", table: accounts,
+		n: 1000, quick: 50,
+		database: pointAdhoc, floor: floorPoint(1),
+	},
+	{
+		name: "point-prepared", title: "point SELECT, one goroutine, prepared", unit: "query", table: accounts,
+		n: 1000, quick: 50,
+		database: pointPrepared, floor: floorPoint(1),
+	},
+	{
+		name: "point-32", title: "point SELECT, 32 goroutines, pool of 32", unit: "query", table: accounts,
+		n: 6400, quick: 320,
+		database: pointParallel, floor: floorPoint(goroutines),
+	},
+	{
+		name: "scan-100k", title: "scan of 100,000 rows × 7 columns", unit: "row", table: accounts,
+		n: 1, quick: 1,
+		database: scanAccounts, floor: floorScanAccounts,
+	},
+	{
+		name: "scan-1m", title: "scan of 1,000,000 rows × 7 columns", unit: "row", table: accounts,
+		n: 1, quick: 1, rounds: 3,
+		database: scanUnion, floor: floorScanUnion,
+	},
+	{
+		name: "scan-3kb", title: "scan of 5,000 rows of 3 kB", unit: "row", table: documents,
+		n: 1, quick: 1, rounds: 7,
+		database: scanDocuments, floor: floorScanDocuments,
+	},
+	{
+		name: "burst", title: "32 goroutines × 20 queries on a new sql.DB, default pool", unit: "burst", table: accounts,
+		n: 1, quick: 1, rounds: 7,
+		database: burst, floor: floorBurst,
+	},
+	{
+		name: "first-query", title: "first query of a new sql.DB", unit: "query", table: accounts,
+		n: 5, quick: 2, counted: true,
+		database: firstQuery, floor: floorFirstQuery,
+	},
+	{
+		name: "insert", title: "autocommit INSERT, one goroutine", unit: "insert", table: ledger,
+		n: 50, quick: 5, writes: 1,
+		database: insert, floor: floorInsert,
+	},
+	{
+		name: "tx-10", title: "transaction of 10 INSERTs", unit: "transaction", table: ledger,
+		n: 20, quick: 2, writes: txRows,
+		database: txInserts, floor: floorTxInserts,
+	},
+	{
+		name: "insert-32", title: "INSERT into one AUTO_INCREMENT table, 32 writers", unit: "insert", table: ledger,
+		n: int(window), quick: int(quickWindow), rounds: 5, writes: 1,
+		database: retriedInserts, ours: groupedInserts, floor: floorGroupedInserts,
+	},
+	{
+		name: "copy", title: "bulk load of 100,000 rows × 7 columns", unit: "row", table: copied,
+		n: 1, quick: 1, rounds: 3,
+		database: handBatched, ours: copyFrom, floor: floorCopy,
+	},
+}
+
+func findWorkload(name string) *workload {
+	i := slices.IndexFunc(workloads, func(w *workload) bool { return w.name == name })
+	if i < 0 {
+		return nil
+	}
+	return workloads[i]
+}

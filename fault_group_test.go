@@ -1,0 +1,149 @@
+package immudb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/fakeserver"
+)
+
+// TestFaultsOfAGroup sends one insert alone, and while that is under way three
+// more, which make a group; the fault is the group's.
+func TestFaultsOfAGroup(t *testing.T) {
+	conflict := fakeserver.Failure{Message: "tx read conflict"}
+	duplicate := fakeserver.Failure{Message: "key already exists"}
+	lost := fakeserver.Failure{Message: "no session found"}
+	for _, row := range []struct {
+		reason string
+		fault  fakeserver.Fault
+		want   error // of each caller in the group
+		groups int   // how many requests held the group or a part of it
+		landed bool
+	}{
+		{"no fault", fakeserver.Fault{}, nil, 1, true},
+		{"a conflict: the group is run again", fakeserver.Fault{Fail: &conflict}, nil, 2, true},
+		{"a statement fails: the group is halved, and its second half again", fakeserver.Fault{Fail: &duplicate}, nil, 3, true},
+		{"the session is lost: the group is run in another", fakeserver.Fault{Fail: &lost}, nil, 2, true},
+		{"cut before the server ran it: nobody can know", fakeserver.Fault{CutBefore: true}, immudb.ErrOutcomeUnknown, 1, false},
+		{"cut after the server ran it: nobody can know", fakeserver.Fault{CutAfter: true}, immudb.ErrOutcomeUnknown, 1, true},
+		{"no answer: everybody learns that nobody knows", fakeserver.Fault{AnswerDelay: hour, Deaf: true}, immudb.ErrOutcomeUnknown, 1, true},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			script := fakeserver.Script{Rules: []fakeserver.Rule{
+				{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+				{Method: "SQLExec", Nth: 1, Do: fakeserver.Fault{AnswerDelay: time.Second}},
+				{Method: "SQLExec", Nth: 2, Do: row.fault},
+			}}
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				var wg sync.WaitGroup
+				for i := range 4 {
+					wg.Go(func() {
+						_, err := db.Exec("INSERT INTO t (id) VALUES (?)", i)
+						want := row.want
+						if i == 0 {
+							want = nil
+						}
+						if !errors.Is(err, want) {
+							t.Errorf("caller %d was told %v, want %v", i, err, want)
+						}
+					})
+					synctest.Wait()
+				}
+				wg.Wait()
+				if sent := fake.Log("SQLExec"); len(sent) != 1+row.groups {
+					t.Errorf("sent %q, want the first insert and %d groups", sent, row.groups)
+				}
+				want := 1
+				if row.landed {
+					want = 4
+				}
+				if got := strings.Count(strings.Join(fake.Committed(), " "), "INSERT"); got != want {
+					t.Errorf("%d inserts are committed, want %d: %q", got, want, fake.Committed())
+				}
+			}, grouped)
+		})
+	}
+}
+
+func grouped(cfg *immudb.Config) { cfg.GroupCommit = 64 }
+
+// describeT is what the server says of a table t with a key of its own.
+var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}}, []any{"id", false})
+
+func TestContextOfACallerInAGroup(t *testing.T) {
+	for _, row := range []struct {
+		reason  string
+		patient time.Duration // of the second caller; the first's insert takes a second
+		want    error
+		landed  int
+	}{
+		{"it ends in the queue: not written", time.Second / 2, context.DeadlineExceeded, 1},
+		{"it ends when the group has been sent: the caller learns that it was written", 3 * time.Second / 2, nil, 2},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			script := fakeserver.Script{Rules: []fakeserver.Rule{
+				{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+				{Method: "SQLExec", Do: fakeserver.Fault{AnswerDelay: time.Second}},
+			}}
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				var wg sync.WaitGroup
+				for i, patience := range []time.Duration{hour, row.patient} {
+					wg.Go(func() {
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						defer cancel()
+						_, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO t (id) VALUES (%d)", i))
+						if i == 1 && !errors.Is(err, row.want) {
+							t.Errorf("told %v, want %v", err, row.want)
+						}
+					})
+					synctest.Wait()
+				}
+				wg.Wait()
+				if got := len(fake.Committed()); got != row.landed {
+					t.Errorf("%d inserts are committed, want %d", got, row.landed)
+				}
+			}, grouped)
+		})
+	}
+}
+
+func TestLostAnswersInRunTx(t *testing.T) {
+	for _, row := range []struct {
+		reason, method string
+		fault          fakeserver.Fault
+		want           error
+		runs           int
+		committed      int
+	}{
+		{"the begin was cut: nothing is committed, run again", "NewTx", fakeserver.Fault{CutAfter: true}, nil, 1, 1},
+		{"the write was cut: nothing is committed, run again", "TxSQLExec", fakeserver.Fault{CutAfter: true}, nil, 2, 1},
+		{"the commit conflicted: run again", "Commit", fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}, nil, 2, 1},
+		{"the commit was cut before: nobody can know, never run again", "Commit", fakeserver.Fault{CutBefore: true}, immudb.ErrOutcomeUnknown, 1, 0},
+		{"the commit was cut after: nobody can know, never run again", "Commit", fakeserver.Fault{CutAfter: true}, immudb.ErrOutcomeUnknown, 1, 1},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			faulty(t, rule(row.method, 1, row.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				runs := 0
+				err := immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+					runs++
+					_, err := tx.Exec("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+					return err
+				})
+				if !errors.Is(err, row.want) || runs != row.runs {
+					t.Errorf("ran %d times and ended with %v, want %d times and %v", runs, err, row.runs, row.want)
+				}
+				if got := len(fake.Committed()); got != row.committed {
+					t.Errorf("%d transactions are committed, want %d", got, row.committed)
+				}
+			})
+		})
+	}
+}

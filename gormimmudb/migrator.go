@@ -1,0 +1,429 @@
+package gormimmudb
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/migrator"
+	"gorm.io/gorm/schema"
+)
+
+var _ gorm.Migrator = Migrator{}
+
+// Migrator makes and changes tables. What the server cannot do, or would accept
+// and not do, is an error that wraps [immudb.ErrUnsupported].
+type Migrator struct {
+	migrator.Migrator
+}
+
+// FullDataTypeOf returns the type of a field with NOT NULL and DEFAULT, in the
+// order that the server wants them, which is before AUTO_INCREMENT.
+func (m Migrator) FullDataTypeOf(field *schema.Field) clause.Expr {
+	expr := m.Migrator.FullDataTypeOf(field)
+	if before, after, ok := strings.Cut(expr.SQL, " AUTO_INCREMENT"); ok {
+		expr.SQL = before + after + " AUTO_INCREMENT"
+	}
+	return expr
+}
+
+// CreateTable creates tables with their indexes, each table in one transaction.
+func (m Migrator) CreateTable(values ...any) error {
+	for _, value := range m.ReorderModels(values, false) {
+		if err := m.RunWithValue(value, m.createTable); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m Migrator) createTable(stmt *gorm.Statement) error {
+	s := stmt.Schema
+	if s == nil {
+		return errors.New("gormimmudb: CREATE TABLE needs a model, not a name")
+	}
+	if len(s.PrimaryFields) == 0 {
+		return unsupported("table %s has no primary key, and the server makes no table without one: "+
+			"name a field ID or tag one with primaryKey", stmt.Table)
+	}
+	if err := checkKey(s, nil); err != nil {
+		return err
+	}
+	var text strings.Builder
+	args := []any{m.CurrentTable(stmt)}
+	text.WriteString("CREATE TABLE ? (")
+	for _, name := range s.DBNames {
+		if field := s.FieldsByDBName[name]; !field.IgnoreMigration {
+			text.WriteString("? ?,")
+			args = append(args, clause.Column{Name: name}, m.DB.Migrator().FullDataTypeOf(field))
+		}
+	}
+	for _, check := range s.ParseCheckConstraints() {
+		text.WriteString("CONSTRAINT ? CHECK (?),")
+		args = append(args, clause.Column{Name: check.Name}, clause.Expr{SQL: check.Constraint})
+	}
+	text.WriteString("PRIMARY KEY (")
+	for i, field := range s.PrimaryFields {
+		if i > 0 {
+			text.WriteString(",")
+		}
+		text.WriteString("?")
+		args = append(args, clause.Column{Name: field.DBName})
+	}
+	text.WriteString("))")
+	if option, ok := m.DB.Get("gorm:table_options"); ok && strings.TrimSpace(fmt.Sprint(option)) != "" {
+		return unsupported("table options: %v", option)
+	}
+
+	var made [][]string
+	add := func(fields []*schema.Field, unique bool) error {
+		if slices.ContainsFunc(made, func(c []string) bool { return slices.Equal(c, dbNames(fields)) }) ||
+			slices.Equal(dbNames(fields), dbNames(s.PrimaryFields)) {
+			return nil // the server has one index for the same columns
+		}
+		made = append(made, dbNames(fields))
+		if err := checkKey(s, fields); err != nil {
+			return err
+		}
+		sql, indexArgs := indexText(m.CurrentTable(stmt), fields, unique)
+		text.WriteString(";" + sql)
+		args = append(args, indexArgs...)
+		return nil
+	}
+	for _, field := range s.Fields {
+		if field.Unique && field.DBName != "" && !field.IgnoreMigration {
+			if err := add([]*schema.Field{field}, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, idx := range uniqueFirst(s.ParseIndexes()) {
+		fields, err := indexFields(s, idx)
+		if err == nil {
+			err = add(fields, strings.EqualFold(idx.Class, "UNIQUE"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return m.DB.Session(&gorm.Session{}).Exec(text.String(), args...).Error
+}
+
+// uniqueFirst puts unique indexes before the others: of two on the same columns,
+// which the server has as one, it must be the unique one.
+func uniqueFirst(indexes []*schema.Index) []*schema.Index {
+	slices.SortStableFunc(indexes, func(a, b *schema.Index) int {
+		return strings.Compare(strings.ToUpper(b.Class), strings.ToUpper(a.Class))
+	})
+	return indexes
+}
+
+// indexText is the statement that creates an index, which has no name.
+func indexText(table any, fields []*schema.Field, unique bool) (string, []any) {
+	text := "CREATE INDEX ON ? ("
+	if unique {
+		text = "CREATE UNIQUE INDEX ON ? ("
+	}
+	args := []any{table}
+	for i, f := range fields {
+		if i > 0 {
+			text += ","
+		}
+		text += "?"
+		args = append(args, clause.Column{Name: f.DBName})
+	}
+	return text + ")", args
+}
+
+// indexFields returns the columns of an index, or the reason why the server has no
+// such index.
+func indexFields(s *schema.Schema, idx *schema.Index) ([]*schema.Field, error) {
+	switch class := strings.ToUpper(idx.Class); {
+	case class != "" && class != "UNIQUE":
+		return nil, unsupported("index %s of table %s: there are no %s indexes", idx.Name, s.Table, class)
+	case idx.Where != "":
+		return nil, unsupported("index %s of table %s: the server accepts WHERE %s and indexes every row", idx.Name, s.Table, idx.Where)
+	case strings.TrimSpace(idx.Option) != "":
+		return nil, unsupported("index %s of table %s: option %s", idx.Name, s.Table, idx.Option)
+	}
+	fields := make([]*schema.Field, len(idx.Fields))
+	for i, f := range idx.Fields {
+		if f.Expression != "" {
+			return nil, unsupported("index %s of table %s: an index on the expression %s", idx.Name, s.Table, f.Expression)
+		}
+		fields[i] = f.Field
+	}
+	return fields, nil
+}
+
+// DropTable drops tables, those that depend on others first.
+func (m Migrator) DropTable(values ...any) error {
+	values = m.ReorderModels(values, false)
+	for _, value := range slices.Backward(values) {
+		err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
+			table := m.CurrentTable(stmt)
+			text, args := "", []any{}
+			// The server cannot drop a table that has CHECKs.
+			if stmt.Schema != nil && len(stmt.Schema.ParseCheckConstraints()) > 0 && m.HasTable(stmt.Table) {
+				for name := range stmt.Schema.ParseCheckConstraints() {
+					if m.hasCheck(stmt, name) {
+						text += "ALTER TABLE ? DROP CONSTRAINT ?;"
+						args = append(args, table, clause.Column{Name: name})
+					}
+				}
+			}
+			err := m.DB.Session(&gorm.Session{}).Exec(text+"DROP TABLE IF EXISTS ?", append(args, table)...).Error
+			if err != nil && strings.Contains(err.Error(), "key not found") {
+				return fmt.Errorf("%w: the server cannot drop a table that has CHECK constraints: "+
+					"drop them first, or pass the model that declares them", err)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddColumn adds a column. The server adds only such as may be NULL, and gives the
+// rows that exist NULL even if there is a DEFAULT.
+func (m Migrator) AddColumn(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		field, err := lookUp(stmt, name)
+		if err != nil || field.IgnoreMigration {
+			return err
+		}
+		if field.NotNull {
+			return unsupported("column %s cannot be added to table %s as NOT NULL: the rows that exist would have no value for it; "+
+				"add it without the tag and fill it in", field.DBName, stmt.Table)
+		}
+		return m.DB.Session(&gorm.Session{}).Exec("ALTER TABLE ? ADD COLUMN ? ?",
+			m.CurrentTable(stmt), clause.Column{Name: field.DBName}, m.DB.Migrator().FullDataTypeOf(field)).Error
+	})
+}
+
+func lookUp(stmt *gorm.Statement, name string) (*schema.Field, error) {
+	if stmt.Schema == nil {
+		return nil, fmt.Errorf("gormimmudb: table %s is given by name, and a field needs a model", stmt.Table)
+	}
+	if f := stmt.Schema.LookUpField(name); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("gormimmudb: model %s has no field or column %s", stmt.Schema.Name, name)
+}
+
+// AlterColumn is refused: the server accepts the statement and changes nothing.
+func (m Migrator) AlterColumn(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		field, err := lookUp(stmt, name)
+		if err != nil {
+			return err
+		}
+		return unsupported("column %s of table %s cannot become %s: the server accepts ALTER COLUMN and changes nothing; "+
+			"Migrator.Rebuild copies the table into a new shape", field.DBName, stmt.Table, m.DB.Migrator().FullDataTypeOf(field).SQL)
+	})
+}
+
+// MigrateColumn compares a column with its field. A difference in type or length,
+// or a column that is NOT NULL where the field is not, needs AlterColumn and is
+// therefore an error. Defaults are not compared: the catalog does not tell them.
+func (m Migrator) MigrateColumn(value any, field *schema.Field, actual gorm.ColumnType) error {
+	if field.IgnoreMigration {
+		return nil
+	}
+	declared, _, _ := strings.Cut(m.DataTypeOf(field), " ")
+	stored, _ := actual.ColumnType()
+	nullable, _ := actual.Nullable()
+	if !strings.EqualFold(declared, stored) || !nullable && !field.NotNull && !field.PrimaryKey {
+		return fmt.Errorf("it is %s now: %w", stored, m.DB.Migrator().AlterColumn(value, field.DBName))
+	}
+	return m.DB.Migrator().MigrateColumnUnique(value, field, actual)
+}
+
+// MigrateColumnUnique adds the unique index of a unique field that has none. One
+// that the field does not ask for stays.
+func (m Migrator) MigrateColumnUnique(value any, field *schema.Field, actual gorm.ColumnType) error {
+	if unique, _ := actual.Unique(); unique || !field.Unique || field.PrimaryKey {
+		return nil
+	}
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		return m.DB.Migrator().CreateConstraint(value, m.DB.NamingStrategy.UniqueName(stmt.Table, field.DBName))
+	})
+}
+
+// HasConstraint reports whether the table has a CHECK or the index of a unique
+// constraint. Foreign keys it never has: the server forgets them.
+func (m Migrator) HasConstraint(value any, name string) bool {
+	found := false
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		constraint, _ := m.GuessConstraintInterfaceAndTable(stmt, name)
+		switch c := constraint.(type) {
+		case *schema.UniqueConstraint:
+			indexes, err := m.indexes(stmt.Table)
+			idx := find(indexes, []string{c.Field.DBName})
+			found = idx != nil && idx.unique
+			return err
+		case *schema.CheckConstraint:
+			found = m.hasCheck(stmt, c.Name)
+		case nil:
+			found = m.hasCheck(stmt, name)
+		}
+		return nil
+	})
+	return found
+}
+
+// hasCheck finds out whether a CHECK exists by dropping it in a transaction that
+// is not committed: the catalog does not list them. In a transaction of the
+// caller's, which the refusal would end, it asks beside it.
+func (m Migrator) hasCheck(stmt *gorm.Statement, name string) bool {
+	db, err := m.DB.DB()
+	if err != nil {
+		return false
+	}
+	tx, err := db.BeginTx(m.context(), nil)
+	if err != nil {
+		return false
+	}
+	defer tx.Rollback()
+	_, err = tx.ExecContext(m.context(), "ALTER TABLE "+stmt.Quote(stmt.Table)+" DROP CONSTRAINT "+stmt.Quote(name))
+	return err == nil
+}
+
+// CreateConstraint creates the index of a unique constraint. The server has no
+// other constraint that could be added to a table.
+func (m Migrator) CreateConstraint(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		constraint, table := m.GuessConstraintInterfaceAndTable(stmt, name)
+		switch c := constraint.(type) {
+		case *schema.UniqueConstraint:
+			fields := []*schema.Field{c.Field}
+			if err := checkKey(stmt.Schema, fields); err != nil {
+				return err
+			}
+			text, args := indexText(m.CurrentTable(stmt), fields, true)
+			return m.DB.Session(&gorm.Session{}).Exec(text, args...).Error
+		case *schema.CheckConstraint:
+			return unsupported("CHECK %s cannot be added to table %s, which exists: a CHECK is part of CREATE TABLE; "+
+				"Migrator.Rebuild copies the table into a new shape", c.Name, table)
+		case *schema.Constraint:
+			return unsupported("foreign key %s of table %s: the server parses foreign keys and enforces nothing", c.Name, table)
+		}
+		return fmt.Errorf("gormimmudb: the model of table %s has no constraint %s", stmt.Table, name)
+	})
+}
+
+// DropConstraint drops a CHECK or the index of a unique constraint.
+func (m Migrator) DropConstraint(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		constraint, table := m.GuessConstraintInterfaceAndTable(stmt, name)
+		switch c := constraint.(type) {
+		case *schema.UniqueConstraint:
+			return m.dropIndex(stmt, []string{c.Field.DBName})
+		case *schema.CheckConstraint:
+			name = c.Name
+		case *schema.Constraint:
+			return unsupported("foreign key %s of table %s: the server has no foreign keys to drop", c.Name, table)
+		}
+		return m.DB.Session(&gorm.Session{}).Exec("ALTER TABLE ? DROP CONSTRAINT ?",
+			clause.Table{Name: table}, clause.Column{Name: name}).Error
+	})
+}
+
+// HasIndex reports whether there is an index on the columns that the model's index
+// of that name has. A name as the server makes them, t(a,b), will do as well.
+func (m Migrator) HasIndex(value any, name string) bool {
+	found := false
+	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		indexes, err := m.indexes(stmt.Table)
+		if err != nil {
+			return err
+		}
+		if idx := stmt.Schema.LookIndex(name); idx != nil {
+			have := find(indexes, indexColumns(idx))
+			found = have != nil && (have.unique || !strings.EqualFold(idx.Class, "UNIQUE"))
+			return nil
+		}
+		found = slices.ContainsFunc(indexes, func(i index) bool { return strings.EqualFold(i.name, name) })
+		return nil
+	})
+	return found
+}
+
+// CreateIndex creates an index of the model. A unique index can be created on an
+// empty table only.
+func (m Migrator) CreateIndex(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		idx := stmt.Schema.LookIndex(name)
+		if idx == nil {
+			return fmt.Errorf("gormimmudb: the model of table %s has no index %s", stmt.Table, name)
+		}
+		fields, err := indexFields(stmt.Schema, idx)
+		if err == nil {
+			err = checkKey(stmt.Schema, fields)
+		}
+		if err != nil {
+			return err
+		}
+		text, args := indexText(m.CurrentTable(stmt), fields, strings.EqualFold(idx.Class, "UNIQUE"))
+		return m.DB.Session(&gorm.Session{}).Exec(text, args...).Error
+	})
+}
+
+// DropIndex drops an index of the model, or one given as t(a,b).
+func (m Migrator) DropIndex(value any, name string) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		if idx := stmt.Schema.LookIndex(name); idx != nil {
+			return m.dropIndex(stmt, indexColumns(idx))
+		}
+		if _, list, ok := strings.Cut(strings.TrimSuffix(name, ")"), "("); ok {
+			return m.dropIndex(stmt, strings.Split(list, ","))
+		}
+		return fmt.Errorf("gormimmudb: table %s has no index %s; those of no model are named by their columns, as in %s(a,b)",
+			stmt.Table, name, stmt.Table)
+	})
+}
+
+func (m Migrator) dropIndex(stmt *gorm.Statement, columns []string) error {
+	args := []any{m.CurrentTable(stmt)}
+	for _, c := range columns {
+		args = append(args, clause.Column{Name: c})
+	}
+	return m.DB.Session(&gorm.Session{}).Exec("DROP INDEX ON ? ("+strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",")+")", args...).Error
+}
+
+// RenameIndex is refused: the server's indexes have no names.
+func (m Migrator) RenameIndex(_ any, oldName, newName string) error {
+	return unsupported("index %s cannot become %s: indexes have no names; change the model's tag, nothing is to be done in the database", oldName, newName)
+}
+
+// CreateView creates a view, with Replace in the place of one that exists. There
+// is no CHECK OPTION. In queries the server takes a view's columns without a table
+// before them, or with that of the table the view reads.
+func (m Migrator) CreateView(name string, option gorm.ViewOption) error {
+	if option.Query == nil {
+		return gorm.ErrSubQueryRequired
+	}
+	if option.CheckOption != "" {
+		return unsupported("view %s: %s", name, option.CheckOption)
+	}
+	text := new(strings.Builder)
+	if option.Replace {
+		text.WriteString("DROP VIEW IF EXISTS ")
+		m.QuoteTo(text, name)
+		text.WriteString(";")
+	}
+	text.WriteString("CREATE VIEW ")
+	m.QuoteTo(text, name)
+	text.WriteString(" AS ")
+	stmt := m.DB.Session(&gorm.Session{NewDB: true}).Statement
+	stmt.AddVar(text, option.Query)
+	return m.DB.Session(&gorm.Session{}).Exec(m.Explain(text.String(), stmt.Vars...)).Error
+}
+
+// GetTypeAliases returns nothing: a type has one name in the catalog.
+func (m Migrator) GetTypeAliases(string) []string { return nil }

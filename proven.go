@@ -1,0 +1,201 @@
+package immudb
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/proof"
+)
+
+// ProvenRow is a row whose values are proven: transaction TxID wrote exactly
+// these, and belongs to the trusted history.
+//
+// It is not proven to be the latest revision of the row; see [VerifiedRow].
+type ProvenRow struct {
+	Table   string
+	Columns []string
+	Values  []any // one for each column: int64, float64, bool, string, []byte, time.Time or nil, as a query gives them
+
+	TxID uint64    // the transaction that wrote the row
+	Time time.Time // when, by the server's clock, UTC, in whole seconds
+	// Deleted: the transaction deleted the row. Values are those it had.
+	Deleted bool
+}
+
+func newProvenRow(row *proof.Row) *ProvenRow {
+	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted}
+	for i, c := range row.Table.Columns {
+		r.Columns = append(r.Columns, c.Name)
+		r.Values = append(r.Values, asQueried(row.Values[i]))
+	}
+	return r
+}
+
+// asQueried gives a proven value the type that it has in a query's result.
+func asQueried(v any) any {
+	switch v := v.(type) {
+	case [16]byte:
+		return uuidText(v[:])
+	case proof.RawJSON:
+		return string(v)
+	}
+	return v
+}
+
+// Value returns the value of a column. ok is false if there is none of that
+// name.
+func (r *ProvenRow) Value(column string) (v any, ok bool) {
+	i := slices.Index(r.Columns, column)
+	if i < 0 {
+		return nil, false
+	}
+	return r.Values[i], true
+}
+
+// Scan copies the values, in the order of Columns, into the destinations, as
+// sql.Row.Scan does.
+func (r *ProvenRow) Scan(dest ...any) error {
+	// The conversions are database/sql's own, which it keeps to itself.
+	db := sql.OpenDB(oneRow{r})
+	defer db.Close()
+	if err := db.QueryRow("").Scan(dest...); err != nil {
+		return fmt.Errorf("immudb: proven row: %w", err)
+	}
+	return nil
+}
+
+// StructScan copies the values into the fields of the struct that dest points
+// to: those whose tag `db:"name"` is the column's name, or which have that name in
+// lower case and no tag, also within embedded structs. A column without a field is
+// an error.
+func (r *ProvenRow) StructScan(dest any) error {
+	v := reflect.ValueOf(dest)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+		return fmt.Errorf("immudb: proven row: StructScan needs a pointer to a struct, not %T", dest)
+	}
+	fields := make(map[string][]int)
+	collectFields(v.Elem().Type(), nil, fields)
+	into := make([]any, len(r.Columns))
+	for i, column := range r.Columns {
+		index, ok := fields[column]
+		if !ok {
+			return fmt.Errorf("immudb: proven row: %T has no field for column %s; add one, or the tag `db:%q`", dest, column, column)
+		}
+		into[i] = fieldByIndex(v.Elem(), index).Addr().Interface()
+	}
+	return r.Scan(into...)
+}
+
+// collectFields finds the field for each column name. The outermost wins.
+func collectFields(t reflect.Type, prefix []int, fields map[string][]int) {
+	var embedded []reflect.StructField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, tagged := f.Tag.Lookup("db")
+		name, _, _ = strings.Cut(name, ",")
+		switch {
+		case name == "-":
+		case f.Anonymous && !tagged && structOf(f.Type) != nil:
+			embedded = append(embedded, f)
+		case !f.IsExported():
+		default:
+			if name == "" {
+				name = strings.ToLower(f.Name)
+			}
+			if _, taken := fields[name]; !taken {
+				fields[name] = append(slices.Clone(prefix), i)
+			}
+		}
+	}
+	for _, f := range embedded {
+		if f.IsExported() || f.Type.Kind() == reflect.Struct { // an embedded pointer must be settable
+			collectFields(structOf(f.Type), append(slices.Clone(prefix), f.Index[0]), fields)
+		}
+	}
+}
+
+// structOf returns the struct that t is or points to, unless a struct of that
+// type is a value by itself, or nil.
+func structOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() || reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
+		return nil
+	}
+	return t
+}
+
+// fieldByIndex finds a field and makes the embedded structs on the way to it.
+func fieldByIndex(v reflect.Value, index []int) reflect.Value {
+	for _, i := range index {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
+}
+
+// equalValue compares a queried value with a proven one.
+func equalValue(queried driver.Value, proven any) bool {
+	switch p := proven.(type) {
+	case nil:
+		return queried == nil
+	case []byte:
+		q, ok := queried.([]byte)
+		return ok && bytes.Equal(q, p)
+	case time.Time:
+		q, ok := queried.(time.Time)
+		return ok && q.Equal(p)
+	case proof.RawJSON:
+		// A query answers with the same document, written anew.
+		var a, b any
+		q, ok := queried.(string)
+		return ok && json.Unmarshal([]byte(q), &a) == nil && json.Unmarshal(p, &b) == nil && reflect.DeepEqual(a, b)
+	}
+	return queried == asQueried(proven)
+}
+
+// oneRow is a database whose only answer is the row.
+type oneRow struct{ row *ProvenRow }
+
+func (o oneRow) Connect(context.Context) (driver.Conn, error) { return o, nil }
+func (o oneRow) Driver() driver.Driver                        { return &Driver{} }
+func (o oneRow) Prepare(string) (driver.Stmt, error)          { return o, nil }
+func (o oneRow) Begin() (driver.Tx, error)                    { return nil, driver.ErrSkip }
+func (o oneRow) Close() error                                 { return nil }
+func (o oneRow) NumInput() int                                { return 0 }
+func (o oneRow) Exec([]driver.Value) (driver.Result, error)   { return nil, driver.ErrSkip }
+func (o oneRow) Query([]driver.Value) (driver.Rows, error)    { return &oneRowRows{row: o.row}, nil }
+
+type oneRowRows struct {
+	row  *ProvenRow
+	done bool
+}
+
+func (r *oneRowRows) Columns() []string { return r.row.Columns }
+func (r *oneRowRows) Close() error      { return nil }
+
+func (r *oneRowRows) Next(dest []driver.Value) error {
+	if r.done {
+		return io.EOF
+	}
+	r.done = true
+	for i, v := range r.row.Values {
+		dest[i] = v
+	}
+	return nil
+}

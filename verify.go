@@ -1,0 +1,277 @@
+package immudb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// VerifiedRow returns the row of a table with the given primary key, proven on
+// the client: the values are those that transaction TxID wrote, and the history
+// that holds it extends what is trusted (see verify, trusted_state and state_dir
+// at [ParseDSN]). The server need not be believed for that.
+//
+//	row, err := immudb.VerifiedRow(ctx, db, "accounts", 42)
+//	var a Account
+//	err = row.StructScan(&a)
+//
+// Errors match [ErrTampered] (with a [*Tampering]), [ErrStateMissing],
+// [ErrSignature], [ErrServerOlder], or sql.ErrNoRows if the server says that there
+// is no such row. After an error the trusted state is what it was.
+//
+// What no immudb server can prove, and so is not promised: that the revision is
+// the latest one, that a row does not exist, that the rows of a result are all
+// there are, the number of a revision, and the time, which is the server's clock.
+// A server that is not honest can answer with an older revision, which then has
+// an older TxID.
+//
+// Names and types of columns come from the definition of the table. With
+// verify=trust-first-use that is the one the server tells first, and a later one
+// must be proven by reading the history of the database from its first
+// transaction on, which takes long if that is long. Otherwise it is proven
+// from the start. Once proven, only what has come since is read. An [Audit] with
+// FromStart proves those in use beforehand.
+func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*ProvenRow, error) {
+	return NewVerifier(db).Row(ctx, table, pk...)
+}
+
+// VerifyRows runs SELECT * FROM table with the given tail (a WHERE condition, ORDER
+// BY, LIMIT and OFFSET, or nothing), proves every row that it answers as
+// [VerifiedRow] does, and returns them in their order.
+//
+//	rows, err := immudb.VerifyRows(ctx, db, "entries", "WHERE account = ? ORDER BY id", 42)
+//
+// The trusted state moves once, to the newest transaction; then each transaction
+// that wrote some of the rows is proven once, whatever their number. A row that
+// the query gave other values than its latest proven revision is an
+// [ErrTampered]; one that was changed meanwhile is read again, and is an
+// [ErrConflict] if that happens over and over. That rows are missing cannot be
+// told.
+func VerifyRows(ctx context.Context, db *sql.DB, table, tail string, args ...any) ([]*ProvenRow, error) {
+	return NewVerifier(db).Rows(ctx, table, tail, args...)
+}
+
+// Verifier verifies rows of a database. Its methods may be called from several
+// goroutines. What is trusted belongs to the database's connector, so that all
+// verifiers of one sql.DB share it.
+type Verifier struct {
+	db *sql.DB
+	// Concurrency is how many proofs are asked for at once by Rows. 0: 8.
+	Concurrency int
+}
+
+// NewVerifier returns a Verifier for a database opened with this driver.
+func NewVerifier(db *sql.DB) *Verifier { return &Verifier{db: db} }
+
+// Row is [VerifiedRow].
+func (v *Verifier) Row(ctx context.Context, table string, pk ...any) (*ProvenRow, error) {
+	return v.row(ctx, table, 0, pk)
+}
+
+// RowAt is Row for the revision of the row that transaction tx wrote, or deleted.
+func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any) (*ProvenRow, error) {
+	return v.row(ctx, table, tx, pk)
+}
+
+func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (*ProvenRow, error) {
+	table, err := tableName(table)
+	if err != nil {
+		return nil, err
+	}
+	key := make([]any, len(pk))
+	for i := range pk {
+		if key[i], err = convert(pk[i]); err != nil {
+			return nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
+		}
+	}
+	var row *proof.Row
+	err = onConn(ctx, v.db, func(c *Conn) error {
+		p := c.prover()
+		var err error
+		row, _, err = p.row(ctx, table, at, key)
+		if !errors.Is(err, errNoSuchKey) {
+			return err
+		}
+		// The proof does not wait for the server's index, a query does.
+		if err := c.touch(ctx, table); err != nil {
+			return err
+		}
+		row, _, err = p.row(ctx, table, at, key)
+		return err
+	})
+	switch {
+	case errors.Is(err, errNoSuchKey), err == nil && row.Deleted && at == 0:
+		return nil, fmt.Errorf("immudb: the server says that table %s has no such row, which cannot be proven: %w", table, sql.ErrNoRows)
+	case err != nil:
+		return nil, err
+	}
+	return newProvenRow(row), nil
+}
+
+// State returns what is trusted of the database, having asked the server at
+// first use.
+func (v *Verifier) State(ctx context.Context) (State, error) {
+	var s State
+	err := onConn(ctx, v.db, func(c *Conn) (err error) {
+		s, err = c.prover().establish(ctx)
+		return err
+	})
+	return s.clone(), err
+}
+
+// Tx proves that transaction id, as [CommitInfo] tells it, belongs to the trusted
+// history, and returns its hash with it.
+func (v *Verifier) Tx(ctx context.Context, id uint64) (State, error) {
+	var s State
+	err := onConn(ctx, v.db, func(c *Conn) error {
+		p := c.prover()
+		return p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+			h, pr, err := p.proveTx(ctx, trusted, id, wire.NoEntries)
+			if err != nil {
+				return pr, err
+			}
+			alh, err := h.Alh()
+			s = State{ServerUUID: p.id.serverUUID, Database: p.id.database, Host: p.host, TxID: h.ID, Hash: Hash(alh)}
+			return pr, err
+		})
+	})
+	if err != nil {
+		return State{}, err
+	}
+	return s, nil
+}
+
+// onConn runs f, which changes nothing, on a connection of db, and again on
+// another one if the first is of no use.
+func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
+	for try := 1; ; try++ {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		err = conn.Raw(func(dc any) error {
+			c, ok := dc.(*Conn)
+			if !ok {
+				return unsupported(fmt.Sprintf("a database of %T is not one of this driver and cannot be verified", dc))
+			}
+			err := f(c)
+			if errors.Is(err, driver.ErrBadConn) {
+				c.lost = true
+				if errors.Is(err, ErrSessionLost) {
+					c.connector.sessionLost(c.session)
+				}
+			}
+			return err
+		})
+		_ = conn.Close() // an error of the connection has been told already
+		if !errors.Is(err, driver.ErrBadConn) || try == maxConnTries {
+			return err
+		}
+	}
+}
+
+// maxConnTries is how many connections are tried, as many as database/sql does.
+const maxConnTries = 3
+
+// tableName folds a name as the server does, and refuses what is none.
+func tableName(name string) (string, error) {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_', i > 0 && '0' <= c && c <= '9':
+		default:
+			return "", newError(ErrNoSuchTable, "42602", fmt.Sprintf("%q is not the name of a table", name))
+		}
+	}
+	if name == "" {
+		return "", newError(ErrNoSuchTable, "42602", "the name of the table is missing")
+	}
+	return strings.ToLower(name), nil
+}
+
+// touch reads a row of the table, for which the server waits until its index has
+// caught up.
+func (c *Conn) touch(ctx context.Context, table string) error {
+	t, err := c.connector.texts.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
+	if err != nil {
+		return err
+	}
+	_, err = c.discard(ctx, t, nil)
+	return err
+}
+
+// needsDefinition ends a check that has met a table whose definition is not
+// known, or is another one than the server claims.
+type needsDefinition struct{ claim *proof.Table }
+
+func (needsDefinition) Error() string { return "the definition of the table is not known" }
+
+// row asks for a row and proves it. keys are those that its transaction wrote,
+// as the server claims.
+func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (row *proof.Row, keys [][]byte, err error) {
+	proveRow := func(ctx context.Context, trusted State) (proven, error) {
+		req, err := wire.VerifiableRowRequest(table, pk, at, trusted.TxID)
+		if err != nil {
+			return proven{}, newError(ErrInvalidValue, "22023", err.Error())
+		}
+		msg, err := p.call(ctx, wire.MethodVerifiableRow, req)
+		if err != nil {
+			return proven{}, err
+		}
+		v, err := wire.DecodeVerifiableRow(msg, table)
+		if err != nil {
+			return proven{}, p.notAProof(err)
+		}
+		h, s, err := p.proveDual(ctx, trusted, v.Proof.Dual, v.Proof.TxID)
+		if err != nil {
+			return proven{}, err
+		}
+		t := p.table(&v.Claim)
+		if t == nil {
+			return proven{}, needsDefinition{&v.Claim}
+		}
+		if at != 0 && v.Proof.TxID != at {
+			return proven{}, p.tampering(&proof.Error{Check: "the row is that of the transaction asked for", TxID: at,
+				Expected: fmt.Sprint(at), Found: fmt.Sprint(v.Proof.TxID)})
+		}
+		if row, err = v.Proof.VerifyIn(h, t, pk...); err != nil {
+			return proven{}, p.tampering(err)
+		}
+		keys = v.Keys
+		return proven{s, v.Proof.Dual, v.Signature}, nil
+	}
+	for try := 1; ; try++ {
+		err = p.verify(ctx, proveRow)
+		var needs needsDefinition
+		if !errors.As(err, &needs) {
+			return row, keys, err
+		}
+		again, err := p.define(ctx, needs.claim)
+		if err != nil {
+			return nil, nil, err
+		}
+		if again && try == maxDefinitionTries {
+			return nil, nil, p.tampering(&proof.Error{Check: "the server describes table " + table + " as its history does"})
+		}
+	}
+}
+
+// maxDefinitionTries is how often a table may change between the answer that
+// describes it and the end of the history.
+const maxDefinitionTries = 4
+
+// table returns the definition in use if it is what the server claims, or nil.
+func (p *prover) table(claim *proof.Table) *proof.Table {
+	p.mu.Lock()
+	t := p.tables[claim.Name]
+	p.mu.Unlock()
+	if t == nil || t.Same(claim) != nil {
+		return nil
+	}
+	return t
+}

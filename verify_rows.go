@@ -1,0 +1,347 @@
+package immudb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+const (
+	defaultConcurrency = 8
+	// maxReadTries is how often rows that change under the reader are read.
+	maxReadTries = 3
+)
+
+// errChanged: a row is not any more what the query gave.
+var errChanged = errors.New("a row was changed while it was verified")
+
+// Rows is [VerifyRows].
+func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([]*ProvenRow, error) {
+	table, err := tableName(table)
+	if err != nil {
+		return nil, err
+	}
+	if err := sqltext.CheckTail(tail); err != nil {
+		return nil, &Error{Message: fmt.Sprintf("%q cannot follow SELECT * FROM %s: %v", tail, table, err), SQLState: "42601", kind: ErrSyntax}
+	}
+	named, err := convertArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	query := "SELECT * FROM " + quoteName(table) + " " + tail
+	concurrency := v.Concurrency
+	if concurrency <= 0 {
+		concurrency = defaultConcurrency
+	}
+	var rows []*ProvenRow
+	err = onConn(ctx, v.db, func(c *Conn) error {
+		for range maxReadTries {
+			var err error
+			rows, err = c.verifyRows(ctx, table, query, named, concurrency)
+			if !errors.Is(err, errChanged) {
+				return err
+			}
+		}
+		e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
+			"verify fewer at once", table, maxReadTries))
+		e.safe = true
+		return e
+	})
+	return rows, err
+}
+
+// convertArgs converts arguments as database/sql would.
+func convertArgs(args []any) ([]driver.NamedValue, error) {
+	named := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
+		if n, ok := arg.(sql.NamedArg); ok {
+			named[i].Name, named[i].Value = n.Name, n.Value
+		}
+		if err := (*Conn)(nil).CheckNamedValue(&named[i]); err != nil {
+			return nil, err
+		}
+	}
+	return named, nil
+}
+
+// queried is a row of the query, to be proven.
+type queried struct {
+	values []driver.Value // in the order of the table's columns
+	pk     []any
+	proven *proof.Row
+}
+
+func (c *Conn) verifyRows(ctx context.Context, table, query string, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
+	p := c.prover()
+	before, err := p.catchUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	columns, list, err := c.collect(ctx, query, args)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	b := &queryProof{prover: p, table: table, before: before.TxID, rows: list}
+	if err := b.begin(ctx, c, columns); err != nil {
+		return nil, err
+	}
+	// The first goes alone: often one transaction wrote them all.
+	for at, most := 0, 1; at < len(list); most = concurrency {
+		var wave []*queried
+		for ; at < len(list) && len(wave) < most; at++ {
+			if list[at].proven == nil {
+				wave = append(wave, list[at])
+			}
+		}
+		if err := b.prove(ctx, wave); err != nil {
+			return nil, err
+		}
+	}
+	rows := make([]*ProvenRow, len(list))
+	for i, q := range list {
+		rows[i] = newProvenRow(q.proven)
+	}
+	return rows, nil
+}
+
+// collect runs the query and keeps its rows.
+func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedValue) (columns []string, list []*queried, err error) {
+	rows, err := c.QueryContext(ctx, query, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	columns = slices.Clone(rows.Columns())
+	for {
+		q := &queried{values: make([]driver.Value, len(columns))}
+		switch err := rows.Next(q.values); {
+		case errors.Is(err, io.EOF):
+			return columns, list, nil
+		case err != nil:
+			return nil, nil, err
+		}
+		for i, v := range q.values {
+			if b, ok := v.([]byte); ok {
+				q.values[i] = append([]byte{}, b...) // the next row overwrites it
+			}
+		}
+		list = append(list, q)
+	}
+}
+
+// queryProof proves the rows of a query together.
+type queryProof struct {
+	*prover
+	table  string
+	before uint64 // the newest transaction before the query
+	def    *proof.Table
+	rows   []*queried
+	byKey  map[string]*queried
+	read   map[uint64]bool // transactions that were read as a whole
+}
+
+// begin learns the definition of the table and prepares the rows.
+func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error {
+	b.def = b.known()
+	if b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
+		// Asking for a row makes the server describe the table. Which columns are
+		// its key is only a hint until then.
+		hint, err := c.primaryKey(ctx, b.table)
+		if err != nil {
+			return err
+		}
+		var pk []any
+		for _, name := range hint {
+			i := slices.Index(columns, name)
+			if i < 0 {
+				return errChanged
+			}
+			pk = append(pk, b.rows[0].values[i])
+		}
+		if _, _, err := b.row(ctx, b.table, 0, pk); err != nil {
+			return changedIfGone(err)
+		}
+		if b.def = b.known(); b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
+			return errChanged
+		}
+	}
+	b.byKey, b.read = make(map[string]*queried, len(b.rows)), make(map[uint64]bool)
+	for _, q := range b.rows {
+		for _, id := range b.def.PrimaryKey {
+			q.pk = append(q.pk, q.values[slices.IndexFunc(b.def.Columns, func(c proof.Column) bool { return c.ID == id })])
+		}
+		key, err := b.def.RowKey(q.pk...)
+		if err != nil || b.byKey[string(key)] != nil {
+			return b.tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
+		}
+		b.byKey[string(key)] = q
+	}
+	return nil
+}
+
+func (b *queryProof) known() *proof.Table {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tables[b.table]
+}
+
+func columnNames(t *proof.Table) []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// changedIfGone: a row that the query found and the proof does not was deleted
+// between the two.
+func changedIfGone(err error) error {
+	if errors.Is(err, errNoSuchKey) {
+		return errChanged
+	}
+	return err
+}
+
+// prove proves a few rows at once, and with them the others that their
+// transactions wrote.
+func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	keys := make([][][]byte, len(wave))
+	rows := make([]*proof.Row, len(wave))
+	for i, q := range wave {
+		wg.Go(func() {
+			row, written, err := b.row(ctx, b.table, 0, q.pk)
+			if err == nil {
+				err = b.judge(q, row)
+			}
+			if err != nil {
+				cancel(changedIfGone(err)) // the first one counts
+				return
+			}
+			rows[i], keys[i] = row, written
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for i, q := range wave {
+		q.proven = rows[i]
+	}
+	for i := range wave {
+		tx := rows[i].TxID
+		if !b.read[tx] && slices.ContainsFunc(keys[i], b.isPending) {
+			b.read[tx] = true
+			if err := b.proveAllOf(ctx, tx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *queryProof) isPending(key []byte) bool {
+	q := b.byKey[string(key)]
+	return q != nil && q.proven == nil
+}
+
+// judge compares what the query gave with the latest proven revision.
+func (b *queryProof) judge(q *queried, row *proof.Row) error {
+	if row.Table.Same(b.def) != nil {
+		return errChanged
+	}
+	column := differentColumn(q, row)
+	switch {
+	case column < 0 && !row.Deleted:
+		return nil
+	case row.TxID > b.before:
+		return errChanged
+	case row.Deleted:
+		return b.tampering(&proof.Error{Check: "a row that the query gave was not deleted before", TxID: row.TxID})
+	}
+	return b.tampering(&proof.Error{Check: "the query gave the proven value of column " + b.def.Columns[column].Name, TxID: row.TxID})
+}
+
+// differentColumn returns the first column in which the two differ, or -1.
+func differentColumn(q *queried, row *proof.Row) int {
+	for i, v := range row.Values {
+		if !equalValue(q.values[i], v) {
+			return i
+		}
+	}
+	return -1
+}
+
+// proveAllOf proves the pending rows that transaction id wrote. One that it wrote
+// with other values was written again later and stays pending.
+func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
+	var rows []*proof.Row
+	err := b.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		v, err := b.fetchTx(ctx, trusted, id, wire.WithValues)
+		if err != nil {
+			return proven{}, err
+		}
+		_, s, err := b.proveDual(ctx, trusted, v.Dual, id)
+		if err != nil {
+			return proven{}, err
+		}
+		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
+		if err == nil {
+			rows, err = tx.Rows(b.def)
+		}
+		if err != nil {
+			return proven{}, b.tampering(err)
+		}
+		return proven{s, v.Dual, v.Signature}, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		pk := make([]any, 0, len(b.def.PrimaryKey))
+		for _, id := range b.def.PrimaryKey {
+			pk = append(pk, row.Values[slices.IndexFunc(b.def.Columns, func(c proof.Column) bool { return c.ID == id })])
+		}
+		key, err := b.def.RowKey(pk...)
+		if err != nil {
+			return b.tampering(err)
+		}
+		if b.isPending(key) && !row.Deleted {
+			if q := b.byKey[string(key)]; differentColumn(q, row) < 0 {
+				q.proven = row
+			}
+		}
+	}
+	return nil
+}
+
+// primaryKey asks which columns the primary key of a table has, in its order.
+func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
+	_, list, err := c.collect(ctx, "SELECT * FROM INDEXES(?)", []driver.NamedValue{{Ordinal: 1, Value: table}})
+	if err != nil {
+		return nil, err
+	}
+	for _, index := range list { // table, name, unique, primary; the name is table(a,b)
+		if len(index.values) < 4 || index.values[3] != true {
+			continue
+		}
+		name, _ := index.values[1].(string)
+		if _, columns, ok := strings.Cut(strings.TrimSuffix(name, ")"), "("); ok {
+			return strings.Split(columns, ","), nil
+		}
+	}
+	return nil, newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+}
