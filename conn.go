@@ -73,34 +73,38 @@ func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c
 // call makes a unary call in the session. write names the work whose outcome
 // matters, as in "COMMIT"; it is "" for a call that changes nothing.
 func (c *Conn) call(ctx context.Context, write, method string, req []byte, ans wire.Answer) error {
-	return c.resume(ctx, func() error {
+	for resumed := false; ; resumed = true {
 		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, method, req, ans)
-		if err != nil {
-			return c.failed(ctx, err, sent, write)
+		if err == nil {
+			return nil
 		}
-		return nil
-	})
+		if again, err := c.resume(ctx, c.failed(ctx, err, sent, write), resumed); !again {
+			return err
+		}
+	}
 }
 
-// resume runs work, a call outside a transaction, and once more in another
-// session if the server did not run it because it had lost this one. What a user
-// of sql.Conn had made of the session (USE) cannot be resumed.
-func (c *Conn) resume(ctx context.Context, work func() error) error {
-	err := work()
-	if err == nil || !c.lost || c.tx != nil || c.database != "" || !errors.Is(err, ErrSessionLost) {
-		return err
+// resume is asked about the error of a call outside a transaction. If the server
+// did not run the call because it had lost the session, and was not asked about
+// this call before, it takes another session and says that the call may be made
+// again. What a user of sql.Conn had made of the session (USE) cannot be resumed.
+func (c *Conn) resume(ctx context.Context, err error, resumed bool) (again bool, _ error) {
+	if !c.lost || c.tx != nil || c.database != "" || !errors.Is(err, ErrSessionLost) {
+		return false, err
+	}
+	if resumed {
+		if bad, ok := err.(badConn); ok {
+			err = bad.cause // a third session would fare no better
+		}
+		return false, err
 	}
 	s, leaseErr := c.connector.lease(ctx)
 	if leaseErr != nil {
-		return err
+		return false, err
 	}
 	c.connector.drop(c.session)
 	c.session, c.lost = s, false
-	err = work()
-	if bad, ok := err.(badConn); ok {
-		return bad.cause // a third session would fare no better
-	}
-	return err
+	return true, nil
 }
 
 // failed turns the error of a call into what the caller is told, and notes what

@@ -55,6 +55,9 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 	if err != nil {
 		return nil, err
 	}
+	if err := c.readyToProve(ctx); err != nil {
+		return nil, err
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
@@ -67,6 +70,9 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 		return nil, err
 	}
 	c.noteChanges(ctx, t, ans.Txs)
+	if err := c.proveCommits(ctx, ans.Txs...); err != nil {
+		return nil, err
+	}
 	return committedResult(t.statements, ans.Txs), nil
 }
 

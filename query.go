@@ -34,13 +34,17 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	if !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
-	at := 0
-	run := func() (*resultSet, error) {
-		st := &t.statements[at]
-		at++
-		return c.stream(ctx, nil, st.Text, t, st, args)
+	set, err := c.stream(ctx, nil, t.statements[0].Text, t, &t.statements[0], args)
+	if err != nil {
+		return nil, err
 	}
-	return lazyRows(run, len(t.statements))
+	r := newRows(set)
+	if len(t.statements) > 1 {
+		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) {
+			return c.stream(ctx, nil, st.Text, t, st, args)
+		})
+	}
+	return r, nil
 }
 
 func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
@@ -48,27 +52,18 @@ func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue)
 	if err := tx.admit(t); err != nil {
 		return nil, err
 	}
-	at := 0
-	run := func() (*resultSet, error) {
-		st := &t.statements[at]
-		at++
+	run := func(st *sqltext.Statement) (*resultSet, error) {
 		if st.Kind.IsQuery() || st.Returning.Has {
 			return tx.queryStatement(ctx, t, st, args)
 		}
 		return &resultSet{}, tx.execStatement(ctx, t, st, args, &result{})
 	}
-	return lazyRows(run, len(t.statements))
-}
-
-// lazyRows runs the first of n statements and leaves the others to
-// NextResultSet.
-func lazyRows(run func() (*resultSet, error), n int) (driver.Rows, error) {
-	set, err := run()
+	set, err := run(&t.statements[0])
 	if err != nil {
 		return nil, err
 	}
 	r := newRows(set)
-	r.run, r.more = run, n-1
+	r.queue(t.statements[1:], run)
 	return r, nil
 }
 
@@ -151,7 +146,7 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 	req = wire.AppendAcceptStream(req)
 	ctx, cancel := context.WithCancel(ctx)
 	set := &resultSet{live: true, cancel: cancel, ctx: ctx, conn: c}
-	err = c.resume(ctx, func() error {
+	for resumed := false; ; resumed = true {
 		method, md := wire.MethodSQLQuery, c.session.md
 		if tx != nil {
 			method, md = wire.MethodTxSQLQuery, tx.md
@@ -161,17 +156,16 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 		if err == nil {
 			err = set.stream.Recv(&set.batch)
 		}
+		if err == nil {
+			break
+		}
 		if err == io.EOF {
 			err = status.Error(codes.Internal, "the server answered a query with nothing")
 		}
-		if err != nil {
-			return c.failed(ctx, err, sent, "")
+		if again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed); !again {
+			cancel()
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		cancel()
-		return nil, err
 	}
 	set.columns = set.batch.Columns
 	return set, nil

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -158,15 +159,16 @@ func (s *resultSet) close() {
 	s.pending = nil
 }
 
-// rows are the result sets of a query text. The sets not yet run are run when
-// they are asked for, by run; a query that writes has run them all before the
-// first row is handed out.
+// rows are the result sets of a query text. Those of statements that have not
+// been run are run when they are asked for; a query that writes has run them all
+// before the first row is handed out.
 type rows struct {
 	set  *resultSet
-	rest []*resultSet               // already run
-	run  func() (*resultSet, error) // runs the next statement; nil: there is none
-	more int                        // how often run may be called
-	name []string
+	name []string     // of the columns
+	rest []*resultSet // of statements already run
+
+	queued []sqltext.Statement
+	run    func(*sqltext.Statement) (*resultSet, error)
 }
 
 func newRows(set *resultSet) *rows {
@@ -183,6 +185,11 @@ func (r *rows) use(set *resultSet) {
 	}
 }
 
+// queue leaves statements to NextResultSet.
+func (r *rows) queue(statements []sqltext.Statement, run func(*sqltext.Statement) (*resultSet, error)) {
+	r.queued, r.run = statements, run
+}
+
 // Columns returns the column names, without their table. A computed column
 // without an alias is named col0, col1, … by the server.
 func (r *rows) Columns() []string { return r.name }
@@ -197,12 +204,12 @@ func (r *rows) Close() error {
 	for _, set := range r.rest {
 		set.close()
 	}
-	r.rest, r.more = nil, 0
+	r.rest, r.queued = nil, nil
 	return nil
 }
 
 // HasNextResultSet reports whether the text has another statement.
-func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || r.more > 0 }
+func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || len(r.queued) > 0 }
 
 // NextResultSet goes to the rows of the next statement, running it if it has not
 // been run.
@@ -212,11 +219,12 @@ func (r *rows) NextResultSet() error {
 	case len(r.rest) > 0:
 		r.use(r.rest[0])
 		r.rest = r.rest[1:]
-	case r.more > 0:
-		r.more--
-		set, err := r.run()
+	case len(r.queued) > 0:
+		st := &r.queued[0]
+		r.queued = r.queued[1:]
+		set, err := r.run(st)
 		if err != nil {
-			r.more = 0
+			r.queued = nil
 			return err
 		}
 		r.use(set)

@@ -88,17 +88,16 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		req.Mode = wire.ReadOnly
 	}
 	var ans wire.NewTx
-	err := c.resume(ctx, func() error {
+	for resumed := false; ; resumed = true {
 		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodNewTx, req.Append(nil), &ans)
-		if err != nil {
-			// A transaction nobody can name lives as long as its session.
-			c.lost = sent && answerLost(err)
-			return c.failed(ctx, err, sent, "")
+		if err == nil {
+			break
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		// A transaction nobody can name lives as long as its session.
+		c.lost = sent && answerLost(err)
+		if again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed); !again {
+			return nil, err
+		}
 	}
 	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly}
 	t.md = c.session.tokens.metadata(t.tokens)

@@ -66,7 +66,7 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 	if w == nil {
 		return fmt.Errorf("there is no workload %q", a.Workload)
 	}
-	e := &env{assignment: a}
+	e := &env{assignment: a, counted: w.counted}
 	t, err := e.prepare(ctx, w)
 	if err != nil {
 		return answers.Encode(report{Error: err.Error()})

@@ -34,7 +34,8 @@ var contenders = []string{ours, vendors, postgresql, floor}
 // env is a contender's process: what it was told, and how it reaches the server.
 type env struct {
 	assignment
-	calls callCounter
+	counted bool // the workload's gRPC calls are of interest; the others are spared the counter
+	calls   callCounter
 }
 
 // prepare gets the workload ready in the way of this contender.
@@ -108,9 +109,8 @@ func (s *server) dsn(options ...string) string {
 	return u.String()
 }
 
-// dialOptions counts the calls of those workloads of which that is asked. The others are spared the counter.
 func (e *env) dialOptions() []grpc.DialOption {
-	if w := findWorkload(e.Workload); w == nil || !w.counted {
+	if !e.counted {
 		return nil
 	}
 	return []grpc.DialOption{grpc.WithStatsHandler(&e.calls)}
@@ -142,9 +142,9 @@ func (c *callCounter) TagRPC(ctx context.Context, info *stats.RPCTagInfo) contex
 	return ctx
 }
 
-func (c *callCounter) HandleRPC(context.Context, stats.RPCStats)                       {}
+func (c *callCounter) HandleRPC(context.Context, stats.RPCStats)                         {}
 func (c *callCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (c *callCounter) HandleConn(context.Context, stats.ConnStats)                     {}
+func (c *callCounter) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // andClose has close run after what the task closes itself.
 func (t *task) andClose(close func() error) *task {

@@ -145,12 +145,12 @@ func compete(ctx context.Context, w *workload, s settings, at server, sc scale, 
 	}
 	done := 0
 	running := map[*entry]*contender{}
-	ask := func(e *entry, what string) report {
+	ask := func(e *entry, what string, n int) report {
 		c := running[e]
 		if c == nil || ctx.Err() != nil {
 			return report{}
 		}
-		r, err := c.ask(order{Do: what, N: n})
+		r, err := c.ask(order{what, n})
 		done += r.Sample.Ops
 		if r.Note != "" {
 			e.Note = r.Note
@@ -173,22 +173,22 @@ func compete(ctx context.Context, w *workload, s settings, at server, sc scale, 
 			continue
 		}
 		running[e] = c
-		ask(e, "measure")
+		ask(e, "measure", n)
 	}
 	for round := range rounds {
 		fmt.Fprintf(progress, " %d", round+1)
 		for i := range o.Entries {
 			e := o.Entries[(i+round)%len(o.Entries)]
-			if r := ask(e, "measure"); e.Error == "" {
+			if r := ask(e, "measure", n); e.Error == "" {
 				e.Samples = append(e.Samples, r.Sample)
 			}
 		}
 	}
 	for _, e := range o.Entries {
 		if w.counted {
-			e.Calls = ask(e, "count").Calls
+			e.Calls = ask(e, "count", 1).Calls
 		}
-		e.Memory = ask(e, "watch").Memory
+		e.Memory = ask(e, "watch", n).Memory
 	}
 	for e, c := range running {
 		if err := c.close(); err != nil {

@@ -130,14 +130,6 @@ func liveBatches(a string) func(*outcome) float64 {
 	}
 }
 
-// operations is how many the counted run did.
-func (o *outcome) operations() float64 {
-	if w := findWorkload(o.Name); w != nil {
-		return float64(w.n)
-	}
-	return 1
-}
-
 func callsOf(a, method string) func(*outcome) float64 {
 	return func(o *outcome) float64 {
 		e := o.entry(a)

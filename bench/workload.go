@@ -18,8 +18,8 @@ type workload struct {
 	counted  bool // the gRPC calls are of interest
 	writes   int  // rows that each operation adds to the table; they are counted afterwards
 
-	database func(ctx context.Context, e *env) (*task, error)   // through a sql.DB
-	ours     func(ctx context.Context, e *env) (*task, error)   // this driver's own way, or nil
+	database func(ctx context.Context, e *env) (*task, error) // through a sql.DB
+	ours     func(ctx context.Context, e *env) (*task, error) // this driver's own way, or nil
 	floor    func(ctx context.Context, f *floorConn) (*task, error)
 }
 

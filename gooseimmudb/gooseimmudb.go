@@ -85,7 +85,9 @@ type LockerOption func(*Locker)
 
 // WithLockTable names the table that keeps the lock: letters, digits and _, folded
 // to lower case. Providers that share it take turns.
-func WithLockTable(name string) LockerOption { return func(l *Locker) { l.cfg.Table = strings.ToLower(name) } }
+func WithLockTable(name string) LockerOption {
+	return func(l *Locker) { l.cfg.Table = strings.ToLower(name) }
+}
 
 // WithLockTimeout sets how long to wait for another process's migrations.
 // 0: not at all.

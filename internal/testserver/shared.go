@@ -20,18 +20,25 @@ var shared struct {
 
 // Shared returns the server that the tests of the package share, and starts it when it is the first to ask. It
 // belongs to Main, which ends it; tests that need a state of their own take a [Server.NewDatabase]. With
-// IMMUDB_TEST_DSN set it is the server there, of which nothing but the address is known.
+// IMMUDB_TEST_DSN set it is the server there, which the tests cannot stop or ask about its sessions, and on which
+// their databases stay: no statement drops a database.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
+	s, err := SharedServer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// SharedServer is Shared for a caller without a testing.TB: an Example.
+func SharedServer() (*Server, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.server == nil && shared.err == nil {
 		shared.server, shared.err = newShared(os.Getenv(dsnVariable))
 	}
-	if shared.err != nil {
-		tb.Fatal(shared.err)
-	}
-	return shared.server
+	return shared.server, shared.err
 }
 
 func newShared(dsn string) (*Server, error) {

@@ -11,12 +11,16 @@
 package testserver
 
 import (
+	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -242,11 +246,40 @@ func (s *Server) DropSessions() error {
 // NewDatabase makes an empty database and returns its DSN. A failure fails the test.
 func (s *Server) NewDatabase(tb testing.TB) string {
 	tb.Helper()
-	a, err := s.command("new-database")
+	dsn, err := s.CreateDatabase()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return a.DSN
+	return dsn
+}
+
+// CreateDatabase is NewDatabase for a caller without a testing.TB. Of a server that takes no commands from us (a
+// released one, that of IMMUDB_TEST_DSN) it asks for the database in SQL, for which the test binary must import
+// the driver.
+func (s *Server) CreateDatabase() (string, error) {
+	if s.external() != nil || s.version != "" {
+		return s.createWithSQL()
+	}
+	a, err := s.command("new-database")
+	return a.DSN, err
+}
+
+func (s *Server) createWithSQL() (string, error) {
+	u, err := url.Parse(s.DSN())
+	if err != nil { // newShared has parsed it
+		return "", fmt.Errorf("testserver: %w", err)
+	}
+	db, err := sql.Open("immudb", u.String())
+	if err != nil {
+		return "", fmt.Errorf("testserver: making a database: %w", err)
+	}
+	defer db.Close()
+	name := "db" + strings.ToLower(rand.Text())
+	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+		return "", fmt.Errorf("testserver: making a database: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), nil
 }
 
 type answer struct {

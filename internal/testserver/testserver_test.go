@@ -4,6 +4,7 @@ package testserver
 
 import (
 	"bufio"
+	"database/sql"
 	"errors"
 	"net"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	_ "github.com/immudb-go/immudb"
 )
 
 func TestMain(m *testing.M) {
@@ -218,6 +221,25 @@ func TestNewDatabaseGivesAnotherDatabaseOfTheSameServer(t *testing.T) {
 	}
 	if n, err := s.Sessions(); n != 0 || err != nil {
 		t.Fatalf("got %d sessions, %v; want none", n, err)
+	}
+}
+
+func TestServersWithoutCommandsGiveDatabasesToo(t *testing.T) {
+	given, err := newShared(Start(t).DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*Server{"given": given, "released": StartVersion(t, "v1.10.0")} {
+		db, err := sql.Open("immudb", s.NewDatabase(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("CREATE TABLE t (id INTEGER, PRIMARY KEY id)"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

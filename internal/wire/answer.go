@@ -132,6 +132,7 @@ type InsertedKey struct {
 // committed.
 type CommittedTx struct {
 	TxID        uint64 // 0: nothing was written, so that there is no transaction
+	Header      []byte // the transaction's header, for DecodeHeader
 	Time        time.Time
 	UpdatedRows int64
 	First, Last []InsertedKey // only tables with an AUTO_INCREMENT key
@@ -141,6 +142,7 @@ func (c *CommittedTx) decode(msg []byte) error {
 	return fields(msg, func(num protowire.Number, n uint64, bytes []byte) error {
 		switch num {
 		case 1:
+			c.Header = append([]byte(nil), bytes...) // 150 bytes, beside the cost of a commit
 			return fields(bytes, func(num protowire.Number, n uint64, _ []byte) error {
 				switch num {
 				case 1:

@@ -1,0 +1,290 @@
+package immudb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// AuditOptions say how far [Audit] goes.
+type AuditOptions struct {
+	// FromStart reads the history from the first transaction on, not from the
+	// trusted state on. Then the definitions of the tables in use are proven, too.
+	FromStart bool
+	// Tables are the tables of which every row ever written is read and checked,
+	// by their name at the time of writing; "*" is all of them. It implies FromStart,
+	// and makes the server send all values. Without it the entries of each
+	// transaction are checked by their hashes.
+	Tables []string
+	// Progress, if not nil, is called from time to time and at the end, by the
+	// goroutine that called Audit.
+	Progress func(AuditProgress)
+}
+
+// AuditProgress is how far an audit has come.
+type AuditProgress struct {
+	TxID uint64 // the last transaction checked
+	Last uint64 // the last one to check
+}
+
+// AuditReport is what an audit has checked.
+type AuditReport struct {
+	ServerUUID string `json:"server_uuid"`
+	Database   string `json:"database"`
+	Host       string `json:"host"`
+
+	Trusted  State `json:"trusted"`   // what was trusted before
+	FirstUse bool  `json:"first_use"` // nothing was; Trusted is what the server said at the beginning
+	State    State `json:"state"`     // what is trusted now
+	Signed   bool  `json:"signed"`    // the server signed State with server_public_key
+
+	First        uint64           `json:"first_tx"` // the first transaction checked
+	Transactions int64            `json:"transactions"`
+	Entries      int64            `json:"entries"`
+	Rows         map[string]int64 `json:"rows,omitempty"` // revisions checked, by table
+	Elapsed      time.Duration    `json:"elapsed_ns"`
+}
+
+// Audit reads the history of a database from the trusted state to now and checks
+// every transaction: that it follows the one before, that its entries are those its
+// hash commits to, and that the server's own account of the history, from which it
+// makes its proofs, is the same. It then trusts the newest transaction.
+//
+// When it fails, the error is of the kinds of [VerifiedRow], the report says
+// how far it came, and what is trusted is what was trusted before.
+//
+// A server that has thrown away old values (retention) still proves that they
+// were there, but not what they were: then leave Tables empty.
+func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, error) {
+	report := &AuditReport{}
+	begin := time.Now()
+	tables := make([]string, len(opts.Tables))
+	for i, name := range opts.Tables {
+		tables[i] = strings.ToLower(name)
+	}
+	opts.Tables = tables
+	err := onConn(ctx, db, func(c *Conn) error {
+		*report = AuditReport{}
+		a := &audit{prover: c.prover(), opts: opts, report: report}
+		return a.run(ctx)
+	})
+	report.Elapsed = time.Since(begin)
+	return report, err
+}
+
+type audit struct {
+	*prover
+	opts   AuditOptions
+	report *AuditReport
+
+	end     proof.State
+	catalog *proof.Catalog          // nil unless the history is read from its start
+	tables  map[string]*proof.Table // that the catalog defines at this point
+	pinned  map[string]bool         // whether the definition in use was one of the history's
+
+	chosen, all bool // rows are read; of all tables
+	progress    time.Time
+}
+
+func (a *audit) run(ctx context.Context) error {
+	r := a.report
+	r.ServerUUID, r.Database, r.Host = a.id.serverUUID, a.id.database, a.host
+	_, found, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	_, isNeighbour, err := a.neighbour(ctx)
+	if err != nil {
+		return err
+	}
+	trusted, err := a.establish(ctx)
+	if err != nil {
+		return err
+	}
+	r.FirstUse = !found && !isNeighbour && a.trust.pin.TxID == 0
+	r.Trusted, r.State = trusted.clone(), trusted.clone()
+	head, err := a.head(ctx)
+	if err != nil {
+		return err
+	}
+	if head.state.TxID < trusted.TxID {
+		return a.older(head.state, trusted)
+	}
+	a.end = head.state
+	r.Signed = a.trust.key != nil
+
+	chain, err := a.beginChain(ctx, trusted)
+	if err != nil {
+		return err
+	}
+	r.First = chain.State().TxID + 1
+	detail := wire.KeysOnly
+	if a.chosen {
+		detail = wire.WithValues
+	}
+	err = a.replay(ctx, chain, a.end.TxID, detail, func(tx *proof.Tx) error { return a.visit(trusted, chain, tx) })
+	if err != nil {
+		return err
+	}
+	if chain.State() != a.end {
+		return a.tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
+			Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
+	}
+	return a.accept(ctx)
+}
+
+// beginChain decides where to start.
+func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, error) {
+	a.all, a.chosen = slices.Contains(a.opts.Tables, "*"), len(a.opts.Tables) > 0
+	if a.opts.FromStart || a.chosen || trusted.TxID == 0 {
+		a.catalog, a.pinned = proof.NewCatalog(), make(map[string]bool)
+		return proof.NewChain(), nil
+	}
+	v, err := a.fetchTx(ctx, trusted, trusted.TxID, wire.NoEntries)
+	if err != nil {
+		return nil, a.explain(ctx, trusted, err)
+	}
+	chain, err := proof.ChainFrom(trusted.proof(), v.Dual)
+	if errors.Is(err, proof.ErrUnlinked) {
+		return proof.NewChain(), nil // an old server's transaction: no way in but from the start
+	}
+	if err != nil {
+		return nil, a.tampering(err)
+	}
+	return chain, nil
+}
+
+// visit is called for each transaction, which the chain has checked.
+func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
+	r := a.report
+	at := chain.State()
+	if at.TxID == trusted.TxID && at != trusted.proof() {
+		return a.tampering(&proof.Error{Check: "the history leads to the trusted state", TxID: at.TxID,
+			Expected: trusted.Hash.String(), Found: at.Alh.String()})
+	}
+	r.Transactions++
+	r.Entries += int64(len(tx.Entries()))
+	if a.catalog != nil {
+		if err := a.define(trusted, tx); err != nil {
+			return err
+		}
+	}
+	if a.chosen {
+		if err := a.rows(tx); err != nil {
+			return err
+		}
+	}
+	if a.opts.Progress != nil && (at.TxID == a.end.TxID || time.Since(a.progress) >= progressEvery) {
+		a.progress = time.Now()
+		a.opts.Progress(AuditProgress{TxID: at.TxID, Last: a.end.TxID})
+	}
+	return nil
+}
+
+// progressEvery is how often Progress is called.
+const progressEvery = 100 * time.Millisecond
+
+// define takes what a transaction says of tables.
+func (a *audit) define(trusted State, tx *proof.Tx) error {
+	if err := a.catalog.Apply(tx); err != nil {
+		return a.tampering(err)
+	}
+	changed := slices.ContainsFunc(tx.Entries(), func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) })
+	if !changed && a.tables != nil {
+		return nil
+	}
+	a.tables = make(map[string]*proof.Table)
+	for _, name := range a.catalog.TableNames() {
+		t, err := a.catalog.Table(name)
+		if err != nil {
+			return a.tampering(err)
+		}
+		a.tables[name] = t
+		if trusted.Tables[name] == Hash(t.Fingerprint()) {
+			a.pinned[name] = true
+		}
+	}
+	return nil
+}
+
+// rows checks the rows of the chosen tables that a transaction wrote.
+func (a *audit) rows(tx *proof.Tx) error {
+	for name, t := range a.tables {
+		if !a.all && !slices.Contains(a.opts.Tables, name) {
+			continue
+		}
+		rows, err := tx.Rows(t)
+		if err != nil {
+			return a.tampering(err)
+		}
+		if len(rows) > 0 {
+			if a.report.Rows == nil {
+				a.report.Rows = make(map[string]int64)
+			}
+			a.report.Rows[name] += int64(len(rows))
+		}
+	}
+	return nil
+}
+
+// accept trusts what was checked, if the server, asked for a proof as any client
+// asks, proves the same: its proofs come from files of their own.
+func (a *audit) accept(ctx context.Context) error {
+	for _, name := range a.opts.Tables {
+		if name != "*" && a.tables[name] == nil && a.report.Rows[name] == 0 {
+			return newError(ErrNoSuchTable, "42P01", "audit: the history has no table "+name)
+		}
+	}
+	for name := range a.report.Trusted.Tables {
+		if a.catalog != nil && !a.pinned[name] {
+			return a.tampering(&proof.Error{Check: "the definition of table " + name + " that was relied on is one of the history"})
+		}
+	}
+	if a.end.TxID > 0 {
+		if err := a.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+			h, pr, err := a.proveTx(ctx, trusted, a.end.TxID, wire.NoEntries)
+			if err != nil {
+				return pr, err
+			}
+			return pr, a.expect(h, a.end, "the proof is one of the history that was read")
+		}); err != nil {
+			return err
+		}
+	}
+	if err := a.pinProven(ctx); err != nil {
+		return err
+	}
+	now, _ := a.snapshot()
+	a.report.State = now.clone()
+	return nil
+}
+
+// pinProven pins, as the history defines them now, the tables that are relied on.
+func (a *audit) pinProven(ctx context.Context) error {
+	var tables []*proof.Table
+	for name := range a.report.Trusted.Tables {
+		if t := a.tables[name]; t != nil {
+			tables = append(tables, t)
+		}
+	}
+	for _, name := range a.opts.Tables {
+		if t := a.tables[name]; t != nil {
+			tables = append(tables, t)
+		}
+	}
+	if len(tables) == 0 {
+		return nil
+	}
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return a.pinTables(ctx, tables...)
+}

@@ -1,0 +1,74 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// With verify=commits, every commit goes through the two functions below. When
+// it is off they cost a comparison.
+//
+// A commit that comes right after the trusted state, as all do while nobody
+// else writes to the database, is checked without asking the server: its header
+// is the proof. Any other takes one round trip more. Where states are kept in files, or have
+// to be signed, that cost is added to each.
+
+// readyToProve makes sure, before anything is written, that there is a state to
+// prove the commit against.
+func (c *Conn) readyToProve(ctx context.Context) error {
+	if !c.connector.trust.commits {
+		return nil
+	}
+	_, err := c.prover().establish(ctx)
+	if errors.Is(err, driver.ErrBadConn) {
+		c.lost = true
+	}
+	return err
+}
+
+// proveCommits proves that what the server says it has committed extends the
+// trusted history.
+func (c *Conn) proveCommits(ctx context.Context, txs ...wire.CommittedTx) error {
+	if !c.connector.trust.commits {
+		return nil
+	}
+	p := c.prover()
+	for i := range txs {
+		if txs[i].TxID == 0 {
+			continue
+		}
+		header, err := wire.DecodeHeader(txs[i].Header)
+		if err != nil {
+			return p.notAProof(err)
+		}
+		if err := p.proveCommit(ctx, header); err != nil {
+			return c.unproven(txs[i].TxID, err)
+		}
+	}
+	return nil
+}
+
+// unproven tells the caller of a commit why it is not proven. It must never
+// pass for a commit that did not happen, or somebody would run it again.
+func (c *Conn) unproven(tx uint64, err error) error {
+	for _, verdict := range []error{ErrTampered, ErrSignature, ErrServerOlder} {
+		if errors.Is(err, verdict) {
+			return err
+		}
+	}
+	var bad badConn
+	if errors.As(err, &bad) {
+		c.lost = true
+		err = bad.cause
+	}
+	return &Error{
+		Message:  fmt.Sprintf("the server says that it has committed this as tx %d, which could not be verified", tx),
+		SQLState: "08007",
+		kind:     ErrOutcomeUnknown,
+		cause:    err,
+	}
+}

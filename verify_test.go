@@ -1,0 +1,274 @@
+package immudb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+const trustFirstUse = "verify=trust-first-use"
+
+// fresh makes a database with a table and a row in it, and opens it as trusted
+// at first use.
+func openAccounts(t testing.TB, options ...string) *sql.DB {
+	t.Helper()
+	db := openDB(t, append([]string{trustFirstUse}, options...)...)
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER AUTO_INCREMENT, owner VARCHAR[40] NOT NULL, balance INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "CREATE INDEX ON accounts(owner)")
+	mustExec(t, db, "INSERT INTO accounts (owner, balance) VALUES ('ann', 10)")
+	return db
+}
+
+func TestVerifiedRowReturnsTheValuesItsTransactionAndItsTime(t *testing.T) {
+	db := openAccounts(t)
+	var commit immudb.CommitInfo
+	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &commit), "UPDATE accounts SET balance = 20 WHERE id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &immudb.ProvenRow{Table: "accounts", Columns: []string{"id", "owner", "balance"}, Values: []any{int64(1), "ann", int64(20)},
+		TxID: commit.TxID, Time: commit.Time}
+	if !reflect.DeepEqual(row, want) {
+		t.Errorf("got %+v, want %+v", row, want)
+	}
+}
+
+func TestEveryColumnTypeIsProvenAsAQueryGivesIt(t *testing.T) {
+	db := openDB(t, trustFirstUse)
+	mustExec(t, db, `CREATE TABLE t (a INTEGER, b VARCHAR[20], c BLOB[20], d UUID, e TIMESTAMP, f FLOAT, g BOOLEAN, h JSON, n INTEGER,
+		PRIMARY KEY (a, b, c, d, e, f, g))`)
+	at := time.Date(2024, 2, 29, 12, 30, 15, 123456000, time.UTC)
+	id := "5bfd1c5a-4a3f-4b60-9c6a-f8d5c0a1b2c3"
+	mustExec(t, db, "INSERT INTO t (a, b, c, d, e, f, g, h) VALUES (?, ?, ?, CAST(? AS UUID), ?, ?, ?, ?)",
+		math.MinInt64, "müsli", []byte{0, 255}, id, at, -1.5, true, `{"k": [1, null]}`)
+	row, err := immudb.VerifiedRow(t.Context(), db, "T", int64(math.MinInt64), "müsli", []byte{0, 255}, id, at, -1.5, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	json, _ := row.Value("h")
+	if s, ok := json.(string); !ok || strings.ReplaceAll(s, " ", "") != `{"k":[1,null]}` {
+		t.Errorf("JSON is %v", json)
+	}
+	want := []any{int64(math.MinInt64), "müsli", []byte{0, 255}, id, at, -1.5, true, json, nil}
+	if !reflect.DeepEqual(row.Values, want) {
+		t.Errorf("got %v, want %v", row.Values, want)
+	}
+	if rows, err := immudb.VerifyRows(t.Context(), db, "t", ""); err != nil || !reflect.DeepEqual(rows[0].Values, want) {
+		t.Errorf("by a query: %v, %v", rows, err)
+	}
+}
+
+func TestStructScanFillsFieldsByTheirDbTag(t *testing.T) {
+	db := openAccounts(t)
+	row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type base struct{ ID int }
+	var account struct {
+		base
+		Name    string         `db:"owner"`
+		Balance *sql.NullInt64 `db:"balance"`
+		Ignored string         `db:"-"`
+	}
+	var visible struct {
+		ID      uint8
+		Owner   sql.NullString
+		Balance *int32
+	}
+	if err := row.StructScan(&visible); err != nil || visible.ID != 1 || visible.Owner.String != "ann" || *visible.Balance != 10 {
+		t.Errorf("got %+v, %v", visible, err)
+	}
+	var onlyID struct{ ID int }
+	if err := row.StructScan(&onlyID); err == nil || !strings.Contains(err.Error(), "owner") {
+		t.Errorf("err = %v, want one that names the column without a field", err)
+	}
+	if err := row.StructScan(account); err == nil {
+		t.Error("a struct is accepted that cannot be written")
+	}
+}
+
+func TestARowThatIsNotThereIsNoRows(t *testing.T) {
+	db := openAccounts(t)
+	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 99); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("a row that never was: err = %v, want sql.ErrNoRows", err)
+	}
+	mustExec(t, db, "DELETE FROM accounts WHERE id = 1")
+	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("a deleted row: err = %v, want sql.ErrNoRows", err)
+	}
+}
+
+func TestRowAtProvesAnOlderRevision(t *testing.T) {
+	db := openAccounts(t)
+	v := immudb.NewVerifier(db)
+	first, err := v.Row(t.Context(), "accounts", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deleted immudb.CommitInfo
+	mustExec(t, db, "UPDATE accounts SET balance = 20 WHERE id = 1")
+	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &deleted), "DELETE FROM accounts WHERE id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := v.RowAt(t.Context(), first.TxID, "accounts", 1); err != nil || !reflect.DeepEqual(row, first) {
+		t.Errorf("got %+v, %v, want %+v", row, err, first)
+	}
+	if row, err := v.RowAt(t.Context(), deleted.TxID, "accounts", 1); err != nil || !row.Deleted {
+		t.Errorf("the deletion: got %+v, %v", row, err)
+	}
+}
+
+func TestVerifyRowsProvesWhatAQueryGives(t *testing.T) {
+	db := openAccounts(t)
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		mustExec(t, tx, "INSERT INTO accounts (owner, balance) VALUES (?, ?)", fmt.Sprint("o", i), i)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		mustExec(t, db, "UPDATE accounts SET balance = ? WHERE id = ?", -i, 3*i+2)
+	}
+	rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id > ? ORDER BY id DESC", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids, want []int64
+	for _, r := range rows {
+		var id int64
+		var owner string
+		var balance int64
+		if err := r.Scan(&id, &owner, &balance); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	for id := int64(51); id > 1; id-- {
+		want = append(want, id)
+	}
+	if !slices.Equal(ids, want) {
+		t.Errorf("got %v, want %v", ids, want)
+	}
+	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id < 0"); err != nil || len(rows) != 0 {
+		t.Errorf("no rows: got %v, %v", rows, err)
+	}
+}
+
+func TestATailThatBringsOtherRowsIsRefused(t *testing.T) {
+	db := openAccounts(t)
+	if _, err := immudb.VerifyRows(t.Context(), db, "accounts", "BEFORE TX 1"); !errors.Is(err, immudb.ErrSyntax) {
+		t.Errorf("err = %v, want ErrSyntax", err)
+	}
+}
+
+func TestRowsThatChangeWhileTheyAreVerifiedAreNoTampering(t *testing.T) {
+	db := openAccounts(t)
+	for range 20 {
+		mustExec(t, db, "INSERT INTO accounts (owner, balance) VALUES ('x', 0)")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			if _, err := db.Exec("UPDATE accounts SET balance = ? WHERE id = ?", n, n%21+1); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 10 {
+		if _, err := immudb.VerifyRows(t.Context(), db, "accounts", ""); err != nil && !errors.Is(err, immudb.ErrConflict) {
+			t.Error(err)
+		}
+		if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 5); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWithoutATrustedStateNothingIsVerified(t *testing.T) {
+	dsn := freshDSN(t)
+	db := openDSN(t, dsn)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id); INSERT INTO t (id) VALUES (1)")
+	_, err := immudb.VerifiedRow(t.Context(), db, "t", 1)
+	if !errors.Is(err, immudb.ErrStateMissing) || !strings.Contains(err.Error(), "verify=trust-first-use") {
+		t.Errorf("err = %v, want ErrStateMissing that names the remedy", err)
+	}
+}
+
+func TestAPinnedStateIsTrustedWithoutFirstUse(t *testing.T) {
+	dsn := freshDSN(t)
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	pin, err := immudb.NewVerifier(db).State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "INSERT INTO t (id) VALUES (1)")
+	mustExec(t, db, "ALTER TABLE t ADD COLUMN n INTEGER")
+	mustExec(t, db, "UPSERT INTO t (id, n) VALUES (1, 2)")
+
+	pinned := openDSN(t, dsnWith(dsn, "trusted_state="+pin.Pin()))
+	row, err := immudb.VerifiedRow(t.Context(), pinned, "t", 1) // the definition is proven by the history
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []any{int64(1), int64(2)}; !reflect.DeepEqual(row.Values, want) {
+		t.Errorf("got %v, want %v", row.Values, want)
+	}
+
+	pin.Hash[5] ^= 1
+	wrong := openDSN(t, dsnWith(dsn, "trusted_state="+pin.Pin()))
+	if _, err := immudb.VerifiedRow(t.Context(), wrong, "t", 1); !errors.Is(err, immudb.ErrTampered) {
+		t.Errorf("another hash: err = %v, want ErrTampered", err)
+	}
+	ahead := pin
+	ahead.TxID += 1000
+	future := openDSN(t, dsnWith(dsn, "trusted_state="+ahead.Pin()))
+	if _, err := immudb.VerifiedRow(t.Context(), future, "t", 1); !errors.Is(err, immudb.ErrServerOlder) {
+		t.Errorf("a state ahead of the server: err = %v, want ErrServerOlder", err)
+	}
+}
+
+func TestATableThatChangesIsReadByWhatTheHistorySaysOfIt(t *testing.T) {
+	db := openAccounts(t)
+	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "ALTER TABLE accounts RENAME COLUMN balance TO cents")
+	mustExec(t, db, "ALTER TABLE accounts ADD COLUMN note VARCHAR")
+	for range 2 {
+		row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cents, ok := row.Value("cents"); !ok || cents != int64(10) {
+			t.Errorf("got %+v", row)
+		}
+	}
+	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", ""); err != nil || !slices.Contains(rows[0].Columns, "note") {
+		t.Errorf("got %v, %v", rows, err)
+	}
+}
