@@ -104,8 +104,8 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 	}
 	set.tx = c.tx
 	defer set.close()
-	if len(set.columns) != 2 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 2", name, len(set.columns)), GRPC: codes.Internal}
+	if len(set.columns.list) != 2 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 2", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
 	t := &table{}
 	row := make([]driver.Value, 2)

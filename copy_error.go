@@ -1,6 +1,7 @@
 package immudb
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func rangesText(ranges []RowRange) string {
 
 // insertRange inserts r, which overlaps none, and joins it to its neighbours.
 func insertRange(ranges []RowRange, r RowRange) []RowRange {
-	i, _ := slices.BinarySearchFunc(ranges, r, func(a, b RowRange) int { return int(a.From - b.From) })
+	i, _ := slices.BinarySearchFunc(ranges, r, func(a, b RowRange) int { return cmp.Compare(a.From, b.From) })
 	if i > 0 && ranges[i-1].To == r.From {
 		i--
 		ranges[i].To = r.To

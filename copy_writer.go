@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -223,10 +224,7 @@ func (w *copyWriter) divisible(err error) bool {
 }
 
 // lower sets limit to n unless another writer has set it lower.
-func lower(limit interface {
-	Load() int64
-	CompareAndSwap(old, new int64) bool
-}, n int64) {
+func lower(limit *atomic.Int64, n int64) {
 	for old := limit.Load(); n < old && !limit.CompareAndSwap(old, n); old = limit.Load() {
 	}
 }

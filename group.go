@@ -195,6 +195,13 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 			}
 		}
 	}
+	if err := c.readyToProve(ctx); err != nil {
+		if !errors.Is(err, driver.ErrBadConn) {
+			tellAll(batch, err)
+			return nil
+		}
+		return err
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
@@ -204,6 +211,10 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	case err == nil:
 		for i := range batch {
 			batch[i].report(ans.Txs)
+		}
+		if err := c.proveCommits(ctx, ans.Txs...); err != nil {
+			tellAll(batch, err)
+			return nil
 		}
 		attribute(batch, ans.Txs)
 	case errors.Is(err, driver.ErrBadConn):
@@ -218,11 +229,16 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 			}
 		}
 	default:
-		for _, m := range batch {
-			m.outcome <- outcome{err: err}
-		}
+		tellAll(batch, err)
 	}
 	return nil
+}
+
+// tellAll ends the batch with an error.
+func tellAll(batch []*member, err error) {
+	for _, m := range batch {
+		m.outcome <- outcome{err: err}
+	}
 }
 
 // report describes the commit where the member's caller wants it described.

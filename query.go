@@ -38,7 +38,7 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	if err != nil {
 		return nil, err
 	}
-	r := newRows(set)
+	r := &rows{set: set}
 	if len(t.statements) > 1 {
 		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) {
 			return c.stream(ctx, nil, st.Text, t, st, args)
@@ -56,13 +56,13 @@ func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue)
 		if st.Kind.IsQuery() || st.Returning.Has {
 			return tx.queryStatement(ctx, t, st, args)
 		}
-		return &resultSet{}, tx.execStatement(ctx, t, st, args, &result{})
+		return &resultSet{columns: noColumns}, tx.execStatement(ctx, t, st, args, &result{})
 	}
 	set, err := run(&t.statements[0])
 	if err != nil {
 		return nil, err
 	}
-	r := newRows(set)
+	r := &rows{set: set}
 	r.queue(t.statements[1:], run)
 	return r, nil
 }
@@ -78,9 +78,9 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err
 		}
-		r := newRows(&resultSet{})
+		r := &rows{set: &resultSet{columns: noColumns}}
 		for range t.statements[1:] {
-			r.rest = append(r.rest, &resultSet{})
+			r.rest = append(r.rest, &resultSet{columns: noColumns})
 		}
 		return r, nil
 	}
@@ -93,7 +93,7 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 	if err != nil {
 		return nil, err
 	}
-	r := newRows(sets[0])
+	r := &rows{set: sets[0]}
 	r.rest = sets[1:]
 	return r, nil
 }
@@ -118,7 +118,7 @@ func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (
 	}()
 	for i := range t.statements {
 		st := &t.statements[i]
-		set := &resultSet{}
+		set := &resultSet{columns: noColumns}
 		if st.Kind.IsQuery() || st.Returning.Has {
 			set, err = tx.queryStatement(ctx, t, st, args)
 		} else {
@@ -152,7 +152,7 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 			method, md = wire.MethodTxSQLQuery, tx.md
 		}
 		var sent bool
-		set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req)
+		set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req, t.knownColumns())
 		if err == nil {
 			err = set.stream.Recv(&set.batch)
 		}
@@ -167,6 +167,6 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 			return nil, err
 		}
 	}
-	set.columns = set.batch.Columns
+	set.columns = t.columnsOf(set.batch.Columns)
 	return set, nil
 }

@@ -29,7 +29,7 @@ var (
 // server's messages one at a time; no more than one message is held unless the
 // rest had to be received early.
 type resultSet struct {
-	columns []wire.Column
+	columns *columns
 	batch   wire.Batch   // the message being read
 	pending []wire.Batch // messages received early, in order
 
@@ -120,7 +120,7 @@ func (s *resultSet) buffer(ctx context.Context) error {
 // column of the last one goes to last, unless that is nil.
 func (s *resultSet) count(last *driver.Value) (n int64, err error) {
 	defer s.close()
-	dest := make([]driver.Value, len(s.columns))
+	dest := make([]driver.Value, len(s.columns.list))
 	for {
 		switch err := s.next(dest); err {
 		case nil:
@@ -164,26 +164,14 @@ func (s *resultSet) close() {
 // before the first row is handed out.
 type rows struct {
 	set  *resultSet
-	name []string     // of the columns
 	rest []*resultSet // of statements already run
 
 	queued []sqltext.Statement
 	run    func(*sqltext.Statement) (*resultSet, error)
 }
 
-func newRows(set *resultSet) *rows {
-	r := &rows{}
-	r.use(set)
-	return r
-}
-
-func (r *rows) use(set *resultSet) {
-	r.set = set
-	r.name = make([]string, len(set.columns))
-	for i := range set.columns {
-		r.name[i] = set.columns[i].Name
-	}
-}
+// noColumns are those of a statement that answers no rows.
+var noColumns = newColumns(nil)
 
 // queue leaves statements to NextResultSet.
 func (r *rows) queue(statements []sqltext.Statement, run func(*sqltext.Statement) (*resultSet, error)) {
@@ -192,7 +180,7 @@ func (r *rows) queue(statements []sqltext.Statement, run func(*sqltext.Statement
 
 // Columns returns the column names, without their table. A computed column
 // without an alias is named col0, col1, … by the server.
-func (r *rows) Columns() []string { return r.name }
+func (r *rows) Columns() []string { return r.set.columns.names }
 
 // Next decodes the next row. Values of type []byte are the driver's memory until
 // the next call, as sql.RawBytes expects; everything else is the caller's.
@@ -217,7 +205,7 @@ func (r *rows) NextResultSet() error {
 	r.set.close()
 	switch {
 	case len(r.rest) > 0:
-		r.use(r.rest[0])
+		r.set = r.rest[0]
 		r.rest = r.rest[1:]
 	case len(r.queued) > 0:
 		st := &r.queued[0]
@@ -227,7 +215,7 @@ func (r *rows) NextResultSet() error {
 			r.queued = nil
 			return err
 		}
-		r.use(set)
+		r.set = set
 	default:
 		return io.EOF
 	}
@@ -237,7 +225,7 @@ func (r *rows) NextResultSet() error {
 // ColumnTypeDatabaseTypeName returns the SQL type without a length: INTEGER,
 // BOOLEAN, VARCHAR, BLOB, FLOAT, TIMESTAMP, UUID, JSON, or ANY where the server
 // does not know it.
-func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.set.columns[i].Type }
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.set.columns.list[i].Type }
 
 var scanTypes = map[string]reflect.Type{
 	"INTEGER":   reflect.TypeFor[int64](),
@@ -253,7 +241,7 @@ var scanTypes = map[string]reflect.Type{
 // ColumnTypeScanType returns the Go type of the column's values that are not
 // NULL.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	if t := scanTypes[r.set.columns[i].Type]; t != nil {
+	if t := scanTypes[r.set.columns.list[i].Type]; t != nil {
 		return t
 	}
 	return reflect.TypeFor[any]()
@@ -266,7 +254,7 @@ func (r *rows) ColumnTypeNullable(int) (nullable, ok bool) { return false, false
 // ColumnTypeLength returns math.MaxInt64 for types of variable length: a result
 // does not tell the limit of the column it came from.
 func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
-	if slices.Contains([]string{"VARCHAR", "BLOB", "JSON"}, r.set.columns[i].Type) {
+	if slices.Contains([]string{"VARCHAR", "BLOB", "JSON"}, r.set.columns.list[i].Type) {
 		return math.MaxInt64, true
 	}
 	return 0, false

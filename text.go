@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // text is a query text as the driver reads it. It is made once per distinct
@@ -25,6 +27,45 @@ type text struct {
 	reads          bool // every statement is a query
 	changesCatalog bool
 	table          string // the table a single writing statement writes, else ""
+
+	// columns are those of the last answer to the only statement. They may change
+	// with the schema; whoever uses them compares.
+	columns atomic.Pointer[columns]
+}
+
+// columns are the columns of a result and their names.
+type columns struct {
+	list  []wire.Column
+	names []string
+}
+
+func newColumns(list []wire.Column) *columns {
+	c := &columns{list: list, names: make([]string, len(list))}
+	for i := range list {
+		c.names[i] = list[i].Name
+	}
+	return c
+}
+
+// columnsOf returns list with the names it had before, if it is the same.
+func (t *text) columnsOf(list []wire.Column) *columns {
+	if len(t.statements) > 1 {
+		return newColumns(list)
+	}
+	c := t.columns.Load()
+	if c == nil || len(list) == 0 || len(list) != len(c.list) || &list[0] != &c.list[0] {
+		c = newColumns(list)
+		t.columns.Store(c)
+	}
+	return c
+}
+
+// knownColumns returns what columnsOf remembered, or nil.
+func (t *text) knownColumns() []wire.Column {
+	if c := t.columns.Load(); c != nil {
+		return c.list
+	}
+	return nil
 }
 
 // parseText reads a query text. Its error is final: the text is refused

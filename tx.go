@@ -86,6 +86,8 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	}
 	if readOnly {
 		req.Mode = wire.ReadOnly
+	} else if err := c.readyToProve(ctx); err != nil {
+		return nil, err
 	}
 	var ans wire.NewTx
 	for resumed := false; ; resumed = true {
@@ -146,7 +148,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		c.connector.catalog.forget()
 	}
 	t.report.add(committed)
-	return committed, nil
+	return committed, c.proveCommits(ctx, committed)
 }
 
 // Rollback ends the transaction and undoes what it did. It fails only if the

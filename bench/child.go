@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -28,11 +30,12 @@ type assignment struct {
 	Workload  string `json:"workload"`
 	Server    server `json:"server"`
 	Scale     scale  `json:"scale"`
+	Profile   string `json:"profile"` // a directory, or "": no profiles are asked for
 }
 
 // order is each further line: what to do with it.
 type order struct {
-	Do string `json:"do"` // "measure", "watch" or "count"
+	Do string `json:"do"` // "measure", "watch", "count" or "profile"
 	N  int    `json:"n"`  // operations
 }
 
@@ -66,6 +69,9 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 	if w == nil {
 		return fmt.Errorf("there is no workload %q", a.Workload)
 	}
+	if a.Profile != "" {
+		runtime.MemProfileRate = 512 // bytes; its cost is why profiled runs are not measured
+	}
 	e := &env{assignment: a, counted: w.counted}
 	t, err := e.prepare(ctx, w)
 	if err != nil {
@@ -95,6 +101,9 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 			e.calls.reset()
 			r.Sample.Ops, err = t.run(ctx, o.N)
 			r.Calls = e.calls.reset()
+		case "profile":
+			name := filepath.Join(a.Profile, a.Workload+"."+a.Contender)
+			r.Sample.Ops, err = t.profile(ctx, o.N, name)
 		default:
 			err = fmt.Errorf("there is no order %q", o.Do)
 		}

@@ -51,6 +51,7 @@ type settings struct {
 	rounds     int
 	quick      bool
 	out        string
+	profile    string
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -63,6 +64,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.IntVar(&s.rounds, "rounds", 11, "measure this many `rounds`; expensive workloads have fewer")
 	fs.BoolVar(&s.quick, "quick", false, "do little of everything: a test of the command, not a measurement")
 	fs.StringVar(&s.out, "out", "", "write results to this `directory` (default results beside the source)")
+	fs.StringVar(&s.profile, "profile", "", "instead of measuring, write pprof profiles (cpu and allocs) to this `directory`")
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}
@@ -95,7 +97,13 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 			}
 		}
 	}
-	if s.out == "" {
+	if s.profile != "" {
+		// Contenders run in directories of their own.
+		var err error
+		if s.profile, err = filepath.Abs(s.profile); err != nil {
+			return s, err
+		}
+	} else if s.out == "" {
 		root, err := checkout()
 		if err != nil {
 			return s, err

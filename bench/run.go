@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
+	if err := os.MkdirAll(cmp.Or(s.profile, s.out), 0o755); err != nil {
 		return err
 	}
 	fmt.Fprintln(stderr, "starting the server")
@@ -92,6 +93,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		fmt.Fprintf(stderr, " %.0f s\n", time.Since(began).Seconds())
 		r.Outcomes = append(r.Outcomes, o)
+	}
+	if s.profile != "" {
+		return nil
 	}
 	r.Targets = r.judge()
 	return errors.Join(r.print(stdout), r.save(s.out))
@@ -167,13 +171,21 @@ func compete(ctx context.Context, w *workload, s settings, at server, sc scale, 
 	for _, name := range s.contenders {
 		e := &entry{Contender: name}
 		o.Entries = append(o.Entries, e)
-		c, err := startContender(assignment{Contender: name, Workload: w.name, Server: at, Scale: sc})
+		c, err := startContender(assignment{Contender: name, Workload: w.name, Server: at, Scale: sc, Profile: s.profile})
 		if err != nil {
 			e.Error = err.Error()
 			continue
 		}
 		running[e] = c
 		ask(e, "measure", n)
+	}
+	if s.profile != "" {
+		rounds = 0
+		for _, e := range o.Entries {
+			if ask(e, "profile", n); e.Error != "" {
+				fmt.Fprintf(progress, " %s: %s;", e.Contender, e.Error)
+			}
+		}
 	}
 	for round := range rounds {
 		fmt.Fprintf(progress, " %d", round+1)

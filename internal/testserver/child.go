@@ -123,7 +123,7 @@ func (c *child) terminate(patience time.Duration) error {
 		c.kill()
 		return fmt.Errorf("the process did not end within %v of SIGTERM and was killed%s", patience, c.said())
 	}
-	if c.err != nil {
+	if c.err != nil && !endedAsAsked(c.cmd.ProcessState) {
 		return fmt.Errorf("%w%s", c.err, c.said())
 	}
 	return nil

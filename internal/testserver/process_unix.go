@@ -19,6 +19,12 @@ func askToEnd(p *os.Process) error {
 	return p.Signal(syscall.SIGCONT) // a paused process takes no other signal
 }
 
+// endedAsAsked reports whether the process died of askToEnd's signal, as one does that has not come to handle signals.
+func endedAsAsked(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGTERM
+}
+
 // lock waits until no other process holds the lock on the file.
 func lock(f *os.File) error {
 	for {

@@ -214,7 +214,12 @@ func (s *Server) startDev() error {
 }
 
 // Pause freezes the process (SIGSTOP): connections stay, and nothing is answered until Resume.
-func (s *Server) Pause() error { return s.signal(pauseSignal) }
+func (s *Server) Pause() error {
+	if err := s.signal(pauseSignal); err != nil {
+		return err
+	}
+	return awaitPause(s.Info().PID)
+}
 
 // Resume ends a Pause.
 func (s *Server) Resume() error { return s.signal(resumeSignal) }

@@ -239,9 +239,12 @@ func DecodeErrorDetail(typeURL string, msg []byte) (d ErrorDetail, ok bool) {
 type Column struct {
 	Name string // without the table
 	Type string // INTEGER, VARCHAR, …, or ANY
+
+	msg string // what it was decoded from
 }
 
 func (c *Column) decode(msg []byte) error {
+	c.msg = string(msg)
 	return fields(msg, func(num protowire.Number, _ uint64, bytes []byte) error {
 		switch num {
 		case 1:
