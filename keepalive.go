@@ -16,7 +16,7 @@ import (
 func (c *Connector) keepSessions() {
 	var touch, unused <-chan time.Time // never, where the config says 0
 	if d := c.cfg.KeepAlive; d > 0 {
-		touch = time.Tick(d / 2) // so that no session is silent for longer than d
+		touch = time.Tick(d / 4)
 	}
 	if d := c.cfg.SessionIdleTimeout; d > 0 {
 		unused = time.Tick(max(d/4, 10*time.Millisecond))
@@ -33,10 +33,10 @@ func (c *Connector) keepSessions() {
 	}
 }
 
-// touch calls KeepAlive for every session that made no call of its own since the
-// tick before.
+// touch calls KeepAlive for every session that would be silent for longer than
+// keepalive by the next tick, a quarter of that away.
 func (c *Connector) touch() {
-	since := time.Now().Add(-c.cfg.KeepAlive / 2).UnixNano()
+	since := time.Now().Add(-c.cfg.KeepAlive * 3 / 4).UnixNano()
 	silent := slices.DeleteFunc(c.pool.all(), func(s *session) bool { return s.lastCall.Load() > since })
 
 	ctx, cancel := context.WithTimeout(c.pool.ctx, c.cfg.KeepAlive)
