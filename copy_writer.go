@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -191,7 +190,7 @@ func (w *copyWriter) writeRows(b *batch, from, to int) error {
 		b.unknown = to - from
 	case errors.Is(err, ErrTooManyEntries):
 		lower(&w.maxRows, int64(to-from)/2)
-	case errors.Is(err, errMessageTooLarge):
+	case requestTooLarge(err):
 		lower(&w.maxBytes, int64(len(req))/2)
 	}
 	return err
@@ -283,22 +282,12 @@ func withoutBadConn(err error) error {
 	return err
 }
 
-// errMessageTooLarge is the cause of an error about the size of a request.
-var errMessageTooLarge = errors.New("the request is larger than the server receives")
-
 // copyBatch runs one request as a transaction of its own.
 func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.CommittedTx, error) {
 	var ans wire.ExecResult
 	err := c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
-		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodSQLExec, req, &ans)
-		switch {
-		case err == nil:
-			return nil
-		case tooLarge(err):
-			return &Error{Message: status.Convert(err).Message(), SQLState: "54000", GRPC: codes.ResourceExhausted, kind: ErrTooLong, cause: errMessageTooLarge}
-		}
-		return c.failed(ctx, err, sent, "a batch")
+		return c.call(ctx, "a batch", wire.MethodSQLExec, req, &ans)
 	})
 	if err != nil || len(ans.Txs) == 0 {
 		return wire.CommittedTx{}, err
@@ -306,9 +295,9 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	return ans.Txs[len(ans.Txs)-1], nil
 }
 
-// tooLarge reports what gRPC answers in place of the server's method, which
-// therefore has not run. (The other side of it, an answer too large for us,
-// does not exist: see wire.CallOptions.)
-func tooLarge(err error) bool {
-	return status.Code(err) == codes.ResourceExhausted && strings.HasPrefix(status.Convert(err).Message(), "grpc: received message larger than max")
+// requestTooLarge reports that the request as a whole was over the server's
+// limit, not a value in it.
+func requestTooLarge(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.kind == ErrTooLong && e.GRPC == codes.ResourceExhausted
 }

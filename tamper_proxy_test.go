@@ -2,7 +2,12 @@ package immudb_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"database/sql"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -190,10 +195,10 @@ func TestASwappedDatabaseIsTampering(t *testing.T) {
 
 func TestAServerReplacedUnderTheSameAddressIsTampering(t *testing.T) {
 	first, second := testserver.Start(t, "-synced=false"), testserver.Start(t, "-synced=false")
-	for _, s := range []*testserver.Server{first, second} {
+	for n, s := range []*testserver.Server{first, second} {
 		db := openDSN(t, s.DSN())
 		mustExec(t, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
-		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', 10)")
+		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', ?)", n)
 		mustExec(t, db, "UPDATE accounts SET balance = 11 WHERE id = 1")
 	}
 	p, dsn := startProxy(t, first.DSN())
@@ -233,6 +238,58 @@ func TestAServerWithTheSameHistoryIsTrustedUnderAnotherUUID(t *testing.T) {
 		return bytes.ReplaceAll(msg, []byte(uuid), []byte(strings.Repeat("x", len(uuid))))
 	}))
 	mustVerify(t, openDSN(t, dsn)) // not even by first use
+}
+
+// newKey makes a signing key and returns the files of its two halves.
+func newKey(t testing.TB) (private, public string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte, err error) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err == nil {
+			err = os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	private = write("key.pem", "EC PRIVATE KEY", der, err)
+	der, err = x509.MarshalPKIXPublicKey(&key.PublicKey)
+	return private, write("pub.pem", "PUBLIC KEY", der, err)
+}
+
+func TestOnlyTheKeyOfTheServerSigns(t *testing.T) {
+	private, public := newKey(t)
+	_, other := newKey(t)
+	s := testserver.Start(t, "-synced=false", "-signing-key="+private)
+	db := openDSN(t, dsnWith(s.DSN(), "verify=trust-first-use,commits", "server_public_key="+public))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO accounts (id) VALUES (1)")
+	mustVerify(t, db)
+	if r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true}); err != nil || !r.Signed {
+		t.Errorf("audit: %+v, %v", r, err)
+	}
+	if len(stateOf(t, db).Signature) == 0 {
+		t.Error("the state has lost its signature")
+	}
+
+	forged := openDSN(t, dsnWith(s.DSN(), trustFirstUse, "server_public_key="+other))
+	if _, err := immudb.VerifiedRow(t.Context(), forged, "accounts", 1); !errors.Is(err, immudb.ErrSignature) {
+		t.Errorf("the signature of another key: err = %v, want ErrSignature", err)
+	}
+	unsigned := openDB(t, trustFirstUse, "server_public_key="+public)
+	if _, err := immudb.NewVerifier(unsigned).State(t.Context()); err != nil {
+		t.Errorf("an empty database needs no signature: %v", err)
+	}
+	mustExec(t, unsigned, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
+	if _, err := immudb.VerifiedRow(t.Context(), unsigned, "accounts", 1); !errors.Is(err, immudb.ErrSignature) {
+		t.Errorf("a server that does not sign: err = %v, want ErrSignature", err)
+	}
 }
 
 func TestARestoredBackupIsOlderAndThenTampering(t *testing.T) {

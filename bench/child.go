@@ -49,17 +49,19 @@ type report struct {
 }
 
 // contend is the program of a contender's process. It ends with its standard input.
-func contend(ctx context.Context) int {
+func contend() int {
 	// What the libraries under test print must not come between the answers.
 	answers := json.NewEncoder(os.Stdout)
 	os.Stdout = os.Stderr
-	if err := obey(ctx, json.NewDecoder(os.Stdin), answers); err != nil {
+	if err := obey(context.Background(), json.NewDecoder(os.Stdin), answers); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
+// obey does the work with the ctx given. It should be one that cannot end, as that of db.Query: database/sql starts a
+// goroutine for each query whose ctx can, which costs every contender but the floor the same.
 func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err error) {
 	var a assignment
 	if err := orders.Decode(&a); err != nil {
@@ -70,7 +72,7 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 		return fmt.Errorf("there is no workload %q", a.Workload)
 	}
 	if a.Profile != "" {
-		runtime.MemProfileRate = 512 // bytes; its cost is why profiled runs are not measured
+		runtime.MemProfileRate = 0 // until it is the allocations' turn
 	}
 	e := &env{assignment: a, counted: w.counted}
 	t, err := e.prepare(ctx, w)

@@ -30,11 +30,11 @@ import (
 const childCommand = "contend"
 
 func main() {
+	if slices.Equal(os.Args[1:], []string{childCommand}) {
+		os.Exit(contend())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if slices.Equal(os.Args[1:], []string{childCommand}) {
-		os.Exit(contend(ctx))
-	}
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
