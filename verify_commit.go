@@ -14,8 +14,12 @@ import (
 //
 // A commit that comes right after the trusted state, as all do while nobody
 // else writes to the database, is checked without asking the server: its header
-// is the proof. Any other takes one round trip more. Where states are kept in files, or have
-// to be signed, that cost is added to each.
+// is the proof. Any other takes one round trip more, as do all where states have
+// to be signed; a state_dir adds a write to the disk.
+//
+// What the commit was answered with is then trusted. So a server that answers
+// with one transaction and keeps another is found out by what comes next, be it a
+// commit, a read or an audit.
 
 // readyToProve makes sure, before anything is written, that there is a state to
 // prove the commit against.

@@ -1,6 +1,7 @@
 package immudb_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -100,7 +101,9 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	before := stateOf(t, db)
 	sent := p.count("SQLExec")
-	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { msg[len(msg)/2] ^= 1; return msg })) // within the header
+	p.tamper(nil, on("SQLExec", func(msg []byte) []byte {
+		return bytes.Replace(msg, before.Hash[:], make([]byte, len(before.Hash)), 1) // the hash of the transaction before
+	}))
 	_, err := db.Exec("INSERT INTO t (id) VALUES (1)")
 	mustBeTampering(t, err)
 	if errors.Is(err, driver.ErrBadConn) {
@@ -130,6 +133,21 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 4 {
 		t.Errorf("%d rows, want 4", n)
 	}
+}
+
+// What a commit was answered with is what is trusted, so that the server cannot
+// take it back.
+func TestAForgedCommitIsNoticedByTheNext(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	db := openDSN(t, dsnWith(dsn, proveCommits))
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { msg[len(msg)/2] ^= 1; return msg })) // within the header
+	_, err := db.Exec("INSERT INTO t (id) VALUES (1)")
+	p.tamper(nil, nil)
+	if err == nil {
+		_, err = db.Exec("INSERT INTO t (id) VALUES (2)")
+	}
+	mustBeTampering(t, err)
 }
 
 func TestWithoutATrustedStateNothingIsWritten(t *testing.T) {

@@ -11,17 +11,31 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
+// written is what the result of a query has to say.
+type written struct {
+	query string
+	rows  int64
+	id    int64 // 0: must be an error
+}
+
+func (w written) expect(t *testing.T, db execer) {
+	t.Helper()
+	res := mustExec(t, db, w.query)
+	if n, err := res.RowsAffected(); n != w.rows || err != nil {
+		t.Errorf("%s: %d rows (%v), want %d", w.query, n, err, w.rows)
+	}
+	if id, err := res.LastInsertId(); id != w.id || (err == nil) != (w.id != 0) {
+		t.Errorf("%s: id %d (%v), want %d", w.query, id, err, w.id)
+	}
+}
+
 func TestExecInATransactionCountsExactly(t *testing.T) {
 	db := openDB(t)
 	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "CREATE TABLE src (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO src (id, v) VALUES (1, 1), (2, 2), (3, 3)")
 	tx := begin(t, db, nil)
-	for _, row := range []struct {
-		query string
-		rows  int64
-		id    int64 // 0: must be an error
-	}{
+	for _, row := range []written{
 		{"INSERT INTO t (v) VALUES (10)", 1, 1},
 		{"INSERT INTO t (v) VALUES (20), (30)", 2, 3},
 		{"INSERT INTO t (v) SELECT v FROM src", 3, 6},
@@ -36,13 +50,7 @@ func TestExecInATransactionCountsExactly(t *testing.T) {
 		{"CREATE TABLE u (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)", 0, 0},
 		{"SELECT * FROM t", 0, 0},
 	} {
-		res := mustExec(t, tx, row.query)
-		if n, err := res.RowsAffected(); n != row.rows || err != nil {
-			t.Errorf("%s: %d rows (%v), want %d", row.query, n, err, row.rows)
-		}
-		if id, err := res.LastInsertId(); id != row.id || (err == nil) != (row.id != 0) {
-			t.Errorf("%s: id %d (%v), want %d", row.query, id, err, row.id)
-		}
+		row.expect(t, tx)
 	}
 	// A table that only this transaction knows.
 	if id, err := mustExec(t, tx, "INSERT INTO u (v) VALUES (1), (2)").LastInsertId(); id != 2 || err != nil {
@@ -60,11 +68,7 @@ func TestResultsOutsideATransaction(t *testing.T) {
 	db := openDB(t)
 	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "CREATE TABLE plain (id INTEGER, PRIMARY KEY id)")
-	for _, row := range []struct {
-		query string
-		rows  int64
-		id    int64 // 0: must be an error
-	}{
+	for _, row := range []written{
 		{"INSERT INTO t (v) VALUES (10)", 1, 1},
 		{"INSERT INTO t (v) VALUES (20), (30)", 2, 3},
 		{"INSERT INTO t (id, v) VALUES (50, 1)", 1, 50},
@@ -76,13 +80,7 @@ func TestResultsOutsideATransaction(t *testing.T) {
 		{"INSERT INTO plain (id) VALUES (2); INSERT INTO t (v) VALUES (5)", 2, 71},
 		{"DELETE FROM t WHERE id > 50", 3, 0},
 	} {
-		res := mustExec(t, db, row.query)
-		if n, err := res.RowsAffected(); n != row.rows || err != nil {
-			t.Errorf("%s: %d rows (%v), want %d", row.query, n, err, row.rows)
-		}
-		if id, err := res.LastInsertId(); id != row.id || (err == nil) != (row.id != 0) {
-			t.Errorf("%s: id %d (%v), want %d", row.query, id, err, row.id)
-		}
+		row.expect(t, db)
 	}
 }
 

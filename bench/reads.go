@@ -114,17 +114,17 @@ type account struct {
 }
 
 func scanAccounts(_ context.Context, e *env) (*task, error) {
-	return scanTask(e, scanQuery, e.Scale.Accounts, scanAccount)
+	return scanTask(e, scanQuery, e.Scale.Accounts, accountScanner())
 }
 
 func scanUnion(_ context.Context, e *env) (*task, error) {
-	return scanTask(e, e.Scale.unionQuery(), e.Scale.Accounts*e.Scale.Unions, scanAccount)
+	return scanTask(e, e.Scale.unionQuery(), e.Scale.Accounts*e.Scale.Unions, accountScanner())
 }
 
 func scanDocuments(_ context.Context, e *env) (*task, error) {
+	var id int64
+	var body string
 	return scanTask(e, documentQuery, e.Scale.Documents, func(rows *sql.Rows) error {
-		var id int64
-		var body string
 		if err := rows.Scan(&id, &body); err != nil {
 			return err
 		}
@@ -137,9 +137,11 @@ func scanDocuments(_ context.Context, e *env) (*task, error) {
 
 const documentQuery = "SELECT id, body FROM documents"
 
-func scanAccount(rows *sql.Rows) error {
+func accountScanner() func(*sql.Rows) error {
 	var a account
-	return rows.Scan(&a.id, &a.name, &a.balance, &a.active, &a.created, &a.token, &a.ref)
+	return func(rows *sql.Rows) error {
+		return rows.Scan(&a.id, &a.name, &a.balance, &a.active, &a.created, &a.token, &a.ref)
+	}
 }
 
 // scanTask reads the rows of a query, of which there must be as many as said. An operation is a row.

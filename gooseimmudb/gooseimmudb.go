@@ -156,9 +156,10 @@ func (l *Locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// SessionUnlock gives the lock back. It fails with [ErrLockLost] if the lock was
-// lost before. A lock that the server cannot be told about is no error: it
-// becomes free when its lease runs out. goose calls it.
+// SessionUnlock gives the lock back. It fails with [ErrLockLost] if there was no
+// lock any more, which may be why a migration failed. A lock that the server
+// cannot be told about is no error: it becomes free when its lease runs out.
+// goose calls it.
 func (l *Locker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	t := l.tenure.Swap(nil)
 	if t == nil {
@@ -166,15 +167,11 @@ func (l *Locker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	}
 	defer func() { l.turn <- struct{}{} }()
 	defer close(t.ended)
-	select {
-	case <-t.lock.Lost():
-		t.lock.Forget()
-		return fmt.Errorf("gooseimmudb: %w", ErrLockLost)
-	default:
-	}
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	_ = t.lock.Release(ctx)
+	if err := t.lock.Release(ctx); errors.Is(err, ErrLockLost) {
+		return fmt.Errorf("gooseimmudb: %w", err)
+	}
 	return nil
 }
 

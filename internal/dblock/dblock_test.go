@@ -196,6 +196,27 @@ func noFence(*testing.T, *Lock, *sql.Tx) error       { return nil }
 func fence(t *testing.T, l *Lock, tx *sql.Tx) error  { return l.Fence(t.Context(), tx) }
 func commit(_ *testing.T, _ *Lock, tx *sql.Tx) error { return tx.Commit() }
 
+func TestErrorsUnderALostLockAreTheLoss(t *testing.T) {
+	db, _ := openDB(t)
+	slow := acquire(t, db, 200*time.Millisecond, 0)
+	slow.Forget()
+	exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, PRIMARY KEY id)")
+	var next *Lock
+	err := Run(t.Context(), db, slow, func(tx *sql.Tx) error {
+		next = acquire(t, db, 5*time.Second, 10*time.Second)
+		exec(t, db, "CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
+		_, err := tx.Exec("CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
+		if err != nil {
+			return err
+		}
+		return errors.New("whatever")
+	})
+	if !errors.Is(err, ErrLost) || !IsInterruption(err) {
+		t.Errorf("err = %v, want ErrLost", err)
+	}
+	release(t, next)
+}
+
 func TestTakeoverComesAfterWorkCommittedBefore(t *testing.T) {
 	db, _ := openDB(t)
 	slow := acquire(t, db, 200*time.Millisecond, 0)

@@ -23,7 +23,8 @@ const (
 
 // Run runs step in a transaction, fenced by lock unless that is nil, and commits
 // it. It does so again, up to 16 times, when nothing was committed for a reason
-// that passes: a conflict with another client, a server that restarts.
+// that passes: a conflict with another client, a server that restarts. Whatever
+// went wrong under a lock that has been lost is an [ErrLost].
 func Run(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error) error {
 	return run(ctx, db, lock, step, isPassing)
 }
@@ -38,13 +39,26 @@ func RunIdempotent(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sq
 func run(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error, again func(error) bool) error {
 	for try := 1; ; try++ {
 		err := attempt(ctx, db, lock, step)
-		if err == nil || try == maxTries || !again(err) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if try == maxTries || !again(err) {
+			return lossOr(ctx, lock, err)
 		}
 		if err := sleep(ctx, min(10*time.Millisecond<<try, maxDelay)); err != nil {
 			return err
 		}
 	}
+}
+
+// lossOr returns the loss of the lock as the reason for err, if it was lost: the
+// new owner's work makes that of the old one fail in many ways, with a table or
+// a key that already exists for instance.
+func lossOr(ctx context.Context, lock *Lock, err error) error {
+	if lock == nil || errors.Is(err, ErrLost) || !errors.Is(lock.Renew(ctx), ErrLost) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
 func attempt(ctx context.Context, db *sql.DB, lock *Lock, step func(tx *sql.Tx) error) error {

@@ -150,6 +150,7 @@ func TestCreate(t *testing.T) {
 		{"create -seq -digits 6 pets", `^000002_pets\.down\.sql$`},
 		{"create -tz Europe/Vienna later", `^20\d{12}_later\.up\.sql$`},
 		{"create -ext .txt -format unix other", `^\d{10}_other\.up\.txt$`},
+		{"create -ext .txt -format 999999 last", `^999999_last\.up\.txt$`},
 	} {
 		if a := call(t, "", append([]string{"-path", dir}, strings.Fields(row.args)...)...); a.status != statusOK || !strings.Contains(a.errOut, dir) {
 			t.Fatalf("%s: %+v", row.args, a)
@@ -161,7 +162,7 @@ func TestCreate(t *testing.T) {
 	if a := call(t, "", "-path", dir, "create", "-seq", "-digits", "1", "more"); a.status != statusFailed {
 		t.Errorf("a version with too many digits: %+v", a)
 	}
-	if a := call(t, "", "-path", dir, "create", "-format", "000001", "again"); a.status != statusFailed || !strings.Contains(a.errOut, "already") {
+	if a := call(t, "", "-path", dir, "create", "-ext", "txt", "-format", "999999", "again"); a.status != statusFailed || !strings.Contains(a.errOut, "already") {
 		t.Errorf("a version that is taken: %+v", a)
 	}
 }
