@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
 )
@@ -19,6 +20,10 @@ type trust struct {
 	pin      proof.State      // TxID 0: none
 	key      *ecdsa.PublicKey // nil: signatures are not asked for
 	store    StateStore
+
+	// writes counts the commits of the connector. The server's proofs do not wait
+	// for its index, so that a verified read after a commit has to.
+	writes atomic.Uint64
 
 	mu        sync.Mutex
 	histories map[stateKey]*history
@@ -92,6 +97,9 @@ type history struct {
 	chain *proof.Chain
 	// tables are the definitions of state.Tables themselves, by name.
 	tables map[string]*proof.Table
+	// indexed holds, by table, how many writes there were when the server's index
+	// was last known to have caught up.
+	indexed map[string]uint64
 
 	schema schema
 }

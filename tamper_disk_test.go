@@ -35,13 +35,13 @@ func TestTamperingWithTheFilesOfAServerIsNoticed(t *testing.T) {
 		flips   int
 		comment string
 	}{
-		{"val_0/*.val", true, 8, "the values"},
-		{"tx/*.tx", true, 8, "the transactions"},
-		{"commit/*.txi", true, 4, "where the transactions are"},
-		{"aht/data/*.dat", false, 2, "the leaves of the linking tree"},
-		{"aht/tree/*.sha", false, 2, "its nodes"},
+		{"val_0/*.val", true, 1, "the values"},
+		{"tx/*.tx", true, 1, "the transactions"},
+		{"commit/*.txi", false, 6, "where the transactions are"},
+		{"aht/data/*.dat", false, 8, "the leaves of the linking tree"},
+		{"aht/tree/*.sha", false, 16, "its nodes"},
 		{"aht/commit/*.di", false, 2, "where the nodes are"},
-		{"index_024d2e*/nodes/*.n", false, 3, "the index of the rows"},
+		{"index_024d2e*/nodes/*.n", false, 16, "the index of the rows"},
 		{"index_024d2e*/history/*.hx", false, 2, "its history"},
 		{"index_024d2e*/commit/*.ri", false, 2, "where its root is"},
 	} {

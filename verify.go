@@ -29,7 +29,9 @@ import (
 // the latest one, that a row does not exist, that the rows of a result are all
 // there are, the number of a revision, and the time, which is the server's clock.
 // A server that is not honest can answer with an older revision, which then has
-// an older TxID.
+// an older TxID. An honest one answers with what was committed through this
+// sql.DB; what another client committed a moment ago may be missing, because the
+// server does not wait for its index here.
 //
 // Names and types of columns come from the definition of the table. With
 // verify=trust-first-use that is the one the server tells first, and a later one
@@ -93,13 +95,15 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 	var row *proof.Row
 	err = onConn(ctx, v.db, func(c *Conn) error {
 		p := c.prover()
-		var err error
-		row, _, err = p.row(ctx, table, at, key)
-		if !errors.Is(err, errNoSuchKey) {
+		touched, err := c.touch(ctx, p, table, false)
+		if err != nil {
 			return err
 		}
-		// The proof does not wait for the server's index, a query does.
-		if err := c.touch(ctx, table); err != nil {
+		row, _, err = p.row(ctx, table, at, key)
+		if !errors.Is(err, errNoSuchKey) || touched {
+			return err
+		}
+		if _, err := c.touch(ctx, p, table, true); err != nil {
 			return err
 		}
 		row, _, err = p.row(ctx, table, at, key)
@@ -194,15 +198,31 @@ func tableName(name string) (string, error) {
 	return strings.ToLower(name), nil
 }
 
-// touch reads a row of the table, for which the server waits until its index has
-// caught up.
-func (c *Conn) touch(ctx context.Context, table string) error {
+// touch makes the server's index of a table catch up with what this connector
+// has committed, or, if forced, with everything: it asks for a row, for which the
+// server waits until then, as it does not for a proof.
+func (c *Conn) touch(ctx context.Context, p *prover, table string, forced bool) (touched bool, err error) {
+	writes := p.trust.writes.Load()
+	p.mu.Lock()
+	upToDate := p.indexed[table] == writes
+	p.mu.Unlock()
+	if upToDate && !forced {
+		return false, nil
+	}
 	t, err := c.connector.texts.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
 	if err != nil {
-		return err
+		return false, err
 	}
-	_, err = c.discard(ctx, t, nil)
-	return err
+	if _, err = c.discard(ctx, t, nil); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.indexed == nil {
+		p.indexed = make(map[string]uint64)
+	}
+	p.indexed[table] = max(p.indexed[table], writes)
+	return true, nil
 }
 
 // needsDefinition ends a check that has met a table whose definition is not

@@ -10,7 +10,7 @@ import (
 )
 
 // With verify=commits, every commit goes through the two functions below. When
-// it is off they cost a comparison.
+// it is off they cost a comparison and a count.
 //
 // A commit that comes right after the trusted state, as all do while nobody
 // else writes to the database, is checked without asking the server: its header
@@ -37,6 +37,7 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 // proveCommits proves that what the server says it has committed extends the
 // trusted history.
 func (c *Conn) proveCommits(ctx context.Context, txs ...wire.CommittedTx) error {
+	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.commits {
 		return nil
 	}

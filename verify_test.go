@@ -76,20 +76,16 @@ func TestStructScanFillsFieldsByTheirDbTag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type base struct{ ID int }
+	type Key struct{ ID uint8 }
+	type Amount struct{ Balance *int32 }
 	var account struct {
-		base
-		Name    string         `db:"owner"`
-		Balance *sql.NullInt64 `db:"balance"`
-		Ignored string         `db:"-"`
+		Key
+		*Amount
+		Name  sql.NullString `db:"owner"`
+		Owner string         `db:"-"`
 	}
-	var visible struct {
-		ID      uint8
-		Owner   sql.NullString
-		Balance *int32
-	}
-	if err := row.StructScan(&visible); err != nil || visible.ID != 1 || visible.Owner.String != "ann" || *visible.Balance != 10 {
-		t.Errorf("got %+v, %v", visible, err)
+	if err := row.StructScan(&account); err != nil || account.ID != 1 || account.Name.String != "ann" || *account.Balance != 10 || account.Owner != "" {
+		t.Errorf("got %+v, %v", account, err)
 	}
 	var onlyID struct{ ID int }
 	if err := row.StructScan(&onlyID); err == nil || !strings.Contains(err.Error(), "owner") {
@@ -108,6 +104,20 @@ func TestARowThatIsNotThereIsNoRows(t *testing.T) {
 	mustExec(t, db, "DELETE FROM accounts WHERE id = 1")
 	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1); !errors.Is(err, sql.ErrNoRows) {
 		t.Errorf("a deleted row: err = %v, want sql.ErrNoRows", err)
+	}
+}
+
+func TestAVerifiedReadSeesWhatWasJustCommitted(t *testing.T) {
+	db := openAccounts(t)
+	for n := range 100 {
+		mustExec(t, db, "UPDATE accounts SET balance = ? WHERE id = 1", n)
+		row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if balance, _ := row.Value("balance"); balance != int64(n) {
+			t.Fatalf("got %v, want %d", balance, n)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package gormimmudb
 import (
 	"maps"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -24,6 +26,10 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Row().Before("gorm:row").Register("immudb:prepare", prepareQuery) },
 		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },
+		func() error { return cb.Create().After("gorm:create").Register("immudb:wrote", noteWrite) },
+		func() error { return cb.Update().After("gorm:update").Register("immudb:wrote", noteWrite) },
+		func() error { return cb.Delete().After("gorm:delete").Register("immudb:wrote", noteWrite) },
+		func() error { return cb.Raw().After("gorm:raw").Register("immudb:wrote", noteRaw) },
 	} {
 		if err := register(); err != nil {
 			return err
@@ -109,6 +115,23 @@ func savesAssociations(db *gorm.DB) bool {
 	return false
 }
 
+// noteWrite tells the open transaction which table was written.
+func noteWrite(db *gorm.DB) {
+	if t := transactionOf(db.Statement.ConnPool); t != nil {
+		t.wrote(db.Statement.Table)
+	}
+}
+
+var writtenTable = regexp.MustCompile("(?i)\\b(?:(?:INSERT|UPSERT)\\s+INTO|UPDATE|DELETE\\s+FROM)\\s+\"?(\\w+)")
+
+func noteRaw(db *gorm.DB) {
+	if t := transactionOf(db.Statement.ConnPool); t != nil {
+		for _, m := range writtenTable.FindAllStringSubmatch(db.Statement.SQL.String(), -1) {
+			t.wrote(m[1])
+		}
+	}
+}
+
 func prepareWrite(db *gorm.DB) {
 	refuseTravel(db)
 	mapColumns(db)
@@ -168,107 +191,74 @@ func buildDefault(c clause.Clause, builder clause.Builder) {
 	c.Build(builder)
 }
 
-// buildSelect writes SELECT and notes the aliases, which come back in lower case.
+// buildSelect writes SELECT with the stars spelled out that the server does not
+// take, and notes the aliases, which come back in lower case.
 func buildSelect(c clause.Clause, builder clause.Builder) {
-	if stmt, ok := builder.(*gorm.Statement); ok {
-		if s, ok := c.Expression.(clause.Select); ok {
-			for _, column := range s.Columns {
-				if column.Alias != "" {
-					spell(stmt, column.Alias)
-				}
+	stmt, isStatement := builder.(*gorm.Statement)
+	s, isSelect := c.Expression.(clause.Select)
+	if !isStatement || !isSelect {
+		buildDefault(c, builder)
+		return
+	}
+	columns := slices.Clone(s.Columns)
+	for i := range columns {
+		if columns[i].Alias != "" {
+			spell(stmt, columns[i].Alias)
+		}
+		if columns[i].Raw {
+			columns[i].Name = withoutStars(stmt, columns[i].Name)
+			if columns[i].Name == "*" && len(columns) > 1 && stmt.Schema != nil {
+				columns[i].Name = strings.TrimSuffix(withoutStars(stmt, "*,"), ",")
 			}
 		}
 	}
+	s.Columns = columns
+	switch e := s.Expression.(type) {
+	case clause.Expr:
+		e.SQL = withoutStars(stmt, e.SQL)
+		s.Expression = e
+	case clause.NamedExpr:
+		e.SQL = withoutStars(stmt, e.SQL)
+		s.Expression = e
+	}
+	c.Expression = s
 	buildDefault(c, builder)
 }
 
 // buildSet writes SET with the plain names of columns, which is all the server
-// takes there.
+// takes there, and without a key that stays the same, which it refuses.
 func buildSet(c clause.Clause, builder clause.Builder) {
-	if set, ok := c.Expression.(clause.Set); ok {
-		plain := make(clause.Set, len(set))
-		for i, a := range set {
+	set, isSet := c.Expression.(clause.Set)
+	stmt, isStatement := builder.(*gorm.Statement)
+	if isSet && isStatement {
+		plain := make(clause.Set, 0, len(set))
+		for _, a := range set {
 			a.Column.Table = ""
-			plain[i] = a
+			if len(set) == 1 || !staysSame(stmt, a) {
+				plain = append(plain, a)
+			}
 		}
 		c.Expression = plain
 	}
 	buildDefault(c, builder)
 }
 
-// buildWhere writes WHERE without tuples: the server does not compare them.
-func buildWhere(c clause.Clause, builder clause.Builder) {
-	if where, ok := c.Expression.(clause.Where); ok {
-		c.Expression = clause.Where{Exprs: withoutTuples(where.Exprs)}
+// staysSame reports whether the assignment gives a column of the primary key the
+// value that WHERE demands of it.
+func staysSame(stmt *gorm.Statement, a clause.Assignment) bool {
+	if stmt.Schema == nil {
+		return false
 	}
-	buildDefault(c, builder)
-}
-
-func withoutTuples(exprs []clause.Expression) []clause.Expression {
-	out := make([]clause.Expression, len(exprs))
-	for i, e := range exprs {
-		switch e := e.(type) {
-		case clause.AndConditions:
-			out[i] = clause.AndConditions{Exprs: withoutTuples(e.Exprs)}
-		case clause.OrConditions:
-			out[i] = clause.OrConditions{Exprs: withoutTuples(e.Exprs)}
-		case clause.NotConditions:
-			out[i] = clause.NotConditions{Exprs: withoutTuples(e.Exprs)}
-		case clause.Where:
-			out[i] = clause.Where{Exprs: withoutTuples(e.Exprs)}
-		case clause.IN:
-			if columns, ok := e.Column.([]clause.Column); ok {
-				out[i] = tuples{columns, e.Values}
-			} else {
-				out[i] = e
-			}
-		default:
-			out[i] = e
+	field := stmt.Schema.FieldsByDBName[a.Column.Name]
+	where, _ := stmt.Clauses["WHERE"].Expression.(clause.Where)
+	return field != nil && field.PrimaryKey && slices.ContainsFunc(where.Exprs, func(e clause.Expression) bool {
+		eq, ok := e.(clause.Eq)
+		if !ok {
+			return false
 		}
-	}
-	return out
-}
-
-// tuples is (a, b) IN ((1, 2), (3, 4)), written as a disjunction.
-type tuples struct {
-	columns []clause.Column
-	values  []any // each a []any as long as columns
-}
-
-func (t tuples) Build(builder clause.Builder) {
-	if len(t.values) == 0 {
-		_, _ = builder.WriteString("1 <> 1")
-		return
-	}
-	_ = builder.WriteByte('(')
-	for i, value := range t.values {
-		if i > 0 {
-			_, _ = builder.WriteString(" OR ")
-		}
-		row, ok := value.([]any)
-		if !ok || len(row) != len(t.columns) {
-			_ = builder.AddError(unsupported("a tuple of %d columns is compared with %v", len(t.columns), value))
-			break
-		}
-		_ = builder.WriteByte('(')
-		for j, column := range t.columns {
-			if j > 0 {
-				_, _ = builder.WriteString(" AND ")
-			}
-			clause.Eq{Column: column, Value: row[j]}.Build(builder)
-		}
-		_ = builder.WriteByte(')')
-	}
-	_ = builder.WriteByte(')')
-}
-
-func (t tuples) NegationBuild(builder clause.Builder) {
-	_, _ = builder.WriteString("NOT ")
-	if len(t.values) == 0 {
-		_, _ = builder.WriteString("(1 <> 1)")
-		return
-	}
-	t.Build(builder)
+		name, own := columnOf(stmt, eq.Column)
+		return own && strings.EqualFold(name, field.DBName) && reflect.DeepEqual(eq.Value, a.Value)
+	})
 }
 
 // buildLocking leaves FOR UPDATE and FOR SHARE out. What they promise holds

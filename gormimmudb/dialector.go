@@ -10,10 +10,14 @@
 // comes from the server:
 //
 //   - Foreign keys are not created: the server parses them and enforces nothing.
-//     Open sets gorm's DisableForeignKeyConstraintWhenMigrating.
-//   - Columns cannot be altered. AutoMigrate adds tables, columns and indexes and
-//     returns an error that wraps [immudb.ErrUnsupported] for the rest;
-//     [Migrator.Rebuild] copies a table into a new shape.
+//   - Columns cannot be altered: AutoMigrate adds tables, columns and indexes and
+//     returns an error that wraps [immudb.ErrUnsupported] for the rest.
+//     [Migrator.Rebuild] copies a table into a new shape, and [Config] can make
+//     AutoMigrate do so.
+//   - A model without a primary key gets one beside its fields, the generated
+//     column _row.
+//   - No index is made for a gorm.DeletedAt that stands alone in it: all that a
+//     query could find through it is every row that is not deleted.
 //   - There are no savepoints. A nested transaction runs inside the outer one; if
 //     it fails after it has written something, the outer one is rolled back and
 //     cannot be committed any more. See [Dialector.RollbackTo].
@@ -71,6 +75,10 @@ type Config struct {
 	// Conn is a pool opened before, most often a *sql.DB. It takes the place of
 	// DSN, and stays the caller's to close.
 	Conn gorm.ConnPool
+	// RebuildTables makes AutoMigrate, AlterColumn and CreateConstraint use
+	// [Migrator.Rebuild] for changes that the server cannot make to a table,
+	// where they otherwise fail. Default: false.
+	RebuildTables bool
 }
 
 // Dialector is the dialect. Get one from [Open] or [New].
@@ -93,7 +101,6 @@ func (d *Dialector) Apply(config *gorm.Config) error {
 		// What is stored and read again must equal what was created.
 		config.NowFunc = func() time.Time { return time.Now().Truncate(time.Microsecond) }
 	}
-	config.DisableForeignKeyConstraintWhenMigrating = true
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gormimmudb
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -30,65 +31,157 @@ func (m Migrator) FullDataTypeOf(field *schema.Field) clause.Expr {
 	return expr
 }
 
-// CreateTable creates tables with their indexes, each table in one transaction.
-func (m Migrator) CreateTable(values ...any) error {
-	for _, value := range m.ReorderModels(values, false) {
-		if err := m.RunWithValue(value, m.createTable); err != nil {
+// rowColumn is the key of tables whose model has none: the server makes no table
+// without a primary key.
+const rowColumn = "_row"
+
+// AutoMigrate creates the tables that are missing, and adds to the others the
+// columns and indexes that are. Calling it again changes nothing.
+func (m Migrator) AutoMigrate(values ...any) error {
+	for _, value := range m.ReorderModels(values, true) {
+		if !m.HasTable(value) {
+			if err := m.DB.Migrator().CreateTable(value); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := m.RunWithValue(value, func(stmt *gorm.Statement) error { return m.migrateTable(value, stmt) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m Migrator) createTable(stmt *gorm.Statement) error {
+func (m Migrator) migrateTable(value any, stmt *gorm.Statement) error {
 	s := stmt.Schema
 	if s == nil {
-		return errors.New("gormimmudb: CREATE TABLE needs a model, not a name")
+		return errors.New("gormimmudb: AutoMigrate needs a model, not a name")
 	}
-	if len(s.PrimaryFields) == 0 {
-		return unsupported("table %s has no primary key, and the server makes no table without one: "+
-			"name a field ID or tag one with primaryKey", stmt.Table)
+	if m.rebuilds() {
+		if differs, err := m.differs(value, stmt); err != nil || differs {
+			if err == nil {
+				_, err = m.Rebuild(value)
+			}
+			return err
+		}
 	}
-	if err := checkKey(s, nil); err != nil {
+	types, err := m.DB.Migrator().ColumnTypes(value)
+	if err != nil {
 		return err
 	}
+	for _, name := range s.DBNames {
+		at := slices.IndexFunc(types, func(t gorm.ColumnType) bool { return t.Name() == name })
+		if at < 0 {
+			err = m.DB.Migrator().AddColumn(value, name)
+		} else {
+			err = m.DB.Migrator().MigrateColumn(value, s.FieldsByDBName[name], types[at])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, field := range s.Fields {
+		name := m.DB.NamingStrategy.UniqueName(stmt.Table, field.DBName)
+		if field.Unique && !field.PrimaryKey && field.DBName != "" && !field.IgnoreMigration && !m.DB.Migrator().HasConstraint(value, name) {
+			if err := m.DB.Migrator().CreateConstraint(value, name); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range s.ParseCheckConstraints() {
+		if !m.DB.Migrator().HasConstraint(value, name) {
+			if err := m.DB.Migrator().CreateConstraint(value, name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, idx := range uniqueFirst(s.ParseIndexes()) {
+		if !onlySoftDelete(idx) && !m.DB.Migrator().HasIndex(value, idx.Name) {
+			if err := m.DB.Migrator().CreateIndex(value, idx.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// onlySoftDelete reports whether the index is on a gorm.DeletedAt alone, as that of
+// gorm.Model. It would cost an entry of each transaction per row, save no reading
+// (nearly all rows have the same value, NULL), and lead reads in transactions to
+// where they go wrong; see guard.
+func onlySoftDelete(idx *schema.Index) bool {
+	return len(idx.Fields) == 1 && idx.Class == "" && idx.Fields[0].IndirectFieldType == reflect.TypeFor[gorm.DeletedAt]()
+}
+
+// CreateTable creates tables with their indexes, each table in one transaction.
+func (m Migrator) CreateTable(values ...any) error {
+	for _, value := range m.ReorderModels(values, false) {
+		err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
+			text, args, err := m.tableText(stmt, m.CurrentTable(stmt))
+			if err != nil {
+				return err
+			}
+			return m.DB.Session(&gorm.Session{}).Exec(text, args...).Error
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tableText returns the statements that create the model's table, under the given
+// name, and its indexes.
+func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, error) {
+	s := stmt.Schema
+	if s == nil {
+		return "", nil, errors.New("gormimmudb: CREATE TABLE needs a model, not a name")
+	}
+	if err := checkKey(s, nil); err != nil {
+		return "", nil, err
+	}
+	if option, ok := m.DB.Get("gorm:table_options"); ok && strings.TrimSpace(fmt.Sprint(option)) != "" {
+		return "", nil, unsupported("table options: %v", option)
+	}
 	var text strings.Builder
-	args := []any{m.CurrentTable(stmt)}
+	args := []any{table}
 	text.WriteString("CREATE TABLE ? (")
 	for _, name := range s.DBNames {
-		if field := s.FieldsByDBName[name]; !field.IgnoreMigration {
-			text.WriteString("? ?,")
-			args = append(args, clause.Column{Name: name}, m.DB.Migrator().FullDataTypeOf(field))
+		field := s.FieldsByDBName[name]
+		if field.IgnoreMigration {
+			continue
 		}
+		if _, tagged := field.TagSettings["AUTOINCREMENT"]; tagged && field.AutoIncrement && field.PrimaryKey && !isSoleKey(field) {
+			return "", nil, unsupported("column %s of table %s cannot be AUTO_INCREMENT: only the one column of a primary key can", name, stmt.Table)
+		}
+		text.WriteString("? ?,")
+		args = append(args, clause.Column{Name: name}, m.DB.Migrator().FullDataTypeOf(field))
 	}
 	for _, check := range s.ParseCheckConstraints() {
 		text.WriteString("CONSTRAINT ? CHECK (?),")
 		args = append(args, clause.Column{Name: check.Name}, clause.Expr{SQL: check.Constraint})
 	}
-	text.WriteString("PRIMARY KEY (")
-	for i, field := range s.PrimaryFields {
-		if i > 0 {
-			text.WriteString(",")
-		}
-		text.WriteString("?")
-		args = append(args, clause.Column{Name: field.DBName})
+	key := primaryColumns(s)
+	if len(key) == 0 {
+		key = []string{rowColumn}
+		text.WriteString("? INTEGER AUTO_INCREMENT,")
+		args = append(args, clause.Column{Name: rowColumn})
 	}
-	text.WriteString("))")
-	if option, ok := m.DB.Get("gorm:table_options"); ok && strings.TrimSpace(fmt.Sprint(option)) != "" {
-		return unsupported("table options: %v", option)
+	text.WriteString("PRIMARY KEY (" + strings.TrimSuffix(strings.Repeat("?,", len(key)), ",") + "))")
+	for _, name := range key {
+		args = append(args, clause.Column{Name: name})
 	}
 
-	var made [][]string
+	made := [][]string{key} // the server has one index for the same columns
 	add := func(fields []*schema.Field, unique bool) error {
-		if slices.ContainsFunc(made, func(c []string) bool { return slices.Equal(c, dbNames(fields)) }) ||
-			slices.Equal(dbNames(fields), dbNames(s.PrimaryFields)) {
-			return nil // the server has one index for the same columns
+		if slices.ContainsFunc(made, func(c []string) bool { return slices.Equal(c, dbNames(fields)) }) {
+			return nil
 		}
 		made = append(made, dbNames(fields))
 		if err := checkKey(s, fields); err != nil {
 			return err
 		}
-		sql, indexArgs := indexText(m.CurrentTable(stmt), fields, unique)
+		sql, indexArgs := indexText(table, fields, unique)
 		text.WriteString(";" + sql)
 		args = append(args, indexArgs...)
 		return nil
@@ -96,20 +189,23 @@ func (m Migrator) createTable(stmt *gorm.Statement) error {
 	for _, field := range s.Fields {
 		if field.Unique && field.DBName != "" && !field.IgnoreMigration {
 			if err := add([]*schema.Field{field}, true); err != nil {
-				return err
+				return "", nil, err
 			}
 		}
 	}
 	for _, idx := range uniqueFirst(s.ParseIndexes()) {
+		if onlySoftDelete(idx) {
+			continue
+		}
 		fields, err := indexFields(s, idx)
 		if err == nil {
 			err = add(fields, strings.EqualFold(idx.Class, "UNIQUE"))
 		}
 		if err != nil {
-			return err
+			return "", nil, err
 		}
 	}
-	return m.DB.Session(&gorm.Session{}).Exec(text.String(), args...).Error
+	return text.String(), args, nil
 }
 
 // uniqueFirst puts unique indexes before the others: of two on the same columns,
@@ -217,10 +313,15 @@ func lookUp(stmt *gorm.Statement, name string) (*schema.Field, error) {
 }
 
 // AlterColumn is refused: the server accepts the statement and changes nothing.
+// With Config.RebuildTables it copies the table.
 func (m Migrator) AlterColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field, err := lookUp(stmt, name)
 		if err != nil {
+			return err
+		}
+		if m.rebuilds() {
+			_, err := m.Rebuild(value)
 			return err
 		}
 		return unsupported("column %s of table %s cannot become %s: the server accepts ALTER COLUMN and changes nothing; "+
@@ -229,19 +330,27 @@ func (m Migrator) AlterColumn(value any, name string) error {
 }
 
 // MigrateColumn compares a column with its field. A difference in type or length,
-// or a column that is NOT NULL where the field is not, needs AlterColumn and is
-// therefore an error. Defaults are not compared: the catalog does not tell them.
+// or a column that is NOT NULL where the field is not, needs AlterColumn. Defaults
+// are not compared: the catalog does not tell them.
 func (m Migrator) MigrateColumn(value any, field *schema.Field, actual gorm.ColumnType) error {
 	if field.IgnoreMigration {
 		return nil
 	}
+	if m.needsAlter(field, actual) {
+		if err := m.DB.Migrator().AlterColumn(value, field.DBName); err != nil {
+			stored, _ := actual.ColumnType()
+			return fmt.Errorf("column %s is %s now: %w", field.DBName, stored, err)
+		}
+		return nil
+	}
+	return m.DB.Migrator().MigrateColumnUnique(value, field, actual)
+}
+
+func (m Migrator) needsAlter(field *schema.Field, actual gorm.ColumnType) bool {
 	declared, _, _ := strings.Cut(m.DataTypeOf(field), " ")
 	stored, _ := actual.ColumnType()
 	nullable, _ := actual.Nullable()
-	if !strings.EqualFold(declared, stored) || !nullable && !field.NotNull && !field.PrimaryKey {
-		return fmt.Errorf("it is %s now: %w", stored, m.DB.Migrator().AlterColumn(value, field.DBName))
-	}
-	return m.DB.Migrator().MigrateColumnUnique(value, field, actual)
+	return !strings.EqualFold(declared, stored) || !nullable && !field.NotNull && !field.PrimaryKey
 }
 
 // MigrateColumnUnique adds the unique index of a unique field that has none. One
@@ -308,6 +417,10 @@ func (m Migrator) CreateConstraint(value any, name string) error {
 			text, args := indexText(m.CurrentTable(stmt), fields, true)
 			return m.DB.Session(&gorm.Session{}).Exec(text, args...).Error
 		case *schema.CheckConstraint:
+			if m.rebuilds() {
+				_, err := m.Rebuild(value)
+				return err
+			}
 			return unsupported("CHECK %s cannot be added to table %s, which exists: a CHECK is part of CREATE TABLE; "+
 				"Migrator.Rebuild copies the table into a new shape", c.Name, table)
 		case *schema.Constraint:

@@ -2,6 +2,7 @@ package gormimmudb
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -100,72 +101,108 @@ func refuseTravel(db *gorm.DB) {
 	}
 }
 
-// buildFrom writes FROM, with the period that is read behind each table.
+// buildFrom writes FROM, with the period that is read behind each table. Tables
+// that the open transaction has written are read through their primary key; see
+// guard.
 func buildFrom(c clause.Clause, builder clause.Builder) {
 	from, isFrom := c.Expression.(clause.From)
 	stmt, isStatement := builder.(*gorm.Statement)
-	if !isFrom || !isStatement || periodOf(stmt) == nil {
+	if !isFrom || !isStatement {
 		buildDefault(c, builder)
 		return
 	}
+	t := transactionOf(stmt.ConnPool)
+	own := t != nil && len(t.tables) > 0 && slices.Contains(stmt.BuildClauses, "SELECT")
 	p := periodOf(stmt)
-	_, _ = builder.WriteString("FROM ")
+	if p == nil && !own {
+		buildDefault(c, builder)
+		return
+	}
+	if p == nil {
+		p = &period{}
+	}
 	tables := from.Tables
 	if len(tables) == 0 {
 		table, ok := currentTable(stmt)
-		if !ok {
+		if !ok && p.travels() {
 			_ = builder.AddError(unsupported("time travel needs the name of a table, not an expression"))
+		}
+		if !ok {
+			buildDefault(c, builder)
 			return
 		}
 		tables = []clause.Table{table}
 	}
+	_, _ = builder.WriteString("FROM ")
 	for i, table := range tables {
 		if i > 0 {
 			_ = builder.WriteByte(',')
 		}
-		p.table(builder, table)
+		p.table(stmt, table)
 	}
 	for _, join := range from.Joins {
-		if join.Expression != nil || p.history {
+		_ = builder.WriteByte(' ')
+		if join.Expression == nil && !p.history {
+			p.join(stmt, join)
+			continue
+		}
+		if p.travels() {
 			_ = builder.AddError(unsupported("a join written as text, or with History: its table cannot be read in the past"))
 			return
 		}
-		_ = builder.WriteByte(' ')
-		p.join(builder, join)
+		join.Build(builder)
 	}
 }
 
+func (p *period) travels() bool { return p.history || p.since != nil || p.until != nil }
+
 // table writes a table as of the period.
-func (p *period) table(builder clause.Builder, table clause.Table) {
+func (p *period) table(stmt *gorm.Statement, table clause.Table) {
 	name := clause.Table{Name: table.Name, Raw: table.Raw}
 	if p.history {
-		_, _ = builder.WriteString("(HISTORY OF ")
-		builder.WriteQuoted(name)
-		_, _ = builder.WriteString(") AS ")
+		_, _ = stmt.WriteString("(HISTORY OF ")
+		stmt.WriteQuoted(name)
+		_, _ = stmt.WriteString(") AS ")
 		if table.Alias == "" {
 			table.Alias = table.Name
 		}
 	} else {
-		builder.WriteQuoted(name)
-		p.write(builder)
-		if table.Alias == "" {
-			return
+		stmt.WriteQuoted(name)
+		p.write(stmt)
+		if table.Alias != "" {
+			_ = stmt.WriteByte(' ')
 		}
-		_ = builder.WriteByte(' ')
 	}
-	builder.WriteQuoted(clause.Table{Name: table.Alias})
+	if table.Alias != "" {
+		stmt.WriteQuoted(clause.Table{Name: table.Alias})
+	}
+	if s := schemaOf(stmt, table.Name); s != nil && !p.history && wroteTo(stmt, table.Name) &&
+		len(secondaryColumns(s)) > 0 && len(s.PrimaryFields) > 0 {
+		_, _ = stmt.WriteString(" USE INDEX ON (")
+		for i, column := range primaryColumns(s) {
+			if i > 0 {
+				_ = stmt.WriteByte(',')
+			}
+			stmt.WriteQuoted(clause.Column{Name: column})
+		}
+		_ = stmt.WriteByte(')')
+	}
 }
 
-func (p *period) join(builder clause.Builder, join clause.Join) {
+func (p *period) join(stmt *gorm.Statement, join clause.Join) {
 	if join.Type != "" {
-		_, _ = builder.WriteString(string(join.Type))
-		_ = builder.WriteByte(' ')
+		_, _ = stmt.WriteString(string(join.Type))
+		_ = stmt.WriteByte(' ')
 	}
-	_, _ = builder.WriteString("JOIN ")
-	p.table(builder, join.Table)
+	_, _ = stmt.WriteString("JOIN ")
+	p.table(stmt, join.Table)
 	if len(join.ON.Exprs) > 0 {
-		_, _ = builder.WriteString(" ON ")
-		join.ON.Build(builder)
+		_, _ = stmt.WriteString(" ON ")
+		on := join.ON
+		if s := schemaOf(stmt, join.Table.Name); s != nil && wroteTo(stmt, join.Table.Name) && len(secondaryColumns(s)) > 0 {
+			on = clause.Where{Exprs: []clause.Expression{guarded{on}}}
+		}
+		on.Build(stmt)
 	}
 }
 

@@ -162,6 +162,9 @@ func keyedLength(field *schema.Field) int {
 	}
 	limit(s.PrimaryFields, (maxKey-keyOverhead)/2)
 	key := 0
+	if len(s.PrimaryFields) == 0 {
+		key = columnType{name: "INTEGER"}.keyBytes() // rowColumn
+	}
 	for _, f := range s.PrimaryFields {
 		t := declaredType(f)
 		if t.variable() && t.length == 0 {
@@ -203,7 +206,7 @@ func indexedFields(s *schema.Schema) [][]*schema.Field {
 		all = append(all, fields)
 	}
 	for _, f := range s.Fields {
-		if f.Unique {
+		if f.Unique && f.DBName != "" {
 			all = append(all, []*schema.Field{f})
 		}
 	}
@@ -214,6 +217,9 @@ func indexedFields(s *schema.Schema) [][]*schema.Field {
 // the server could not store.
 func checkKey(s *schema.Schema, fields []*schema.Field) error {
 	key, columns := 0, 0
+	if len(s.PrimaryFields) == 0 {
+		key = columnType{name: "INTEGER"}.keyBytes() // rowColumn
+	}
 	for _, f := range s.PrimaryFields {
 		key += typeOf(f).keyBytes()
 	}

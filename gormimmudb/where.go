@@ -184,22 +184,170 @@ var existsClause = regexp.MustCompile(`(?i)\bEXISTS\b`)
 func literals(stmt *gorm.Statement, vars []any) []any {
 	out := make([]any, len(vars))
 	for i, v := range vars {
-		if sub, ok := v.(*gorm.DB); ok {
-			inner := &gorm.Statement{DB: stmt.DB, Context: stmt.Context}
-			inner.AddVar(inner, sub)
-			text := inner.SQL.String()
-			for n, arg := range slices.Backward(inner.Vars) {
-				text = strings.ReplaceAll(text, "$"+strconv.Itoa(n+1), literalOf(stmt, arg))
+		out[i] = literal(stmt, v)
+	}
+	return out
+}
+
+func literal(stmt *gorm.Statement, v any) any {
+	switch v := v.(type) {
+	case *gorm.DB:
+		inner := &gorm.Statement{DB: stmt.DB, Context: stmt.Context, Clauses: map[string]clause.Clause{}}
+		inner.AddVar(inner, v)
+		return clause.Expr{SQL: numericPlaceholder.ReplaceAllStringFunc(inner.SQL.String(), func(p string) string {
+			if n, err := strconv.Atoi(p[1:]); err == nil && n >= 1 && n <= len(inner.Vars) {
+				return literalText(stmt, inner.Vars[n-1])
 			}
-			out[i] = clause.Expr{SQL: "(" + text + ")", WithoutParentheses: true}
-			continue
+			return p
+		})}
+	case clause.Expression, clause.Column, clause.Table, gorm.Valuer:
+		return v
+	}
+	if _, isValuer := v.(driver.Valuer); !isValuer {
+		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice && rv.Type().Elem().Kind() != reflect.Uint8 {
+			list := make([]any, rv.Len())
+			for i := range list {
+				list[i] = literal(stmt, rv.Index(i).Interface())
+			}
+			return list
 		}
-		switch v.(type) {
-		case clause.Expression, clause.Column, clause.Table, gorm.Valuer:
-			out[i] = v
-		default:
-			out[i] = clause.Expr{SQL: literalOf(stmt, v), WithoutParentheses: true}
+	}
+	return clause.Expr{SQL: literalText(stmt, v)}
+}
+
+// literalText is the SQL for a value. It never contains $, ? or @, for which gorm
+// searches the text of statements that it puts into others.
+func literalText(stmt *gorm.Statement, v any) string {
+	value, err := driver.DefaultParameterConverter.ConvertValue(v)
+	if err != nil {
+		_ = stmt.AddError(fmt.Errorf("gormimmudb: argument in EXISTS: %w", err))
+		return "NULL"
+	}
+	switch v := value.(type) {
+	case nil:
+		return "NULL"
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		text := strconv.FormatFloat(v, 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		return text
+	case []byte:
+		return "x'" + hex.EncodeToString(v) + "'"
+	case time.Time:
+		return "CAST('" + v.UTC().Format("2006-01-02 15:04:05.999999") + "' AS TIMESTAMP)"
+	case string:
+		return stringText(v)
+	}
+	_ = stmt.AddError(unsupported("an argument of type %T in EXISTS", v))
+	return "NULL"
+}
+
+func stringText(s string) string {
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	at := strings.IndexAny(s, "$?@")
+	if at < 0 {
+		return quote(s)
+	}
+	var parts []string
+	for ; at >= 0; at = strings.IndexAny(s, "$?@") {
+		parts = append(parts, quote(s[:at]), "CHR("+strconv.Itoa(int(s[at]))+")")
+		s = s[at+1:]
+	}
+	return "CONCAT(" + strings.Join(append(parts, quote(s)), ",") + ")"
+}
+
+// wroteTo reports whether the statement's transaction has written to the table.
+func wroteTo(stmt *gorm.Statement, table string) bool {
+	t := transactionOf(stmt.ConnPool)
+	return t != nil && t.tables[strings.ToLower(table)]
+}
+
+// secondaryColumns are the columns that an index other than the primary key's may
+// begin with or contain.
+func secondaryColumns(s *schema.Schema) []string {
+	var columns []string
+	for _, fields := range indexedFields(s) {
+		columns = append(columns, dbNames(fields)...)
+	}
+	return columns
+}
+
+// guard keeps secondary indexes out of the conditions. A transaction's own entries
+// in them stand there under the indexed values alone until it commits (seen in
+// v1.11.1): of several rows with the same value only the last is found, and a row
+// is found under the values it had before. Behind NOT the server does not look for
+// an index; it then reads the table, or what is left of the primary key.
+func guard(stmt *gorm.Statement, exprs []clause.Expression, columns []string) []clause.Expression {
+	if len(columns) == 0 {
+		return exprs
+	}
+	for _, e := range exprs {
+		if or, ok := e.(clause.OrConditions); ok && len(or.Exprs) == 1 {
+			// The conditions are not a plain conjunction.
+			if slices.ContainsFunc(exprs, func(e clause.Expression) bool { return mentions(stmt, e, columns) }) {
+				return []clause.Expression{guarded{clause.Where{Exprs: exprs}}}
+			}
+			return exprs
+		}
+	}
+	out := slices.Clone(exprs)
+	for i, e := range exprs {
+		if mentions(stmt, e, columns) {
+			out[i] = guarded{clause.Where{Exprs: []clause.Expression{e}}}
 		}
 	}
 	return out
+}
+
+type guarded struct{ clause.Where }
+
+func (g guarded) Build(builder clause.Builder) {
+	_, _ = builder.WriteString("NOT (NOT (")
+	g.Where.Build(builder)
+	_, _ = builder.WriteString("))")
+}
+
+// mentions reports whether a condition may be about one of the columns.
+func mentions(stmt *gorm.Statement, e clause.Expression, columns []string) bool {
+	among := func(name string) bool {
+		return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, name) })
+	}
+	any := func(exprs []clause.Expression) bool {
+		return slices.ContainsFunc(exprs, func(e clause.Expression) bool { return mentions(stmt, e, columns) })
+	}
+	text := func(sql string) (found bool) {
+		rewriteNames(sql, func(n name) (string, bool) {
+			found = found || among(n.text)
+			return "", false
+		})
+		return found
+	}
+	switch e := e.(type) {
+	case clause.AndConditions:
+		return any(e.Exprs)
+	case clause.OrConditions:
+		return any(e.Exprs)
+	case clause.NotConditions:
+		return any(e.Exprs)
+	case clause.Where:
+		return any(e.Exprs)
+	case clause.Eq:
+		name, known := columnOf(stmt, e.Column)
+		return !known || among(name)
+	case clause.IN:
+		name, known := columnOf(stmt, e.Column)
+		return !known || among(name)
+	case tuples:
+		return slices.ContainsFunc(e.columns, func(c clause.Column) bool { return among(c.Name) })
+	case clause.Expr:
+		return text(e.SQL)
+	case clause.NamedExpr:
+		return text(e.SQL)
+	}
+	return true
 }

@@ -24,7 +24,7 @@ func (d *Immudb) Drop() error {
 }
 
 func (d *Immudb) drop(ctx context.Context) error {
-	tables, err := d.tables(ctx)
+	tables, err := d.names(ctx, "SELECT name FROM TABLES()")
 	if err != nil {
 		return err
 	}
@@ -33,17 +33,25 @@ func (d *Immudb) drop(ctx context.Context) error {
 
 	// Dropping a table costs entries of the transaction by its columns and
 	// indexes, so it has to be found out how many fit.
-	for n := max(1, len(tables)); len(tables) > 0; {
+	for n := len(tables); len(tables) > 0; {
 		n = min(n, len(tables))
 		err := d.dropTables(ctx, tables[:n])
-		if errors.Is(err, immudb.ErrTooManyEntries) && n > 1 {
+		switch {
+		case err == nil:
+			tables = tables[n:]
+		case n > 1 && (errors.Is(err, immudb.ErrTooManyEntries) || isCheckTrouble(err)):
 			n = (n + 1) / 2
-			continue
-		}
-		if err != nil {
+		case isCheckTrouble(err):
+			if err := d.dropChecks(ctx, tables[0]); err != nil {
+				return err
+			}
+			if err := d.dropTables(ctx, tables[:1]); err != nil {
+				return err
+			}
+			tables = tables[1:]
+		default:
 			return err
 		}
-		tables = tables[n:]
 	}
 
 	if lock := d.lock.Load(); lock != nil {
@@ -59,21 +67,21 @@ func (d *Immudb) drop(ctx context.Context) error {
 	return nil
 }
 
-func (d *Immudb) tables(ctx context.Context) ([]string, error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT name FROM TABLES()`)
+func (d *Immudb) names(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var tables []string
+	var names []string
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
 			return nil, err
 		}
-		tables = append(tables, name)
+		names = append(names, name)
 	}
-	return tables, rows.Err()
+	return names, rows.Err()
 }
 
 func (d *Immudb) dropTables(ctx context.Context, tables []string) error {

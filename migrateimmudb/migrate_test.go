@@ -292,6 +292,8 @@ func TestDropDropsEveryTableOfThisDatabaseOnly(t *testing.T) {
 		}
 		mustExec(t, db, b.String())
 	}
+	mustExec(t, db, `CREATE TABLE checked (id INTEGER, a INTEGER, b INTEGER, CHECK id > 0, CHECK a > 0,
+		CONSTRAINT c1 CHECK b > a, CONSTRAINT c2 CHECK b < 100, PRIMARY KEY id)`) // the server cannot drop it in one go
 	mustExec(t, db, `CREATE TABLE Users (id INTEGER, PRIMARY KEY id); CREATE TABLE "select" (id INTEGER, PRIMARY KEY id)`) // USERS and SELECT are keywords
 	m := open(t, migrations(createPets), here)
 	if err := errors.Join(m.Up(), m.Drop()); err != nil {

@@ -1,0 +1,87 @@
+package migrateimmudb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dblock"
+)
+
+// The server (v1.11.1) cannot drop a table that has CHECK constraints: it fails
+// with "tbtree: key not found" until they have been dropped one by one. It does
+// not list them either, but gives their names away in other errors.
+
+// isCheckTrouble reports the error that dropping such a table ends with.
+func isCheckTrouble(err error) bool {
+	var e *immudb.Error
+	return errors.As(err, &e) && strings.Contains(e.Message, "tbtree: key not found")
+}
+
+// unnamedChecks is how many constraints that were given no name are looked for.
+// The server calls those of table t t_check1, t_check2, …
+const unnamedChecks = 16
+
+// dropChecks drops the CHECK constraints of a table: those without a name, and
+// those on a column that is not indexed, which the server names when it refuses to drop
+// the column.
+func (d *Immudb) dropChecks(ctx context.Context, table string) error {
+	for i := range unnamedChecks {
+		if _, err := d.dropCheck(ctx, table, fmt.Sprintf("%s_check%d", table, i+1)); err != nil {
+			return err
+		}
+	}
+	columns, err := d.names(ctx, `SELECT name FROM COLUMNS(?)`, table)
+	if err != nil {
+		return err
+	}
+	for _, column := range columns {
+		for {
+			name, err := d.checkOf(ctx, table, column)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				break
+			}
+			if dropped, err := d.dropCheck(ctx, table, name); err != nil || !dropped {
+				return errors.Join(err, fmt.Errorf("table %s: the CHECK constraint %s cannot be dropped", table, name))
+			}
+		}
+	}
+	return nil
+}
+
+// dropCheck reports whether there was a constraint of that name to drop.
+func (d *Immudb) dropCheck(ctx context.Context, table, name string) (dropped bool, err error) {
+	err = dblock.Run(ctx, d.db, d.lock.Load(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(table), quoteName(name)))
+		return err
+	})
+	if err != nil && strings.Contains(err.Error(), "constraint not found") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// checkOf returns the name of a constraint that needs the column, or "". It tries
+// to drop the column, in a transaction that is never committed.
+func (d *Immudb) checkOf(ctx context.Context, table, column string) (name string, err error) {
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	defer tx.Rollback()
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", quoteName(table), quoteName(column)))
+	var e *immudb.Error
+	if errors.As(err, &e) {
+		if _, rest, ok := strings.Cut(e.Message, " because "); ok {
+			name, _, _ = strings.Cut(rest, " constraint requires it")
+		}
+		return name, nil // other errors are those of columns that cannot be dropped anyway
+	}
+	return "", err
+}
