@@ -38,7 +38,7 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{set: set}
+	r := set.rows()
 	if len(t.statements) > 1 {
 		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) {
 			return c.stream(ctx, nil, st.Text, t, st, args)
@@ -62,7 +62,7 @@ func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue)
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{set: set}
+	r := set.rows()
 	r.queue(t.statements[1:], run)
 	return r, nil
 }
@@ -78,7 +78,7 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err
 		}
-		r := &rows{set: &resultSet{columns: noColumns}}
+		r := (&resultSet{columns: noColumns}).rows()
 		for range t.statements[1:] {
 			r.rest = append(r.rest, &resultSet{columns: noColumns})
 		}
@@ -93,7 +93,7 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{set: sets[0]}
+	r := sets[0].rows()
 	r.rest = sets[1:]
 	return r, nil
 }
@@ -139,20 +139,20 @@ func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (
 // stream sends one statement of t, as sql, in tx or with a nil tx by itself, and
 // receives the head of its answer. When it fails, nothing is left open.
 func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	req, err := appendRequest(make([]byte, 0, len(sql)+24*len(args)+8), sql, t.Query, st, args)
+	set := &resultSet{conn: c}
+	req, err := appendRequest(set.memory[:0], sql, t.Query, st, args)
 	if err != nil {
 		return nil, err
 	}
-	req = wire.AppendAcceptStream(req)
-	ctx, cancel := context.WithCancel(ctx)
-	set := &resultSet{live: true, cancel: cancel, ctx: ctx, conn: c}
+	set.request.Bytes = wire.AppendAcceptStream(req)
 	for resumed := false; ; resumed = true {
 		method, md := wire.MethodSQLQuery, c.session.md
 		if tx != nil {
 			method, md = wire.MethodTxSQLQuery, tx.md
 		}
+		set.ctx, set.cancel = context.WithCancel(c.session.context(ctx, md))
 		var sent bool
-		set.stream, sent, err = wire.OpenStream(c.session.context(ctx, md), c.session.cc, method, req, t.knownColumns())
+		set.stream, sent, err = wire.OpenStream(set.ctx, c.session.cc, method, &set.request, t.knownColumns())
 		if err == nil {
 			err = set.stream.Recv(&set.batch)
 		}
@@ -162,11 +162,13 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 		if err == io.EOF {
 			err = status.Error(codes.Internal, "the server answered a query with nothing")
 		}
-		if again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed); !again {
-			cancel()
+		err = c.failed(set.ctx, err, sent, "")
+		set.cancel()
+		if again, err := c.resume(ctx, err, resumed); !again {
 			return nil, err
 		}
 	}
+	set.live = true
 	set.columns = t.columnsOf(set.batch.Columns)
 	return set, nil
 }

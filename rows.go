@@ -41,6 +41,18 @@ type resultSet struct {
 	ctx    context.Context
 	conn   *Conn
 	tx     *tx // the transaction that must not go on before the stream has ended, or nil
+
+	// Kept here because one allocation is less than six: 5 of 110 for a query of
+	// one row.
+	request wire.Request
+	memory  [160]byte // of request, if it is short
+	head    rows
+}
+
+// rows returns the rows of a query text that begin with this set.
+func (s *resultSet) rows() *rows {
+	s.head.set = s
+	return &s.head
 }
 
 // next decodes the next row into dest, or returns io.EOF.

@@ -21,7 +21,7 @@ type session struct {
 	addr   string
 	cc     *grpc.ClientConn
 	tokens SessionTokens
-	md     metadata.MD // the tokens; read-only
+	md     context.Context // a background context with the tokens as metadata
 
 	// lastCall is when the session was last used, in Unix nanoseconds. The
 	// keep-alive loop reads it beside the call that writes it.
@@ -38,11 +38,29 @@ type session struct {
 	idleSince time.Time // guarded by pool.mu
 }
 
-// context is ctx with the tokens that name the session, and tx if there is one.
-// Metadata that the caller attached for other servers does not travel.
-func (s *session) context(ctx context.Context, md metadata.MD) context.Context {
+// context is ctx with the tokens in md, which are the session's, or the session's
+// and a transaction's. Metadata that the caller attached for other servers does
+// not travel.
+func (s *session) context(ctx, md context.Context) context.Context {
 	s.lastCall.Store(time.Now().UnixNano())
-	return metadata.NewOutgoingContext(ctx, md)
+	if ctx == context.Background() {
+		return md
+	}
+	return &callContext{ctx, md}
+}
+
+// callContext is a caller's context with a call's tokens in it. Made once for a
+// session or transaction, the tokens cost a call one allocation at most.
+type callContext struct {
+	context.Context
+	md context.Context
+}
+
+func (c *callContext) Value(key any) any {
+	if v := c.md.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
 }
 
 // keepAlive tells the server that the session is in use.
@@ -115,7 +133,7 @@ func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, 
 	}
 	if err == nil {
 		s := &session{addr: h.addr, cc: h.cc, tokens: SessionTokens{ServerUUID: ans.ServerUUID, SessionID: ans.ID}}
-		s.md = s.tokens.metadata(TransactionTokens{})
+		s.md = metadata.NewOutgoingContext(context.Background(), s.tokens.metadata(TransactionTokens{}))
 		s.lastCall.Store(time.Now().UnixNano())
 		return s, nil
 	}

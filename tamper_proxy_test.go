@@ -171,10 +171,10 @@ func TestAnOlderRevisionIsToldByItsTx(t *testing.T) {
 func TestASwappedDatabaseIsTampering(t *testing.T) {
 	s := testserver.Shared(t)
 	one, two := s.NewDatabase(t), s.NewDatabase(t)
-	for _, dsn := range []string{one, two} {
+	for n, dsn := range []string{one, two} { // the same in the same second would be one history
 		db := openDSN(t, dsn)
 		mustExec(t, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
-		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', 10)")
+		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', ?)", n)
 	}
 	mustExec(t, openDSN(t, two), "UPDATE accounts SET balance = 99 WHERE id = 1")
 	name := func(dsn string) []byte {

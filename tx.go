@@ -22,7 +22,7 @@ var _ driver.Tx = (*tx)(nil)
 type tx struct {
 	conn     *Conn
 	tokens   TransactionTokens
-	md       metadata.MD // the session's and the transaction's tokens
+	md       context.Context // as the session's, with the transaction's tokens too
 	readOnly bool
 	report   *CommitInfo // where the program wants the commit described, or nil
 
@@ -102,7 +102,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		}
 	}
 	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly}
-	t.md = c.session.tokens.metadata(t.tokens)
+	t.md = metadata.NewOutgoingContext(context.Background(), c.session.tokens.metadata(t.tokens))
 	t.report, _ = ctx.Value(commitInfoKey{}).(*CommitInfo)
 	c.tx = t
 	return t, nil

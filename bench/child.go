@@ -132,17 +132,19 @@ type contender struct {
 // patience bounds one answer of a contender: the slowest does a run in less than a tenth of it.
 const patience = 5 * time.Minute
 
-// startContender starts the process and has it get the workload ready.
-func startContender(a assignment) (*contender, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// startContender starts the process and has it get the workload ready. program is "" for this one.
+func startContender(program string, a assignment) (*contender, error) {
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	dir, err := os.MkdirTemp("", "bench-contender-") // some libraries write files where they run
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{cmd: exec.Command(self, childCommand), answers: make(chan report), said: &strings.Builder{}}
+	c := &contender{cmd: exec.Command(program, childCommand), answers: make(chan report), said: &strings.Builder{}}
 	c.cmd.Dir = dir
 	c.cmd.Stderr = c.said
 	if c.orders, err = c.cmd.StdinPipe(); err != nil {

@@ -18,6 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,6 +49,7 @@ func main() {
 type settings struct {
 	only       []*workload
 	contenders []string
+	builds     map[string]string // programs of contenders that are other builds of this one
 	rounds     int
 	quick      bool
 	out        string
@@ -55,11 +57,20 @@ type settings struct {
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
-	s := settings{only: workloads, contenders: contenders}
+	s := settings{only: workloads, contenders: contenders, builds: map[string]string{}}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	only := fs.String("only", "", "measure these `workloads` only, separated by commas")
 	among := fs.String("contenders", "", "with these `contenders` only, separated by commas: "+strings.Join(contenders, ", "))
+	fs.Func("beside", "also run this driver as `name=program` has it, an earlier build of this command; may be repeated", func(v string) error {
+		name, program, ok := strings.Cut(v, "=")
+		if !ok || name == "" || slices.Contains(contenders, name) {
+			return errors.New("want a new name, = and the path of a program")
+		}
+		var err error
+		s.builds[name], err = filepath.Abs(program) // contenders run in directories of their own
+		return err
+	})
 	list := fs.Bool("list", false, "list the workloads and end")
 	fs.IntVar(&s.rounds, "rounds", 11, "measure this many `rounds`; expensive workloads have fewer")
 	fs.BoolVar(&s.quick, "quick", false, "do little of everything: a test of the command, not a measurement")
@@ -97,8 +108,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 			}
 		}
 	}
+	s.contenders = slices.Concat(slices.Sorted(maps.Keys(s.builds)), s.contenders)
 	if s.profile != "" {
-		// Contenders run in directories of their own.
 		var err error
 		if s.profile, err = filepath.Abs(s.profile); err != nil {
 			return s, err

@@ -171,7 +171,12 @@ func compete(ctx context.Context, w *workload, s settings, at server, sc scale, 
 	for _, name := range s.contenders {
 		e := &entry{Contender: name}
 		o.Entries = append(o.Entries, e)
-		c, err := startContender(assignment{Contender: name, Workload: w.name, Server: at, Scale: sc, Profile: s.profile})
+		a := assignment{Contender: name, Workload: w.name, Server: at, Scale: sc, Profile: s.profile}
+		program := s.builds[name]
+		if program != "" {
+			a.Contender = ours
+		}
+		c, err := startContender(program, a)
 		if err != nil {
 			e.Error = err.Error()
 			continue

@@ -1,6 +1,8 @@
 package gormimmudb
 
 import (
+	"database/sql/driver"
+	"fmt"
 	"maps"
 	"reflect"
 	"regexp"
@@ -11,6 +13,8 @@ import (
 	"gorm.io/gorm/callbacks"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/immudb-go/immudb"
 )
 
 // registerCallbacks puts the dialect's own steps in the place of gorm's.
@@ -194,39 +198,59 @@ func buildDefault(c clause.Clause, builder clause.Builder) {
 // buildSelect writes SELECT with the stars spelled out that the server does not
 // take, and notes the aliases, which come back in lower case.
 func buildSelect(c clause.Clause, builder clause.Builder) {
-	stmt, isStatement := builder.(*gorm.Statement)
-	s, isSelect := c.Expression.(clause.Select)
-	if !isStatement || !isSelect {
-		buildDefault(c, builder)
-		return
+	if stmt, ok := builder.(*gorm.Statement); ok {
+		c.Expression = selected(stmt, c.Expression)
 	}
-	columns := slices.Clone(s.Columns)
-	for i := range columns {
-		if columns[i].Alias != "" {
-			spell(stmt, columns[i].Alias)
-		}
-		if columns[i].Raw {
-			columns[i].Name = withoutStars(stmt, columns[i].Name)
-			if columns[i].Name == "*" && len(columns) > 1 && stmt.Schema != nil {
-				columns[i].Name = strings.TrimSuffix(withoutStars(stmt, "*,"), ",")
-			}
-		}
-	}
-	s.Columns = columns
-	switch e := s.Expression.(type) {
-	case clause.Expr:
-		e.SQL = withoutStars(stmt, e.SQL)
-		s.Expression = e
-	case clause.NamedExpr:
-		e.SQL = withoutStars(stmt, e.SQL)
-		s.Expression = e
-	}
-	c.Expression = s
 	buildDefault(c, builder)
 }
 
+func selected(stmt *gorm.Statement, e clause.Expression) clause.Expression {
+	switch e := e.(type) {
+	case clause.Select:
+		e.Columns = slices.Clone(e.Columns)
+		for i := range e.Columns {
+			c := &e.Columns[i]
+			if c.Alias != "" {
+				spell(stmt, c.Alias)
+			}
+			if c.Raw {
+				c.Name = alone(stmt, withoutStars(stmt, c.Name), len(e.Columns))
+			}
+		}
+		return e
+	case clause.CommaExpression:
+		e.Exprs = slices.Clone(e.Exprs)
+		for i := range e.Exprs {
+			e.Exprs[i] = selected(stmt, e.Exprs[i])
+			if x, ok := e.Exprs[i].(clause.Expr); ok {
+				x.SQL = alone(stmt, x.SQL, len(e.Exprs))
+				e.Exprs[i] = x
+			}
+		}
+		return e
+	case clause.Expr:
+		e.SQL = withoutStars(stmt, e.SQL)
+		return e
+	case clause.NamedExpr:
+		e.SQL = withoutStars(stmt, e.SQL)
+		return e
+	}
+	return e
+}
+
+// alone leaves a star that is one of n columns only if n is 1.
+func alone(stmt *gorm.Statement, column string, n int) string {
+	if n > 1 && strings.TrimSpace(column) == "*" {
+		if list, ok := ownColumnList(stmt); ok {
+			return list
+		}
+	}
+	return column
+}
+
 // buildSet writes SET with the plain names of columns, which is all the server
-// takes there, and without a key that stays the same, which it refuses.
+// takes there, and without a key that stays the same, which it refuses. NULL for
+// a NOT NULL column is refused here, since the server takes it in an UPDATE.
 func buildSet(c clause.Clause, builder clause.Builder) {
 	set, isSet := c.Expression.(clause.Set)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -234,6 +258,9 @@ func buildSet(c clause.Clause, builder clause.Builder) {
 		plain := make(clause.Set, 0, len(set))
 		for _, a := range set {
 			a.Column.Table = ""
+			if nullsNotNull(stmt, a) {
+				_ = builder.AddError(fmt.Errorf("gormimmudb: %w: column %s of table %s", immudb.ErrNotNull, a.Column.Name, stmt.Table))
+			}
 			if len(set) == 1 || !staysSame(stmt, a) {
 				plain = append(plain, a)
 			}
@@ -241,6 +268,22 @@ func buildSet(c clause.Clause, builder clause.Builder) {
 		c.Expression = plain
 	}
 	buildDefault(c, builder)
+}
+
+func nullsNotNull(stmt *gorm.Statement, a clause.Assignment) bool {
+	if stmt.Schema == nil {
+		return false
+	}
+	field := stmt.Schema.FieldsByDBName[a.Column.Name]
+	if field == nil || !field.NotNull {
+		return false
+	}
+	switch a.Value.(type) {
+	case clause.Expression, gorm.Valuer, *gorm.DB:
+		return false
+	}
+	v, err := driver.DefaultParameterConverter.ConvertValue(a.Value)
+	return err == nil && v == nil
 }
 
 // staysSame reports whether the assignment gives a column of the primary key the

@@ -1,6 +1,7 @@
 package gormimmudb
 
 import (
+	"regexp"
 	"strings"
 
 	"gorm.io/gorm"
@@ -156,33 +157,87 @@ func withoutStars(stmt *gorm.Statement, sql string) string {
 		if n.text != "*" {
 			return "", false
 		}
-		s := schemaOf(stmt, n.qualifier)
-		if s == nil {
-			return "", false
-		}
-		return columnList(stmt, n.qualifier, s), true
+		return columnList(stmt, n.qualifier)
 	})
-	if stmt.Schema == nil {
-		return sql
-	}
 	if rest, ok := strings.CutPrefix(strings.TrimSpace(sql), "*"); ok {
 		if rest = strings.TrimSpace(rest); strings.HasPrefix(rest, ",") {
-			table := stmt.Table
-			if t, ok := currentTable(stmt); ok && t.Alias != "" {
-				table = t.Alias
+			if list, ok := ownColumnList(stmt); ok {
+				return list + rest
 			}
-			return columnList(stmt, table, stmt.Schema) + rest
 		}
 	}
 	return sql
 }
 
-func columnList(stmt *gorm.Statement, table string, s *schema.Schema) string {
-	var list []string
-	for _, column := range s.DBNames {
-		if f := s.FieldsByDBName[column]; f.Readable && !f.IgnoreMigration {
-			list = append(list, stmt.Quote(clause.Column{Table: table, Name: column}))
+// ownColumnList spells out the star of the statement's own table.
+func ownColumnList(stmt *gorm.Statement) (string, bool) {
+	table, ok := currentTable(stmt)
+	if !ok {
+		return "", false
+	}
+	if table.Alias != "" {
+		return columnList(stmt, table.Alias)
+	}
+	return columnList(stmt, table.Name)
+}
+
+// columnList lists the columns of a table, given by its name or alias in the
+// statement: those that the catalog tells, or where nothing is asked, as in a dry
+// run, those of the model.
+func columnList(stmt *gorm.Statement, alias string) (string, bool) {
+	var names []string
+	if !stmt.DB.DryRun {
+		names = columnsOf(stmt, realTable(stmt, alias))
+	}
+	if s := schemaOf(stmt, alias); s != nil && len(names) == 0 {
+		for _, column := range s.DBNames {
+			if f := s.FieldsByDBName[column]; f.Readable && !f.IgnoreMigration {
+				names = append(names, column)
+			}
 		}
 	}
-	return strings.Join(list, ",")
+	for i, column := range names {
+		names[i] = stmt.Quote(clause.Column{Table: alias, Name: column})
+	}
+	return strings.Join(names, ","), len(names) > 0
+}
+
+func columnsOf(stmt *gorm.Statement, table string) (names []string) {
+	rows, err := stmt.ConnPool.QueryContext(stmt.Context, "SELECT name FROM COLUMNS($1)", strings.ToLower(table))
+	if err != nil {
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var column string
+		if rows.Scan(&column) != nil {
+			return nil
+		}
+		if column != rowColumn {
+			names = append(names, column)
+		}
+	}
+	return names
+}
+
+var joinedAlias = regexp.MustCompile("(?i)\\bJOIN\\s+[\"`]?(\\w+)[\"`]?\\s+(?:AS\\s+)?[\"`]?(\\w+)[\"`]?\\s+ON\\b")
+
+// realTable returns the table that an alias stands for.
+func realTable(stmt *gorm.Statement, alias string) string {
+	if own, ok := currentTable(stmt); ok && (strings.EqualFold(own.Alias, alias) || strings.EqualFold(own.Name, alias)) {
+		return own.Name
+	}
+	for _, join := range stmt.Joins {
+		for _, m := range joinedAlias.FindAllStringSubmatch(join.Name, -1) {
+			if strings.EqualFold(m[2], alias) {
+				return m[1]
+			}
+		}
+	}
+	if stmt.Schema != nil {
+		if rel := stmt.Schema.Relationships.Relations[alias]; rel != nil && rel.FieldSchema != nil {
+			return rel.FieldSchema.Table
+		}
+	}
+	return alias
 }

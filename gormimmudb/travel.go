@@ -103,7 +103,7 @@ func refuseTravel(db *gorm.DB) {
 
 // buildFrom writes FROM, with the period that is read behind each table. Tables
 // that the open transaction has written are read through their primary key; see
-// guard.
+// guard. The word OUTER is left out of joins, which mean the same without it.
 func buildFrom(c clause.Clause, builder clause.Builder) {
 	from, isFrom := c.Expression.(clause.From)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -114,7 +114,7 @@ func buildFrom(c clause.Clause, builder clause.Builder) {
 	t := transactionOf(stmt.ConnPool)
 	own := t != nil && len(t.tables) > 0 && slices.Contains(stmt.BuildClauses, "SELECT")
 	p := periodOf(stmt)
-	if p == nil && !own {
+	if p == nil && !own && len(from.Joins) == 0 {
 		buildDefault(c, builder)
 		return
 	}
@@ -127,13 +127,14 @@ func buildFrom(c clause.Clause, builder clause.Builder) {
 		if !ok && p.travels() {
 			_ = builder.AddError(unsupported("time travel needs the name of a table, not an expression"))
 		}
-		if !ok {
-			buildDefault(c, builder)
-			return
+		if ok && (stmt.TableExpr == nil || p.travels() || wroteTo(stmt, table.Name)) {
+			tables = []clause.Table{table}
 		}
-		tables = []clause.Table{table}
 	}
 	_, _ = builder.WriteString("FROM ")
+	if len(tables) == 0 {
+		builder.WriteQuoted(clause.Table{Name: clause.CurrentTable})
+	}
 	for i, table := range tables {
 		if i > 0 {
 			_ = builder.WriteByte(',')
@@ -150,9 +151,15 @@ func buildFrom(c clause.Clause, builder clause.Builder) {
 			_ = builder.AddError(unsupported("a join written as text, or with History: its table cannot be read in the past"))
 			return
 		}
+		if named, ok := join.Expression.(clause.NamedExpr); ok {
+			named.SQL = outerJoin.ReplaceAllString(named.SQL, "$1 JOIN")
+			join.Expression = named
+		}
 		join.Build(builder)
 	}
 }
+
+var outerJoin = regexp.MustCompile(`(?i)\b(LEFT|RIGHT|FULL)\s+OUTER\s+JOIN\b`)
 
 func (p *period) travels() bool { return p.history || p.since != nil || p.until != nil }
 
@@ -198,11 +205,20 @@ func (p *period) join(stmt *gorm.Statement, join clause.Join) {
 	p.table(stmt, join.Table)
 	if len(join.ON.Exprs) > 0 {
 		_, _ = stmt.WriteString(" ON ")
-		on := join.ON
+		on := clause.Where{Exprs: translate(stmt, join.ON.Exprs)}
 		if s := schemaOf(stmt, join.Table.Name); s != nil && wroteTo(stmt, join.Table.Name) && len(secondaryColumns(s)) > 0 {
 			on = clause.Where{Exprs: []clause.Expression{guarded{on}}}
 		}
 		on.Build(stmt)
+	} else if len(join.Using) > 0 {
+		_, _ = stmt.WriteString(" USING (")
+		for i, column := range join.Using {
+			if i > 0 {
+				_ = stmt.WriteByte(',')
+			}
+			stmt.WriteQuoted(column)
+		}
+		_ = stmt.WriteByte(')')
 	}
 }
 

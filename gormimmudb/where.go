@@ -13,7 +13,6 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
 )
 
@@ -52,41 +51,42 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 		case clause.Where:
 			out[i] = clause.Where{Exprs: translate(stmt, e.Exprs)}
 		case clause.IN:
-			if columns, ok := e.Column.([]clause.Column); ok {
+			e.Values = subqueries(e.Values)
+			if columns, ok := e.Column.([]clause.Column); ok && !isSubqueryList(e.Values) {
 				out[i] = tuples{columns, e.Values}
 			} else {
 				e.Column = ownColumn(stmt, e.Column)
 				out[i] = e
 			}
 		case clause.Eq:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Neq:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Gt:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Gte:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Lt:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Lte:
-			e.Column = ownColumn(stmt, e.Column)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
 			out[i] = e
 		case clause.Like:
 			e.Column = ownColumn(stmt, e.Column)
 			out[i] = e
 		case clause.Expr:
-			e.SQL = ownNames(stmt, e.SQL)
+			e.SQL, e.Vars = ownNames(stmt, e.SQL), subqueries(e.Vars)
 			if existsClause.MatchString(e.SQL) {
 				e.Vars = literals(stmt, e.Vars)
 			}
 			out[i] = e
 		case clause.NamedExpr:
-			e.SQL = ownNames(stmt, e.SQL)
+			e.SQL, e.Vars = ownNames(stmt, e.SQL), subqueries(e.Vars)
 			out[i] = e
 		default:
 			out[i] = e
@@ -95,9 +95,35 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 	return out
 }
 
-// isSubquery reports whether gorm builds the statement to put it into another.
+const subqueryKey = "immudb:subquery"
+
+// subquery marks a statement as part of another one's condition.
+func subquery(v any) any {
+	if db, ok := v.(*gorm.DB); ok {
+		return db.Session(&gorm.Session{}).Set(subqueryKey, true)
+	}
+	return v
+}
+
+func subqueries(vars []any) []any {
+	out := slices.Clone(vars)
+	for i, v := range out {
+		out[i] = subquery(v)
+	}
+	return out
+}
+
+func isSubqueryList(values []any) bool {
+	if len(values) != 1 {
+		return false
+	}
+	_, ok := values[0].(*gorm.DB)
+	return ok
+}
+
 func isSubquery(stmt *gorm.Statement) bool {
-	return stmt.DB.DryRun && stmt.DB.Logger == logger.Discard && len(stmt.Joins) == 0
+	_, marked := stmt.Settings.Load(subqueryKey)
+	return marked && len(stmt.Joins) == 0
 }
 
 // ownColumn qualifies a column of a subquery with the subquery's table.

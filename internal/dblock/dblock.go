@@ -12,6 +12,8 @@
 // it read is still so, hence work under a lock that has been taken over is never
 // committed, however late its owner wakes up and whatever the clocks say.
 // Renewals write the other row, so that they do not conflict with the work.
+//
+// What changes the catalog is guarded as well, see stamp.go.
 package dblock
 
 import (
@@ -109,6 +111,9 @@ func Acquire(ctx context.Context, db *sql.DB, cfg Config) (*Lock, error) {
 	if err := l.await(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.Settle(ctx); err != nil {
+		return nil, errors.Join(err, l.clear(ctx))
+	}
 	ctx, l.stop = context.WithCancel(context.Background())
 	l.stopped.Go(func() { l.keep(ctx) })
 	return l, nil
@@ -150,18 +155,15 @@ func (l *Lock) await(ctx context.Context) error {
 // tryTake returns the tenancy there is, which is our own if the lock could be
 // taken.
 func (l *Lock) tryTake(ctx context.Context, w *watch) (tenancy, error) {
-	met, err := l.read(ctx, l.db)
-	if err != nil || met.owner == l.owner || !w.over(met) {
-		return met, err
-	}
+	// Not a SELECT by itself, which could do harm: see stamp.go.
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
-		return met, err
+		return tenancy{}, err
 	}
 	defer tx.Rollback()
-	again, err := l.read(ctx, tx)
-	if err != nil || again.owner != met.owner || again.renewed != met.renewed { // somebody was quicker
-		return again, err
+	met, err := l.read(ctx, tx)
+	if err != nil || met.owner == l.owner || !w.over(met) {
+		return met, err
 	}
 	if err := l.write(ctx, tx); err != nil {
 		return met, err
@@ -207,15 +209,22 @@ func (l *Lock) Renew(ctx context.Context) error {
 	return l.noteLoss(l.renew(ctx))
 }
 
-// Querier is a *sql.Tx, or what stands for one.
-type Querier interface {
+// Tx is a *sql.Tx, or what stands for one.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // Fence ties the transaction to the lock: it fails with [ErrLost] if the lock is
-// gone, and if it is taken over later, the commit fails with a conflict.
-func (l *Lock) Fence(ctx context.Context, tx Querier) error {
-	return l.noteLoss(l.checkOwner(ctx, tx))
+// gone, and if it is taken over later, the commit fails with a conflict. It also
+// fails, with [ErrStale], if the transaction has an old catalog.
+func (l *Lock) Fence(ctx context.Context, tx Tx) error {
+	stamp, err := l.checkOwner(ctx, tx)
+	if err != nil {
+		return l.noteLoss(err)
+	}
+	return l.checkStamp(ctx, tx, stamp)
 }
 
 func (l *Lock) noteLoss(err error) error {

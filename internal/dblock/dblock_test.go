@@ -166,7 +166,7 @@ func TestSlowOwnerCannotCommitAfterATakeover(t *testing.T) {
 			if err := row.resume(t, slow, tx); !errors.Is(err, ErrLost) && !errors.Is(err, immudb.ErrConflict) {
 				t.Errorf("err = %v, want ErrLost or ErrConflict", err)
 			}
-			if err := Run(t.Context(), db, slow, func(*sql.Tx) error { t.Error("the step was run"); return nil }); !errors.Is(err, ErrLost) {
+			if err := (Work{DB: db, Lock: slow}).Run(t.Context(), func(*sql.Tx) error { t.Error("the step was run"); return nil }); !errors.Is(err, ErrLost) {
 				t.Errorf("Run: %v, want ErrLost", err)
 			}
 			if err := slow.Renew(t.Context()); !errors.Is(err, ErrLost) {
@@ -202,7 +202,7 @@ func TestErrorsUnderALostLockAreTheLoss(t *testing.T) {
 	slow.Forget()
 	exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, PRIMARY KEY id)")
 	var next *Lock
-	err := Run(t.Context(), db, slow, func(tx *sql.Tx) error {
+	err := Work{DB: db, Lock: slow, ChangesCatalog: true}.Run(t.Context(), func(tx *sql.Tx) error {
 		next = acquire(t, db, 5*time.Second, 10*time.Second)
 		exec(t, db, "CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
 		_, err := tx.Exec("CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
@@ -222,7 +222,7 @@ func TestTakeoverComesAfterWorkCommittedBefore(t *testing.T) {
 	slow := acquire(t, db, 200*time.Millisecond, 0)
 	slow.Forget()
 	time.Sleep(300 * time.Millisecond) // the lease ran out, but nobody else came
-	if err := Run(t.Context(), db, slow, func(tx *sql.Tx) error {
+	if err := (Work{DB: db, Lock: slow, ChangesCatalog: true}).Run(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.Exec("CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
 		return err
 	}); err != nil {
@@ -235,7 +235,7 @@ func TestRenewalsDoNotDisturbFencedWork(t *testing.T) {
 	db, _ := openDB(t)
 	l := acquire(t, db, 90*time.Millisecond, 0)
 	tries := 0
-	err := Run(t.Context(), db, l, func(tx *sql.Tx) error {
+	err := Work{DB: db, Lock: l, ChangesCatalog: true}.Run(t.Context(), func(tx *sql.Tx) error {
 		tries++
 		exec(t, tx, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, PRIMARY KEY id)")
 		time.Sleep(300 * time.Millisecond) // about ten renewals
@@ -253,7 +253,7 @@ func TestRunTriesAgainAfterAConflict(t *testing.T) {
 	exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id); INSERT INTO t (id, n) VALUES (1, 0)")
 	l := acquire(t, db, 5*time.Second, 0)
 	tries := 0
-	err := Run(t.Context(), db, l, func(tx *sql.Tx) error {
+	err := Work{DB: db, Lock: l, ChangesCatalog: true}.Run(t.Context(), func(tx *sql.Tx) error {
 		tries++
 		exec(t, tx, "UPDATE t SET n = n + 1 WHERE id = 1")
 		if tries < 3 {
@@ -275,7 +275,7 @@ func TestRunGivesUpOnTheStepsOwnError(t *testing.T) {
 	db, _ := openDB(t)
 	wrong := errors.New("wrong")
 	tries := 0
-	if err := Run(t.Context(), db, nil, func(*sql.Tx) error { tries++; return wrong }); err != wrong || tries != 1 {
+	if err := (Work{DB: db}).Run(t.Context(), func(*sql.Tx) error { tries++; return wrong }); err != wrong || tries != 1 {
 		t.Errorf("%d tries, err = %v", tries, err)
 	}
 	if IsInterruption(wrong) {
@@ -288,7 +288,7 @@ func TestLockSurvivesARestartOfTheServer(t *testing.T) {
 	db := openDSN(t, server.DSN())
 	l := acquire(t, db, 20*time.Second, 0)
 	restarted := false
-	err := Run(t.Context(), db, l, func(tx *sql.Tx) error {
+	err := Work{DB: db, Lock: l, ChangesCatalog: true}.Run(t.Context(), func(tx *sql.Tx) error {
 		if _, err := tx.Exec("CREATE TABLE t (id INTEGER, PRIMARY KEY id)"); err != nil {
 			return err
 		}

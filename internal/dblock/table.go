@@ -13,7 +13,7 @@ import (
 // The rows of the table. Both name the owner; an empty name means that the lock
 // is free.
 const (
-	ownerRow = 1 // holder, taken, turn: changes with the owner only, and is what fences read
+	ownerRow = 1 // holder, taken, turn, stamp: changes under the lock or with the owner only, and is what fences read
 	leaseRow = 2 // renewed, lease: changes with each renewal
 )
 
@@ -26,8 +26,9 @@ func (l *Lock) createTable(ctx context.Context) error {
 			"id" INTEGER, "owner" VARCHAR[64] NOT NULL,
 			"holder" VARCHAR[256], "taken" TIMESTAMP, "turn" INTEGER,
 			"renewed" TIMESTAMP, "lease" INTEGER,
+			"stamp" INTEGER, "stamp_0" BOOLEAN,
 			PRIMARY KEY "id");
-		INSERT INTO "%[1]s" ("id", "owner", "turn") VALUES (%[2]d, '', 0), (%[3]d, '', NULL) ON CONFLICT DO NOTHING`,
+		INSERT INTO "%[1]s" ("id", "owner", "turn", "stamp") VALUES (%[2]d, '', 0, 0), (%[3]d, '', NULL, NULL) ON CONFLICT DO NOTHING`,
 		l.cfg.Table, ownerRow, leaseRow))
 	if errors.Is(err, immudb.ErrReplica) {
 		return fmt.Errorf("a replica cannot be locked or changed, connect to the primary: %w", err)
@@ -45,9 +46,7 @@ type tenancy struct {
 	now     time.Time // when this was read, by the server's clock
 }
 
-func (l *Lock) read(ctx context.Context, q interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}) (t tenancy, err error) {
+func (l *Lock) read(ctx context.Context, q Tx) (t tenancy, err error) {
 	rows, err := q.QueryContext(ctx, `SELECT "id", "owner", "holder", "taken", "renewed", "lease", NOW() FROM "`+l.cfg.Table+`"`)
 	if err != nil {
 		return t, err
@@ -120,13 +119,14 @@ func (l *Lock) mustHold(res sql.Result, err error) error {
 	return err
 }
 
-func (l *Lock) checkOwner(ctx context.Context, tx Querier) error {
+// checkOwner fails with ErrLost unless the lock is ours, and returns its stamp.
+func (l *Lock) checkOwner(ctx context.Context, tx Tx) (stamp int, err error) {
 	var owner string
-	err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT "owner" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&owner)
+	err = tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT "owner", "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&owner, &stamp)
 	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, immudb.ErrNoSuchTable) || err == nil && owner != l.owner {
-		return ErrLost
+		return 0, ErrLost
 	}
-	return err
+	return stamp, err
 }
 
 // watch is what somebody who waits has seen of the lock.

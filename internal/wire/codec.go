@@ -30,11 +30,25 @@ type codec struct{}
 func (codec) Name() string { return "proto" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
-	req, ok := v.([]byte)
-	if !ok {
-		return nil, fmt.Errorf("wire: request of type %T", v)
+	switch v := v.(type) {
+	case []byte:
+		return mem.BufferSlice{mem.SliceBuffer(v)}, nil
+	case *Request:
+		v.buffer = v.Bytes
+		v.slice[0] = &v.buffer
+		return v.slice[:], nil
 	}
-	return mem.BufferSlice{mem.SliceBuffer(req)}, nil
+	return nil, fmt.Errorf("wire: request of type %T", v)
+}
+
+// Request is a request with the memory that gRPC wants around it: kept in
+// something that is allocated anyway it saves three allocations. It belongs to
+// gRPC from the call on and is not to be changed or used for another one.
+type Request struct {
+	Bytes []byte
+
+	buffer mem.SliceBuffer
+	slice  [1]mem.Buffer
 }
 
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {

@@ -28,7 +28,7 @@ var rowStream = &grpc.StreamDesc{ServerStreams: true}
 // see it: the method runs only once its request has arrived. known are the
 // columns that the query had before, if it is known: when it has them again, the
 // same slice is given out, which saves three allocations for each.
-func OpenStream(ctx context.Context, cc *grpc.ClientConn, method string, req []byte, known []Column) (s Stream, sent bool, err error) {
+func OpenStream(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column) (s Stream, sent bool, err error) {
 	cs, err := cc.NewStream(ctx, rowStream, method)
 	if err != nil {
 		return Stream{}, false, err
@@ -58,8 +58,8 @@ type Batch struct {
 	Columns []Column // nil in all but the first message
 
 	known []Column
-	buf  mem.Buffer // owned until Release
-	rest []byte     // fields of the message not looked at yet
+	buf   mem.Buffer // owned until Release
+	rest  []byte     // fields of the message not looked at yet
 }
 
 // take makes b the owner of buf and finds the columns. They have a higher field

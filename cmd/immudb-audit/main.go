@@ -1,0 +1,257 @@
+// Command immudb-audit checks that nothing in the history of an immudb database
+// was altered.
+//
+//	immudb-audit [flags] [DSN]
+//
+// It reads the history from the trusted state to now, checks every transaction,
+// and then trusts the newest one. The DSN says which database and what is trusted
+// of it; without the argument it is taken from IMMUDB_DSN, which keeps a password
+// out of the list of processes. A first run, and one every night:
+//
+//	export IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit&verify=trust-first-use'
+//	immudb-audit -from-start
+//	immudb-audit -json >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
+//
+// Keep state_dir on another machine than the server: whoever can change both can
+// change what is trusted. With server_public_key=file it is also checked that
+// the server signs for the history.
+//
+// The flags:
+//
+//	-from-start   read the whole history, not only what is new
+//	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
+//	-timeout d    give up after this time (default none)
+//	-json         report as one line of JSON
+//	-quiet        no progress bar; there is none either where standard error is not a terminal
+//
+// The exit status:
+//
+//	0  the history was checked and is as it was
+//	1  it was altered, or the server does not sign it as it should
+//	2  the command line or the DSN is wrong
+//	3  it could not be checked: the server does not answer, or answers with an error
+//	4  the server is older than what is trusted: restored from a backup, rolled back, or a replica that lags
+//	5  nothing is trusted yet, and the DSN says neither trusted_state nor verify=trust-first-use
+//
+// What is trusted moves only with status 0. A server that leaves rows out of the
+// result of a query, or answers with an older revision, is not what an audit
+// can find: it proves what was written, not what is read.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/immudb-go/immudb"
+)
+
+// The exit statuses, described above.
+const (
+	statusOK = iota
+	statusTampered
+	statusUsage
+	statusUnchecked
+	statusOlder
+	statusMissing
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv("IMMUDB_DSN"), os.Stdout, os.Stderr, isTerminal(os.Stderr)))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+type settings struct {
+	dsn         string
+	opts        immudb.AuditOptions
+	timeout     time.Duration
+	json, quiet bool
+}
+
+func parse(args []string, env string, stderr io.Writer) (settings, error) {
+	s := settings{dsn: env}
+	fs := flag.NewFlagSet("immudb-audit", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprintln(stderr, "usage: immudb-audit [flags] [DSN]\n\nThe DSN may also be in IMMUDB_DSN. The flags:")
+		fs.PrintDefaults()
+	}
+	fs.BoolVar(&s.opts.FromStart, "from-start", false, "read the whole history, not only what is new")
+	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
+	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
+	fs.BoolVar(&s.json, "json", false, "report as one line of JSON")
+	fs.BoolVar(&s.quiet, "quiet", false, "no progress bar")
+	if err := fs.Parse(args); err != nil {
+		return s, err
+	}
+	if *tables != "" {
+		s.opts.Tables = strings.Split(*tables, ",")
+	}
+	switch {
+	case fs.NArg() > 1:
+		// What stands there may be a DSN with a password.
+		return s, errors.New("give one DSN, after the flags")
+	case fs.NArg() == 1:
+		s.dsn = fs.Arg(0)
+	case s.dsn == "":
+		return s, errors.New("the DSN is missing: give it as the argument or in IMMUDB_DSN")
+	}
+	return s, nil
+}
+
+func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
+	s, err := parse(args, env, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return statusOK
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "immudb-audit:", err)
+		return statusUsage
+	}
+	db, err := sql.Open(immudb.DriverName, s.dsn)
+	if err != nil {
+		fmt.Fprintln(stderr, "immudb-audit:", err)
+		return statusUsage
+	}
+	defer db.Close()
+	if s.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+	}
+	clear := func() {}
+	if terminal && !s.quiet {
+		s.opts.Progress = func(p immudb.AuditProgress) { drawBar(stderr, p) }
+		clear = func() { fmt.Fprint(stderr, "\r\x1b[K") }
+	}
+	report, err := immudb.Audit(ctx, db, s.opts)
+	clear()
+	if s.json {
+		writeJSON(stdout, report, err)
+	} else {
+		writeText(stdout, report, err)
+	}
+	return statusOf(err)
+}
+
+// results are the words for the statuses in JSON.
+var results = map[int]string{
+	statusOK: "ok", statusTampered: "tampered", statusUnchecked: "unchecked", statusOlder: "server_older", statusMissing: "state_missing",
+}
+
+func statusOf(err error) int {
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.Is(err, immudb.ErrTampered), errors.Is(err, immudb.ErrSignature):
+		return statusTampered
+	case errors.Is(err, immudb.ErrServerOlder):
+		return statusOlder
+	case errors.Is(err, immudb.ErrStateMissing):
+		return statusMissing
+	}
+	return statusUnchecked
+}
+
+// drawBar draws over the line of the bar before.
+func drawBar(w io.Writer, p immudb.AuditProgress) {
+	const width = 40
+	done := 1.0
+	if p.Last > 0 {
+		done = float64(p.TxID) / float64(p.Last)
+	}
+	n := int(done * width)
+	fmt.Fprintf(w, "\r\x1b[K[%s%s] %3.0f%%  tx %d of %d", strings.Repeat("#", n), strings.Repeat(".", width-n), 100*done, p.TxID, p.Last)
+}
+
+func writeJSON(w io.Writer, r *immudb.AuditReport, err error) {
+	type tampering struct {
+		Check    string `json:"check"`
+		TxID     uint64 `json:"tx_id,omitempty"`
+		Expected string `json:"expected,omitempty"`
+		Found    string `json:"found,omitempty"`
+	}
+	line := struct {
+		Result    string              `json:"result"`
+		Error     string              `json:"error,omitempty"`
+		Tampering *tampering          `json:"tampering,omitempty"`
+		Report    *immudb.AuditReport `json:"report"`
+	}{Result: results[statusOf(err)], Report: r}
+	if err != nil {
+		line.Error = err.Error()
+	}
+	var found *immudb.Tampering
+	if errors.As(err, &found) {
+		line.Tampering = &tampering{found.Check, found.TxID, found.Expected, found.Found}
+	}
+	_ = json.NewEncoder(w).Encode(line) // the exit status tells, too
+}
+
+func writeText(w io.Writer, r *immudb.AuditReport, err error) {
+	if r.ServerUUID != "" {
+		fmt.Fprintf(w, "database %s on %s (server %s)\n", r.Database, r.Host, r.ServerUUID)
+	}
+	item := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if r.Trusted.TxID > 0 {
+		note := ""
+		if r.FirstUse {
+			note = " (first use: what the server said when the audit began)"
+		}
+		item("trusted before", "tx %d  %s%s", r.Trusted.TxID, r.Trusted.Hash, note)
+	}
+	if r.Transactions > 0 {
+		item("checked", "tx %d to %d: %d transactions, %d entries", r.First, r.First+uint64(r.Transactions)-1, r.Transactions, r.Entries)
+	} else if err == nil {
+		item("checked", "nothing is new")
+	}
+	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
+		item("rows", "%s: %d revisions", table, r.Rows[table])
+	}
+	if err == nil {
+		if r.Signed {
+			item("signature", "by the server's key")
+		}
+		if r.State.TxID > 0 {
+			item("trusted now", "tx %d  %s", r.State.TxID, r.State.Hash)
+		}
+	}
+	item("took", "%s", r.Elapsed.Round(time.Millisecond))
+	var found *immudb.Tampering
+	switch status := statusOf(err); {
+	case status == statusOK:
+		fmt.Fprintln(w, "nothing was altered")
+	case errors.As(err, &found):
+		fmt.Fprintf(w, "TAMPERED: %s\n", found.Check)
+		if found.TxID > 0 {
+			item("tx", "%d", found.TxID)
+		}
+		if found.Expected != "" || found.Found != "" {
+			item("expected", "%s", found.Expected)
+			item("found", "%s", found.Found)
+		}
+		fmt.Fprintln(w, "What is trusted was left as it was.")
+	case status == statusTampered:
+		fmt.Fprintln(w, "TAMPERED:", err)
+	default:
+		fmt.Fprintln(w, "not checked:", err)
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
+
+// ledger is a database with a table, and its DSN with a directory for states.
+func ledger(t *testing.T) (*sql.DB, string) {
+	t.Helper()
+	dsn := testserver.Shared(t).NewDatabase(t)
+	db, err := sql.Open(immudb.DriverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for _, statement := range []string{
+		"CREATE TABLE ledger (id INTEGER, amount INTEGER, PRIMARY KEY id)",
+		"INSERT INTO ledger (id, amount) VALUES (1, 10), (2, 20)",
+		"UPDATE ledger SET amount = 11 WHERE id = 1",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sep := "?"
+	if strings.Contains(dsn, "?") {
+		sep = "&"
+	}
+	return db, dsn + sep + "state_dir=" + t.TempDir()
+}
+
+func audit(t *testing.T, dsn string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = run(t.Context(), args, dsn, &out, &errs, false)
+	return status, out.String(), errs.String()
+}
+
+func TestTheFirstRunTrustsAndTheNextGoesOnFromThere(t *testing.T) {
+	db, dsn := ledger(t)
+	status, out, _ := audit(t, dsn+"&verify=trust-first-use", "-tables=*")
+	if status != statusOK || !strings.Contains(out, "first use") || !strings.Contains(out, "ledger: 3 revisions") || !strings.Contains(out, "nothing was altered") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	if _, err := db.Exec("DELETE FROM ledger WHERE id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	status, out, _ = audit(t, dsn)
+	if status != statusOK || !strings.Contains(out, "tx 4 to 4: 1 transactions") || strings.Contains(out, "first use") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	if status, out, _ = audit(t, dsn); status != statusOK || !strings.Contains(out, "nothing is new") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+func TestTheReportInJSONIsOneLine(t *testing.T) {
+	_, dsn := ledger(t)
+	status, out, _ := audit(t, dsn+"&verify=trust-first-use", "-json", "-from-start")
+	var line struct {
+		Result string
+		Report immudb.AuditReport
+	}
+	if err := json.Unmarshal([]byte(out), &line); err != nil || strings.Count(out, "\n") != 1 {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if status != statusOK || line.Result != "ok" || line.Report.Transactions != 3 || line.Report.State.TxID != 3 || !line.Report.FirstUse {
+		t.Errorf("status %d: %+v", status, line)
+	}
+}
+
+func TestEachOutcomeHasItsStatus(t *testing.T) {
+	_, dsn := ledger(t)
+	zeros := strings.Repeat("0", 64)
+	for _, row := range []struct {
+		reason string
+		dsn    string
+		args   []string
+		status int
+		say    string
+	}{
+		{"nothing is trusted", dsn, nil, statusMissing, "trust-first-use"},
+		{"another history", dsn + "&trusted_state=1:" + zeros, nil, statusTampered, "TAMPERED"},
+		{"another history, in JSON", dsn + "&trusted_state=1:" + zeros, []string{"-json"}, statusTampered, `"result":"tampered"`},
+		{"the server has fewer transactions", dsn + "&trusted_state=99:" + zeros, nil, statusOlder, "not checked"},
+		{"no server", "immudb://u:hunter2@127.0.0.1:1/db?verify=trust-first-use&connect_timeout=1", nil, statusUnchecked, "not checked"},
+		{"no such table", dsn + "&verify=trust-first-use", []string{"-tables=nosuch"}, statusUnchecked, "nosuch"},
+		{"no DSN", "", nil, statusUsage, "IMMUDB_DSN"},
+		{"a wrong DSN", "immudb://u:hunter2@h/db?nosuch=1", nil, statusUsage, "nosuch"},
+		{"two DSNs", dsn, []string{"immudb://u:hunter2@h", "immudb://u:hunter2@h"}, statusUsage, "one DSN"},
+		{"a wrong flag", dsn, []string{"-nosuch"}, statusUsage, "usage"},
+	} {
+		status, out, errs := audit(t, row.dsn, row.args...)
+		if status != row.status || !strings.Contains(out+errs, row.say) {
+			t.Errorf("%s: status %d, want %d, and %q in\n%s%s", row.reason, status, row.status, row.say, out, errs)
+		}
+		if strings.Contains(out+errs, "hunter2") {
+			t.Errorf("%s: the password is printed:\n%s%s", row.reason, out, errs)
+		}
+	}
+}
+
+func TestTheProgressBarIsDrawnOnATerminalOnly(t *testing.T) {
+	_, dsn := ledger(t)
+	var out, errs bytes.Buffer
+	if status := run(t.Context(), []string{"-from-start"}, dsn+"&verify=trust-first-use", &out, &errs, true); status != statusOK {
+		t.Fatal(out.String())
+	}
+	if !strings.Contains(errs.String(), "100%  tx 3 of 3") || strings.Contains(out.String(), "%") {
+		t.Errorf("standard error %q, output %q", errs.String(), out.String())
+	}
+	if _, _, errs := audit(t, dsn); errs != "" {
+		t.Errorf("without a terminal: %q", errs)
+	}
+}
