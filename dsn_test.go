@@ -35,6 +35,8 @@ func configWith(change func(*Config)) *Config {
 	return c
 }
 
+var pinnedHash = strings.Repeat("0af9", 16)
+
 var readDSNs = []struct {
 	reason string
 	dsn    string
@@ -99,7 +101,11 @@ var readDSNs = []struct {
 		c.Hosts = []string{"db1:3322"}
 		c.SSL = SSLConfig{Mode: "verify-ca", RootCert: "/no/ca.pem", Cert: "c", Key: "k", Password: "p&w", NoSNI: true}
 	}},
-	{"an option left empty is its default", "user=ann sslmode='' host='' port=''", nil},
+	{"what is trusted and verified, no file opened", "user=ann verify=commits,trust-first-use trusted_state=7:" + pinnedHash +
+		" state_dir=/no/dir server_public_key=/no/key.pem", func(c *Config) {
+		c.Verify = VerifyConfig{TrustFirstUse: true, Commits: true, PublicKey: "/no/key.pem", StateDir: "/no/dir", State: "7:" + pinnedHash}
+	}},
+	{"an option left empty is its default", "user=ann sslmode='' host='' port='' verify='' trusted_state=''", nil},
 }
 
 func TestParseDSNReads(t *testing.T) {
@@ -197,6 +203,12 @@ var refusedDSNs = []struct {
 	{"public authorities in plaintext", "user=ann password=hunter2 sslmode=disable sslrootcert=system", "sslrootcert: system needs sslmode=verify-full"},
 	{"a wrong sslsni", "user=ann sslpassword=hunter2 sslsni=yes", "sslsni: valid values are 0 and 1"},
 
+	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits"},
+	{"a word of verify twice", "user=ann password=hunter2 verify=commits,commits", "verify: valid values are"},
+	{"an empty word of verify", "user=ann password=hunter2 verify=commits,", "verify: valid values are"},
+	{"a state without a hash", "user=ann password=hunter2 trusted_state=7", "trusted_state: valid values are tx:hash"},
+	{"a state without a transaction", "user=ann password=hunter2 trusted_state=0:" + pinnedHash, "trusted_state: valid values are tx:hash"},
+	{"a state with a short hash", "user=ann password=hunter2 trusted_state=7:" + pinnedHash[1:], "trusted_state: valid values are tx:hash"},
 	{"a negative number", "user=ann password=hunter2 max_retries=-1", "max_retries: valid values are whole numbers from 0 to 1000"},
 	{"too large a number", "user=ann password=hunter2 group_commit=513", "group_commit: valid values are whole numbers from 0 to 512"},
 	{"a number beyond int", "user=ann password=hunter2 max_idle_sessions=99999999999999999999", "max_idle_sessions: valid values are whole"},

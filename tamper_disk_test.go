@@ -20,6 +20,7 @@ import (
 // not start, or answers with an error, or what it says is noticed; but an
 // altered row or history is never proven.
 func TestTamperingWithTheFilesOfAServerIsNoticed(t *testing.T) {
+	t.Parallel() // its server is its own, and it mostly waits for that to start
 	s := testserver.Start(t)
 	states := t.TempDir()
 	dsn := dsnWith(s.DSN(), trustFirstUse, "state_dir="+states, "connect_timeout=5", "max_retries=0")

@@ -14,6 +14,8 @@ type sample struct {
 	CPU    time.Duration `json:"cpu_ns"` // user and system time of the contender's process
 	Allocs uint64        `json:"allocs"`
 	Bytes  uint64        `json:"bytes"` // allocated
+
+	ServerCPU time.Duration `json:"server_cpu_ns"` // in hundredths of a second; 0 where the system does not tell
 }
 
 // memory is how far a contender's heap grew during a run, in bytes above what it held before.

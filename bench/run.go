@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	fmt.Fprintln(stderr, "starting the server")
-	srv, err := testserver.New("-pgsql") // synced: commits wait for the disk, as in production
+	srv, err := testserver.New("-pgsql", "-max-sessions=1000") // commits wait for the disk, as in production
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	for _, w := range s.only {
 		fmt.Fprintf(stderr, "%s:", w.name)
 		began := time.Now()
-		o, err := compete(ctx, w, s, at, sc, stderr)
+		o, err := compete(ctx, w, s, at, srv.Info().PID, sc, stderr)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -134,7 +134,7 @@ func versions() map[string]string {
 
 // compete has the contenders do the workload: each once to warm up, then in rounds, then once under observation. A
 // contender that fails is out of the rest, and its entry says why.
-func compete(ctx context.Context, w *workload, s settings, at server, sc scale, progress io.Writer) (o *outcome, err error) {
+func compete(ctx context.Context, w *workload, s settings, at server, pid int, sc scale, progress io.Writer) (o *outcome, err error) {
 	o = &outcome{Name: w.name, Title: w.title, Unit: w.unit}
 	n, rounds := w.n, s.rounds
 	if w.rounds > 0 {
@@ -154,7 +154,9 @@ func compete(ctx context.Context, w *workload, s settings, at server, sc scale, 
 		if c == nil || ctx.Err() != nil {
 			return report{}
 		}
+		serverTime := serverCPU(pid)
 		r, err := c.ask(order{what, n})
+		r.Sample.ServerCPU = serverCPU(pid) - serverTime
 		done += r.Sample.Ops
 		if r.Note != "" {
 			e.Note = r.Note

@@ -39,16 +39,16 @@ func (o *outcome) print(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "\n%s (%s), %d rounds, per %s\n", o.Title, o.Name, rounds, o.Unit)
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "\twall\t±\t× floor\tclient CPU\tallocs\tbytes\tpeak heap\tlive\t")
+	fmt.Fprintln(tw, "\twall\t±\t× floor\tclient CPU\tserver CPU\tallocs\tbytes\tpeak heap\tlive\t")
 	for _, e := range o.Entries {
 		if len(e.Samples) == 0 {
-			fmt.Fprintf(tw, "%s\t–\t–\t–\t–\t–\t–\t–\t–\t\n", e.Contender)
+			fmt.Fprintf(tw, "%s\t–\t–\t–\t–\t–\t–\t–\t–\t–\t\n", e.Contender)
 			continue
 		}
 		walls := e.figures(wall)
-		fmt.Fprintf(tw, "%s\t%s\t%.0f %%\t%s\t%s\t%.4g\t%.4g\t%s\t%s\t\n", e.Contender, duration(median(walls)), 100*spread(walls),
+		fmt.Fprintf(tw, "%s\t%s\t%.0f %%\t%s\t%s\t%s\t%.4g\t%.4g\t%s\t%s\t\n", e.Contender, duration(median(walls)), 100*spread(walls),
 			times(median(o.ratios(wall, e.Contender, floor))), duration(median(e.figures(cpu))),
-			median(e.figures(allocs)), median(e.figures(bytes)), mebibytes(e.Memory.Peak), mebibytes(e.Memory.Live))
+			duration(median(e.figures(theirs))), median(e.figures(allocs)), median(e.figures(allocated)), mebibytes(e.Memory.Peak), mebibytes(e.Memory.Live))
 	}
 	_ = tw.Flush() // a strings.Builder does not fail
 	for _, e := range o.Entries {

@@ -74,10 +74,11 @@ func (o *outcome) entry(contender string) *entry {
 }
 
 // Figures per operation.
-func wall(s sample) float64   { return float64(s.Wall) / float64(s.Ops) }
-func cpu(s sample) float64    { return float64(s.CPU) / float64(s.Ops) }
-func allocs(s sample) float64 { return float64(s.Allocs) / float64(s.Ops) }
-func bytes(s sample) float64  { return float64(s.Bytes) / float64(s.Ops) }
+func wall(s sample) float64      { return float64(s.Wall) / float64(s.Ops) }
+func cpu(s sample) float64       { return float64(s.CPU) / float64(s.Ops) }
+func theirs(s sample) float64    { return float64(s.ServerCPU) / float64(s.Ops) }
+func allocs(s sample) float64    { return float64(s.Allocs) / float64(s.Ops) }
+func allocated(s sample) float64 { return float64(s.Bytes) / float64(s.Ops) }
 
 // figures are those of the contender's rounds, in their order.
 func (e *entry) figures(of func(sample) float64) []float64 {

@@ -50,6 +50,12 @@ import (
 // it in time. No transaction of this one has been committed since.
 var ErrLockLost = dblock.ErrLost
 
+// ErrStaleCatalog: a migration in a transaction was not committed because the
+// server's view of the tables was out of date, which has been mended: run it again.
+// It comes from a bug of the server (v1.11.1) that others who read during
+// a migration can set off, and that would otherwise cost a table.
+var ErrStaleCatalog = dblock.ErrStale
+
 const (
 	// DefaultLockTable keeps the lock.
 	DefaultLockTable = "goose_lock"
@@ -169,20 +175,23 @@ func (l *Locker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	defer close(t.ended)
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
+	settled := t.lock.Settle(ctx)
 	if err := t.lock.Release(ctx); errors.Is(err, ErrLockLost) {
 		return fmt.Errorf("gooseimmudb: %w", err)
 	}
-	return nil
+	if dblock.IsInterruption(settled) {
+		return nil
+	}
+	return settled
 }
 
 // releaseTimeout bounds the wait for a server that does not answer.
 const releaseTimeout = 5 * time.Second
 
-// fence ties a transaction to the lock. Without a lock, when goose asks
-// for versions, nothing is tied.
-func (l *Locker) fence(ctx context.Context, tx dblock.Querier) error {
+// held returns the lock, or nil if it is not held.
+func (l *Locker) held() *dblock.Lock {
 	if t := l.tenure.Load(); t != nil {
-		return t.lock.Fence(ctx, tx)
+		return t.lock
 	}
 	return nil
 }

@@ -70,33 +70,48 @@ func (s *Store) Delete(ctx context.Context, db database.DBTxConn, version int64)
 // fenced runs f in a transaction tied to the lock: the one that goose has begun,
 // or one of its own for a migration that runs in none.
 func (s *Store) fenced(ctx context.Context, db database.DBTxConn, f func(tx database.DBTxConn) error) error {
-	fence := func(tx database.DBTxConn) error {
-		if s.locker == nil {
-			return nil
+	var held *dblock.Lock // nil while goose only looks
+	if s.locker != nil {
+		held = s.locker.held()
+	}
+	do := func(tx database.DBTxConn) error {
+		if held == nil {
+			return f(tx)
 		}
-		return s.locker.fence(ctx, tx)
+		if err := held.Fence(ctx, tx); err != nil {
+			return err
+		}
+		if err := f(tx); err != nil {
+			return err
+		}
+		return held.Stamp(ctx, tx) // goose does not say whether the migration changed the catalog
 	}
 	beginner, ok := db.(interface {
 		BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
 	})
 	if !ok {
-		if err := fence(db); err != nil {
-			return err
-		}
-		return f(db)
+		return s.mend(ctx, held, do(db))
 	}
 	tx, err := beginner.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if err := fence(tx); err != nil {
+	if err := do(tx); err != nil {
+		return s.mend(ctx, held, err)
+	}
+	if err := tx.Commit(); err != nil || held == nil {
 		return err
 	}
-	if err := f(tx); err != nil {
-		return err
+	return held.Settle(ctx)
+}
+
+// mend makes the server forget an old catalog if that is what err says.
+func (s *Store) mend(ctx context.Context, held *dblock.Lock, err error) error {
+	if errors.Is(err, ErrStaleCatalog) {
+		return errors.Join(err, held.Settle(ctx))
 	}
-	return tx.Commit()
+	return err
 }
 
 // GetMigration returns when a version was applied.

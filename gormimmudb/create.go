@@ -60,6 +60,12 @@ func create(db *gorm.DB, insert func(*gorm.DB)) {
 	if db.AddError(err) != nil {
 		return
 	}
+	if maps, ok := stmt.Dest.([]map[string]any); ok {
+		// gorm panics if it is to scan into a slice of maps that it has no pointer to.
+		maps = slices.Clip(maps)
+		stmt.Dest = &maps
+		defer func() { stmt.Dest = maps }()
+	}
 	if len(plan) == 1 && len(plan[0].arbiters) == 0 {
 		plan[0].use(stmt)
 		stmt.Build(stmt.BuildClauses...)
@@ -287,11 +293,9 @@ func part(value reflect.Value, dest any, ins *insertion) (reflect.Value, any) {
 	if value.Kind() != reflect.Slice && value.Kind() != reflect.Array {
 		return value, dest
 	}
-	p := value.Slice(ins.first, ins.first+len(ins.rows))
-	if maps, ok := p.Interface().([]map[string]any); ok {
-		return p, maps
-	}
-	// Scan fills in where p points to; the pointer to it is only for its type.
+	// Scan fills in what p holds; the pointer to it is only for its type.
+	last := ins.first + len(ins.rows)
+	p := value.Slice3(ins.first, last, last)
 	holder := reflect.New(p.Type())
 	holder.Elem().Set(p)
 	return holder.Elem(), holder.Interface()

@@ -26,8 +26,8 @@ func isCheckTrouble(err error) bool {
 const unnamedChecks = 16
 
 // dropChecks drops the CHECK constraints of a table: those without a name, and
-// those on a column that is not indexed, which the server names when it refuses to drop
-// the column.
+// those on a column without an index, which the server names when it is asked to
+// drop the column.
 func (d *Immudb) dropChecks(ctx context.Context, table string) error {
 	for i := range unnamedChecks {
 		if _, err := d.dropCheck(ctx, table, fmt.Sprintf("%s_check%d", table, i+1)); err != nil {
@@ -57,7 +57,7 @@ func (d *Immudb) dropChecks(ctx context.Context, table string) error {
 
 // dropCheck reports whether there was a constraint of that name to drop.
 func (d *Immudb) dropCheck(ctx context.Context, table, name string) (dropped bool, err error) {
-	err = dblock.Run(ctx, d.db, d.lock.Load(), func(tx *sql.Tx) error {
+	err = dblock.Work{DB: d.db, Lock: d.lock.Load(), ChangesCatalog: true}.Run(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(table), quoteName(name)))
 		return err
 	})
@@ -78,10 +78,12 @@ func (d *Immudb) checkOf(ctx context.Context, table, column string) (name string
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", quoteName(table), quoteName(column)))
 	var e *immudb.Error
 	if errors.As(err, &e) {
-		if _, rest, ok := strings.Cut(e.Message, " because "); ok {
-			name, _, _ = strings.Cut(rest, " constraint requires it")
+		// Other errors are those of columns that cannot be dropped anyway.
+		_, rest, _ := strings.Cut(e.Message, " because ")
+		if name, _, ok := strings.Cut(rest, " constraint requires it"); ok {
+			return name, nil
 		}
-		return name, nil // other errors are those of columns that cannot be dropped anyway
+		return "", nil
 	}
 	return "", err
 }

@@ -68,6 +68,9 @@ func (c *Config) normalize() error {
 	return nil
 }
 
+// lockTable is the name of the table that keeps the lock.
+func (c *Config) lockTable() string { return c.MigrationsTable + "_lock" }
+
 // urlOptions are the options that a URL may hold beside those of a DSN.
 var urlOptions = []struct {
 	name  string

@@ -28,7 +28,7 @@ func (d *Immudb) drop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	own := []string{d.cfg.MigrationsTable, d.cfg.MigrationsTable + "_lock"}
+	own := []string{d.cfg.MigrationsTable, d.cfg.lockTable()}
 	tables = slices.DeleteFunc(tables, func(name string) bool { return slices.Contains(own, name) })
 
 	// Dropping a table costs entries of the transaction by its columns and
@@ -64,6 +64,16 @@ func (d *Immudb) drop(ctx context.Context) error {
 		return err
 	}
 	d.lock.Store(nil)
+	// The first look makes the server fill its cache, the second one sees what is
+	// there; package dblock tells the story.
+	for range 2 {
+		if tables, err = d.names(ctx, "SELECT name FROM TABLES()"); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(tables, func(name string) bool { return slices.Contains(own, name) }) {
+		return errors.New("the tables are dropped, but the server has an outdated catalog: restart it before you make new ones")
+	}
 	return nil
 }
 
@@ -85,7 +95,9 @@ func (d *Immudb) names(ctx context.Context, query string, args ...any) ([]string
 }
 
 func (d *Immudb) dropTables(ctx context.Context, tables []string) error {
-	return dblock.Run(ctx, d.db, d.lock.Load(), func(tx *sql.Tx) error {
+	// The lock's table cannot be stamped and dropped in one transaction.
+	stamped := !slices.Contains(tables, d.cfg.lockTable())
+	return dblock.Work{DB: d.db, Lock: d.lock.Load(), ChangesCatalog: stamped}.Run(ctx, func(tx *sql.Tx) error {
 		for _, name := range tables {
 			if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+quoteName(name)); err != nil {
 				return fmt.Errorf("table %s: %w", name, err)

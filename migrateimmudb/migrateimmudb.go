@@ -56,10 +56,21 @@
 // Migrate abandons a driver that still waits, which may then take a lock that nobody
 // releases before the process ends.
 //
+// While it is held the driver also guards against a bug of the server (v1.11.1)
+// that makes it forget tables when others read while several are made; see package
+// dblock in the repository.
+//
 // # Replicas
 //
 // A replica can tell its version and nothing else; migrations there fail with
-// immudb.ErrReplica.
+// immudb.ErrReplica. One that runs does not notice new tables and columns (v1.11.1):
+// restart it after a migration.
+//
+// # What the server does differently
+//
+// A transaction that creates a table must not drop it, must not read by an index
+// that it has created, and gets no error for a key inserted twice into the new
+// table: the last row wins.
 package migrateimmudb
 
 import (
@@ -169,7 +180,7 @@ func (d *Immudb) Lock() error {
 	return database.CasRestoreOnErr(&d.isLocked, false, true, database.ErrLocked, func() error {
 		ctx := context.Background()
 		lock, err := dblock.Acquire(ctx, d.db, dblock.Config{
-			Table: d.cfg.MigrationsTable + "_lock",
+			Table: d.cfg.lockTable(),
 			Lease: d.cfg.LockLease,
 			Wait:  d.cfg.LockTimeout,
 		})

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dblock"
+	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
 // Run runs a migration; see the package comment. One that was announced by
@@ -52,14 +54,19 @@ type work struct {
 	announced bool         // by this tenure of the lock
 }
 
+// inTx is the work of these statements in one transaction. What is announced
+// can tell whether it is done.
+func (w *work) inTx(statements ...sqltext.Statement) dblock.Work {
+	return dblock.Work{
+		DB: w.db, Lock: w.lock, Idempotent: w.announced,
+		ChangesCatalog: slices.ContainsFunc(statements, func(st sqltext.Statement) bool { return st.Kind.ChangesCatalog() }),
+	}
+}
+
 // runTogether runs the migration as one transaction, which also clears the dirty
 // flag.
 func (w *work) runTogether(ctx context.Context) error {
-	run := dblock.Run
-	if w.announced {
-		run = dblock.RunIdempotent
-	}
-	err := run(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+	err := w.inTx(w.statements...).Run(ctx, func(tx *sql.Tx) error {
 		if w.announced {
 			now, err := w.read(ctx, tx)
 			if err != nil || now.announcedBy != w.lock.Owner() {
@@ -103,11 +110,7 @@ func (w *work) runApart(ctx context.Context) error {
 }
 
 func (w *work) runOne(ctx context.Context, i int) error {
-	run := dblock.Run
-	if w.announced {
-		run = dblock.RunIdempotent
-	}
-	return run(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+	return w.inTx(w.statements[i]).Run(ctx, func(tx *sql.Tx) error {
 		if w.announced {
 			now, err := w.read(ctx, tx)
 			if err != nil || now.statements > i {
@@ -146,7 +149,7 @@ func (w *work) progress(ctx context.Context, n int) error {
 	if !w.announced {
 		return nil
 	}
-	return dblock.RunIdempotent(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+	return w.inTx().Run(ctx, func(tx *sql.Tx) error {
 		return w.write(ctx, tx, w.stopped(n))
 	})
 }
@@ -157,7 +160,7 @@ func (w *work) admit(ctx context.Context) error {
 	if !w.announced {
 		return nil
 	}
-	err := dblock.RunIdempotent(ctx, w.db, w.lock, func(tx *sql.Tx) error {
+	err := w.inTx().Run(ctx, func(tx *sql.Tx) error {
 		now, err := w.read(ctx, tx)
 		if err != nil || now.announcedBy != w.lock.Owner() {
 			return err

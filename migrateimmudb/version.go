@@ -35,8 +35,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func (d *Immudb) createTable(ctx context.Context) error {
-	_, err := d.db.ExecContext(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS "%s" (
+func (d *Immudb) createTable(ctx context.Context, q querier) error {
+	_, err := q.ExecContext(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS "%s" (
 		"id" INTEGER, "version" INTEGER NOT NULL, "dirty" BOOLEAN NOT NULL,
 		"previous" INTEGER, "announced_by" VARCHAR[64], "statements" INTEGER,
 		PRIMARY KEY "id")`, d.cfg.MigrationsTable))
@@ -108,10 +108,12 @@ func (d *Immudb) SetVersion(version int, dirty bool) error {
 		}
 		return d.write(ctx, tx, next)
 	}
-	err := dblock.RunIdempotent(ctx, d.db, lock, set)
+	w := dblock.Work{DB: d.db, Lock: lock, Idempotent: true}
+	err := w.Run(ctx, set)
 	if errors.Is(err, immudb.ErrNoSuchTable) {
-		if err = d.createTable(ctx); err == nil {
-			err = dblock.RunIdempotent(ctx, d.db, lock, set)
+		create := dblock.Work{DB: d.db, Lock: lock, Idempotent: true, ChangesCatalog: true}
+		if err = create.Run(ctx, func(tx *sql.Tx) error { return d.createTable(ctx, tx) }); err == nil {
+			err = w.Run(ctx, set)
 		}
 	}
 	if err != nil {
@@ -130,7 +132,7 @@ func (d *Immudb) takeBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the version: %w", err)
 	}
-	return dblock.RunIdempotent(ctx, d.db, d.lock.Load(), func(tx *sql.Tx) error {
+	return dblock.Work{DB: d.db, Lock: d.lock.Load(), Idempotent: true}.Run(ctx, func(tx *sql.Tx) error {
 		s, err := d.read(ctx, tx)
 		if err != nil || s.announcedBy == "" {
 			return err

@@ -32,7 +32,7 @@ func TestTablesMadeWhileOthersReadAreAllThere(t *testing.T) {
 	db, dsn := openDB(t)
 	l := acquire(t, db, 20*time.Second, 0)
 	readOn(t, openDSN(t, dsn), `SELECT "id" FROM "the_lock" WHERE "id" = 1`)
-	const tables = 600
+	const tables = 60
 	for i := range tables {
 		err := Work{DB: db, Lock: l, ChangesCatalog: true}.Run(t.Context(), func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE t%d (id INTEGER, PRIMARY KEY id)", i))

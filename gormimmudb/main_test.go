@@ -1,0 +1,80 @@
+package gormimmudb_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/immudb-go/immudb/gormimmudb"
+	"github.com/immudb-go/immudb/immudbtest"
+)
+
+var server *immudbtest.Server
+
+// The tests share a server and take a database each.
+func TestMain(m *testing.M) {
+	var err error
+	if server, err = immudbtest.New(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if n := server.Sessions(); code == 0 && n > 0 {
+		fmt.Fprintf(os.Stderr, "the tests left %d sessions open\n", n)
+		code = 1
+	}
+	if err := server.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// open opens a database of the test's own and creates the models' tables.
+func open(t testing.TB, models ...any) *gorm.DB {
+	t.Helper()
+	return openWith(t, gormimmudb.Config{}, &gorm.Config{}, models...)
+}
+
+func openWith(t testing.TB, config gormimmudb.Config, gormConfig *gorm.Config, models ...any) *gorm.DB {
+	t.Helper()
+	config.DSN = server.NewDatabase(t)
+	if gormConfig.Logger == nil {
+		gormConfig.Logger = logger.Discard
+	}
+	db, err := gorm.Open(gormimmudb.New(config), gormConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if len(models) > 0 {
+		must(t, db.AutoMigrate(models...))
+	}
+	return db
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// count counts the rows of a model's table, deleted ones included.
+func count(t testing.TB, db *gorm.DB, model any) int64 {
+	t.Helper()
+	var n int64
+	must(t, db.Unscoped().Model(model).Count(&n).Error)
+	return n
+}

@@ -1,0 +1,69 @@
+package immudb_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// optionNames finds the names in text: each match of pattern holds one name, or
+// several with commas between them.
+func optionNames(t *testing.T, file, begin, end, pattern string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, found := strings.Cut(string(text), begin)
+	part, _, foundEnd := strings.Cut(part, end)
+	if !found || !foundEnd {
+		t.Fatalf("%s holds nothing between %q and %q", file, begin, end)
+	}
+	var names []string
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(part, -1) {
+		for name := range strings.SplitSeq(match[1], ",") {
+			names = append(names, strings.Trim(name, " `"))
+		}
+	}
+	return names
+}
+
+func TestReadmeAndDocCommentHaveTheSameOptions(t *testing.T) {
+	readme := optionNames(t, "README.md", "| Option | Values |", "\n\n", "(?m)^\\| (`[^|]*`) \\|")
+	comment := optionNames(t, "dsn.go", "all of them optional but user:", "Times are seconds", `(?m)^//\t([a-z_]+(?:, [a-z_]+)*)  `)
+	if len(readme) < 10 || !slices.Equal(readme, comment) {
+		t.Errorf("README.md has %q,\nParseDSN has  %q", readme, comment)
+	}
+}
+
+func TestReadmeNamesEveryErrorForErrorsIs(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		code, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(`(?m)^\t?(?:var )?(Err[A-Z]\w*) += errors\.New`).FindAllSubmatch(code, -1) {
+			found++
+			if name := string(match[1]); !strings.Contains(string(readme), "`"+name+"`") {
+				t.Errorf("README.md does not say what %s is", name)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found only %d errors in the code", found)
+	}
+}
