@@ -29,10 +29,13 @@ type pool struct {
 	giveUp     context.CancelFunc // ends ctx
 }
 
-// openAtOnce is how many sessions are opened at a time. More would only compete
-// for the server's CPU, and under load those that are open come free long
-// before: with 2, 640 short queries from 32 goroutines take a tenth of the time.
-const openAtOnce = 2
+// openAtOnce is how many sessions are opened at a time, and how many there may be
+// before the next one is opened only if none comes free for openPatience. More
+// would compete for the server's CPU with the very queries that will free one.
+const (
+	openAtOnce   = 2
+	openPatience = 10 * time.Millisecond
+)
 
 func newPool() pool {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -88,7 +91,7 @@ func (c *Connector) lease(ctx context.Context) (*session, error) {
 // open, or the new one.
 func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
 	var (
-		turn    = c.pool.turns // nil once it is ours
+		hurry   bool // none has come free for openPatience
 		open    *opening
 		opened  <-chan struct{}
 		abandon = func() {
@@ -104,13 +107,25 @@ func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
 			abandon()
 			return s, err
 		}
+		var turn chan<- struct{} // to open one; nil while that has to wait
+		var stalled <-chan time.Time
+		switch {
+		case open != nil:
+		case hurry || c.pool.size() < openAtOnce:
+			turn = c.pool.turns
+		default:
+			stalled = time.After(openPatience)
+		}
 		select {
+		case <-stalled:
+			hurry = true
 		case turn <- struct{}{}:
-			turn, open = nil, c.startOpening(ctx)
+			open = c.startOpening(ctx)
 			opened = open.done
 		case <-opened:
 			return open.session, open.err
 		case <-released:
+			hurry = false
 		case <-ctx.Done():
 			abandon()
 			return nil, ctx.Err()
@@ -337,6 +352,13 @@ func (p *pool) nextRelease() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.released
+}
+
+// size is the number of sessions there are or will be in a moment.
+func (p *pool) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle) + len(p.leased) + len(p.turns)
 }
 
 // all lists the sessions, leased and idle.

@@ -134,7 +134,7 @@ func TestTooManySessionsSaysWhatToSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	err = db.PingContext(ctx)
 	if !errors.Is(err, immudb.ErrMaxSessions) || !errors.Is(err, context.DeadlineExceeded) {

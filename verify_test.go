@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 const trustFirstUse = "verify=trust-first-use"
@@ -280,5 +281,23 @@ func TestATableThatChangesIsReadByWhatTheHistorySaysOfIt(t *testing.T) {
 	}
 	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", ""); err != nil || !slices.Contains(rows[0].Columns, "note") {
 		t.Errorf("got %v, %v", rows, err)
+	}
+}
+
+func TestServersOfEarlierVersionsAreVerifiedToo(t *testing.T) {
+	s := testserver.StartVersion(t, "v1.9.5")
+	db := openDSN(t, dsnWith(s.DSN(), proveCommits))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], PRIMARY KEY id)")
+	for id := range 20 {
+		mustExec(t, db, "INSERT INTO accounts (id, owner) VALUES (?, 'ann')", id)
+	}
+	mustVerify(t, db)
+	mustExec(t, db, "ALTER TABLE accounts ADD COLUMN note VARCHAR")
+	mustVerify(t, db)
+	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id > 3"); err != nil || len(rows) != 16 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+	if r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}}); err != nil || r.Rows["accounts"] != 20 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -57,8 +57,16 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 			return nil
 		}
 		own, err := ins.ownConflict(oc, row)
-		ins.conflict = own
-		return err
+		if err != nil {
+			return err
+		}
+		if len(unique) > 0 && !own.DoNothing {
+			// To its DO UPDATE the row's own entry in a unique index is another's.
+			ins.atArbiter, ins.arbiters, ins.alone = own, [][]string{key}, true
+		} else {
+			ins.conflict = own
+		}
+		return nil
 	case slices.ContainsFunc(unique, func(columns []string) bool { return sameColumns(columns, target) }):
 		own, err := ins.ownConflict(oc, row)
 		ins.atArbiter, ins.alone = own, true

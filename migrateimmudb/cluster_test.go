@@ -25,7 +25,7 @@ const (
 	roundPatience = 2 * time.Minute
 )
 
-// rounds is 4 (about 15 s), or what MIGRATEIMMUDB_ROUNDS says. It has been
+// rounds is 3 (about 8 s), or what MIGRATEIMMUDB_ROUNDS says. It has been
 // 100 at least once for every change of the lock.
 func rounds(t *testing.T) int {
 	if s := os.Getenv("MIGRATEIMMUDB_ROUNDS"); s != "" {
@@ -38,7 +38,7 @@ func rounds(t *testing.T) int {
 	if testing.Short() {
 		return 1
 	}
-	return 4
+	return 3
 }
 
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {

@@ -69,8 +69,9 @@
 // # What the server does differently
 //
 // A transaction that creates a table must not drop it, must not read by an index
-// that it has created, and gets no error for a key inserted twice into the new
-// table: the last row wins.
+// that it has created nor drop a column whose index it has dropped, and gets no
+// error for a key inserted twice into the new table: the last row wins. A table
+// with CHECK constraints can only be dropped once these have been dropped.
 package migrateimmudb
 
 import (

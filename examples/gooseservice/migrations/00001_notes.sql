@@ -1,0 +1,9 @@
+-- +goose Up
+CREATE TABLE notes (
+	id INTEGER AUTO_INCREMENT,
+	body VARCHAR NOT NULL,
+	PRIMARY KEY id
+);
+
+-- +goose Down
+DROP TABLE notes;
