@@ -34,7 +34,7 @@ type pool struct {
 // would compete for the server's CPU with the very queries that will free one.
 const (
 	openAtOnce   = 2
-	openPatience = 10 * time.Millisecond
+	openPatience = 50 * time.Millisecond // about what it takes to open one
 )
 
 func newPool() pool {

@@ -12,17 +12,24 @@
 //
 // goose runs a migration in a transaction and enters its version in the same one,
 // so that both happen or neither. The store ties that transaction to the lock: if
-// another process has taken the lock over, nothing is committed. A migration
-// is therefore run exactly once, whatever processes are killed or delayed.
+// another process has taken the lock over, nothing is committed. Such a migration
+// is run exactly once, whatever processes are killed or delayed.
 //
-// Statements that no transaction can hold (CREATE DATABASE, CREATE USER, INSERT … SELECT from
-// the same table) and migrations of more than 1,024 entries need goose's
+// Statements that no transaction can hold (CREATE DATABASE, CREATE USER, INSERT …
+// SELECT from the same table) and migrations of more than 1,024 entries need
 //
 //	-- +goose NO TRANSACTION
 //
-// as do Go migrations on a *sql.DB. Such a migration that is cut off is run from its
-// start by the next process, so write it to be fit for that. It is entered only while
-// the lock is held, and the loss of the lock closes the connection that goose uses for it.
+// and Go migrations may run on the *sql.DB. Such a migration, if it is cut off, is
+// run from its start by the next process, so write it to be fit for that. It is
+// entered only while the lock is held, and the loss of the lock closes the
+// connection that goose runs it on.
+//
+// # Replicas
+//
+// A replica can tell its versions and nothing else; migrations there fail with
+// immudb.ErrReplica. A running one does not notice new tables and columns
+// (v1.11.1): restart it after a migration.
 //
 // # What the server does differently
 //

@@ -221,12 +221,7 @@ func TestReplicaTellsItsVersionAndRefusesTheRest(t *testing.T) {
 	}
 	replica := testserver.Start(t, "-synced=false", "-replica-of="+primary.DSN())
 	m := open(t, files, replica.DSN())
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if v, _, err := m.Version(); err == nil && v == 1 || time.Now().After(deadline) {
-			break
-		}
-	}
-	wantVersion(t, m, 1, false)
+	awaitVersion(t, m, 1)
 	for name, do := range map[string]func() error{"up": m.Up, "down": m.Down, "drop": m.Drop, "force": func() error { return m.Force(3) }} {
 		start := time.Now()
 		if err := do(); !errors.Is(err, immudb.ErrReplica) || !strings.Contains(err.Error(), "connect to the primary") {
@@ -237,4 +232,30 @@ func TestReplicaTellsItsVersionAndRefusesTheRest(t *testing.T) {
 		}
 	}
 	wantTables(t, openDB(t, replica.DSN()), "pets")
+
+	// The next migration of the primary arrives there; a server of v1.11.1 shows its
+	// tables after a restart.
+	if err := open(t, migrations(createPets, upUsers), primary.DSN()).Up(); err != nil {
+		t.Fatal(err)
+	}
+	awaitVersion(t, m, 2)
+	if err := replica.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, m, 2, false)
+	wantTables(t, openDB(t, replica.DSN()), "pets", "users")
+}
+
+// awaitVersion waits for a version to reach a replica.
+func awaitVersion(t *testing.T, m *migrate.Migrate, want uint) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		v, dirty, err := m.Version()
+		if err == nil && v == want && !dirty {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("version %d, dirty %v (%v), want %d", v, dirty, err, want)
+		}
+	}
 }

@@ -29,42 +29,47 @@
 //
 // A migration is one transaction of the server, DDL included: all of it is
 // committed, together with its version, or nothing. A BEGIN and COMMIT around
-// all of it may stay, and say that it must be so. Two kinds of migration are run statement by statement instead:
+// all of it may stay, and say that it must be so.
+//
+// Two kinds of migration are run statement by statement instead: all of them
 // with x-multi-statement, which lifts the server's limit of 1,024 entries per
-// transaction, and those that hold a statement that cannot be part of a
-// transaction (CREATE DATABASE, CREATE USER and its like, INSERT … SELECT from
-// the same table). If one stops, a [*StatementError] says where, and what is
-// committed.
+// transaction; and those that hold a statement that no transaction can hold
+// (CREATE DATABASE, CREATE USER and its like, INSERT … SELECT from the same
+// table). If one stops, a [*StatementError] says where, and what is committed.
+//
+// What immudb cannot alter, such as the type of a column, takes a new table:
+// examples/altertable in the repository shows how.
 //
 // # Version and dirty flag
 //
 // A migration that fails leaves its version with the dirty flag set, as with
-// every driver of golang-migrate; correct it and force the version before it, if
-// nothing was committed, or its own. A process that was killed, or lost the
-// server, before anything of its migration was committed leaves no such
-// work: the next one to take the lock knows that nothing has happened, sets the
-// version back and runs the migration.
+// every driver of golang-migrate: correct it, and force the version before it if
+// nothing was committed.
+//
+// A process that was killed, or lost the server, before anything of its migration
+// was committed leaves no such work behind. Whoever takes the lock next knows that
+// nothing has happened, sets the version back and runs the migration.
 //
 // # Lock
 //
-// Migrations run under a lock in the table x-migrations-table + "_lock" with an owner and
-// a lease, which the owner renews. An owner that is killed holds it for x-lock-lease at most. One that is
-// slow and loses it cannot commit anything any more: every transaction
-// of a migration also reads the lock, and the server refuses to commit what has read something stale.
+// Migrations run under a lock, which is in the table x-migrations-table + _lock. Its
+// owner renews it; one that is killed holds it for x-lock-lease at most. One that
+// is slow and loses it cannot commit anything any more ([ErrLockLost]): every
+// transaction also reads the lock, and the server refuses to commit what has
+// read something that is no longer so.
 //
 // Keep x-lock-timeout below the LockTimeout of migrate.Migrate (15 s by default):
-// Migrate abandons a driver that still waits, which may then take a lock that nobody
-// releases before the process ends.
+// Migrate abandons a driver that still waits, which may then take a lock that
+// nobody gives back until the driver is closed.
 //
-// While it is held the driver also guards against a bug of the server (v1.11.1)
-// that makes it forget tables when others read while several are made; see package
-// dblock in the repository.
+// The lock also guards against a bug of the server (v1.11.1), which forgets tables
+// when others read while several are made. Package dblock in the repository tells.
 //
 // # Replicas
 //
 // A replica can tell its version and nothing else; migrations there fail with
-// immudb.ErrReplica. One that runs does not notice new tables and columns (v1.11.1):
-// restart it after a migration.
+// immudb.ErrReplica. A running one does not notice new tables and columns
+// (v1.11.1): restart it after a migration.
 //
 // # What the server does differently
 //
