@@ -207,8 +207,13 @@ func (c *Conn) moveBack(ctx context.Context) error {
 	return err
 }
 
-// IsValid reports whether the connection may go back to database/sql's pool.
-func (c *Conn) IsValid() bool { return !c.lost && !c.closed && !c.session.broken.Load() }
+// IsValid reports whether the connection may go back to database/sql's pool. It
+// may not while another one waits for a session: a sql.DB hands its idle
+// connections to later callers only, and those that wait already would each have
+// to have a session opened. Closed, this one leaves them its own.
+func (c *Conn) IsValid() bool {
+	return !c.lost && !c.closed && !c.session.broken.Load() && c.connector.pool.waiting.Load() == 0
+}
 
 // Close gives the session back to the connector, which keeps it warm for the
 // next connection or closes it. It ends an open transaction.

@@ -34,7 +34,7 @@ type Connector struct {
 	catalog catalog
 	lanes   lanes
 	groups  groups
-	pool    pool
+	pool    *pool
 	trust   *trust
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,10 @@ type pool struct {
 	released chan struct{}         // closed, and replaced, when a session comes free
 	closed   bool
 	keeping  bool // keepSessions runs
+
+	// waiting is how many connections wait for a session. As long as there are any,
+	// those that are given back to a sql.DB give theirs up, see Conn.IsValid.
+	waiting atomic.Int64
 
 	turns      chan struct{}      // holds a token for each session being opened
 	background sync.WaitGroup     // goroutines that open and keep sessions
@@ -37,9 +42,9 @@ const (
 	openPatience = 50 * time.Millisecond // about what it takes to open one
 )
 
-func newPool() pool {
+func newPool() *pool {
 	ctx, cancel := context.WithCancel(context.Background())
-	return pool{
+	return &pool{
 		leased:   make(map[*session]struct{}),
 		released: make(chan struct{}),
 		turns:    make(chan struct{}, openAtOnce),
@@ -91,6 +96,7 @@ func (c *Connector) lease(ctx context.Context) (*session, error) {
 // open, or the new one.
 func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
 	var (
+		waiting bool
 		hurry   bool // none has come free for openPatience
 		open    *opening
 		opened  <-chan struct{}
@@ -106,6 +112,11 @@ func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
 		if s != nil || err != nil {
 			abandon()
 			return s, err
+		}
+		if !waiting {
+			waiting = true
+			c.pool.waiting.Add(1)
+			defer c.pool.waiting.Add(-1)
 		}
 		var turn chan<- struct{} // to open one; nil while that has to wait
 		var stalled <-chan time.Time
@@ -207,7 +218,7 @@ func (c *Connector) abandon(o *opening) {
 
 // adopt makes the connector the owner of a session just opened, and leased.
 func (c *Connector) adopt(s *session) error {
-	p := &c.pool
+	p := c.pool
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()

@@ -68,8 +68,11 @@ func (e *env) openFloor(ctx context.Context) (*floorConn, error) {
 	return &floorConn{env: e, cc: cc, md: md, ctx: metadata.NewOutgoingContext(ctx, md)}, nil
 }
 
+// close ends the session and the channel. A session that was idle for minutes while other contenders had their turn is
+// gone already.
 func (f *floorConn) close() error {
-	return errors.Join(f.call(f.ctx, wire.MethodCloseSession, nil), f.cc.Close())
+	_ = f.call(f.ctx, wire.MethodCloseSession, nil)
+	return f.cc.Close()
 }
 
 // call makes a unary call.

@@ -62,7 +62,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "burst", title: "32 goroutines × 20 queries on a new sql.DB, default pool", unit: "burst", table: accounts,
-		n: 1, quick: 1, rounds: 7,
+		n: 1, quick: 1, rounds: 7, counted: true,
 		database: burst, floor: floorBurst,
 	},
 	{
