@@ -122,9 +122,13 @@ const maxKeyedLength = 256
 // columnType is the server's type for a field. keyed says how many strings have to
 // share a key of 1,024 bytes if the field is part of one; 0 if it is not.
 func columnType(f *schema.Field, keyed int) string {
-	m := typeTag.FindStringSubmatch(f.CreateTableSQLType)
+	declared := f.UserSQLType
+	if declared == "" {
+		declared = f.DiscoveredSQLType
+	}
+	m := typeTag.FindStringSubmatch(declared)
 	if m == nil {
-		return f.CreateTableSQLType // for the server to judge
+		return declared // for the server to judge
 	}
 	length := m[2]
 	name := ""
@@ -151,7 +155,7 @@ func columnType(f *schema.Field, keyed int) string {
 	case "BLOB", "BYTEA", "BINARY", "VARBINARY":
 		name = "BLOB"
 	default:
-		return f.CreateTableSQLType
+		return declared
 	}
 	if length == "" && keyed > 0 {
 		length = strconv.Itoa(min(maxKeyedLength, 960/keyed-8))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -15,6 +16,23 @@ import (
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/immudbtest"
 )
+
+// server is the one that the tests share, with a database each.
+var server *immudbtest.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	if server, err = immudbtest.New(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	if err := server.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
 
 func open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
@@ -81,22 +99,22 @@ func TestItShowsTheLedgerAndLeavesNoFile(t *testing.T) {
 }
 
 func TestOnAGivenServerItLeavesNoTableAndNoSession(t *testing.T) {
-	srv := immudbtest.Start(t)
+	dsn := server.NewDatabase(t)
 	for range 2 { // what the first run left would be in the way of the second
-		if err := run(t.Context(), srv.DSN(), io.Discard); err != nil {
+		if err := run(t.Context(), dsn, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if n := srv.Sessions(); n != 0 {
+		if n := server.Sessions(); n != 0 {
 			t.Errorf("%d sessions are left", n)
 		}
 	}
-	if names := tables(t, open(t, srv.DSN())); len(names) != 0 {
+	if names := tables(t, open(t, dsn)); len(names) != 0 {
 		t.Errorf("the tables %v are left", names)
 	}
 }
 
 func TestTablesOfSomebodyElseAreLeftAlone(t *testing.T) {
-	dsn := immudbtest.Start(t).DSN()
+	dsn := server.NewDatabase(t)
 	db := open(t, dsn)
 	if _, err := db.Exec("CREATE TABLE quickstart_transfers (id INTEGER, PRIMARY KEY id)"); err != nil {
 		t.Fatal(err)
@@ -123,7 +141,7 @@ func (c cancelAt) Write(p []byte) (int, error) {
 }
 
 func TestAnInterruptedRunDropsItsTables(t *testing.T) {
-	dsn := immudbtest.Start(t).DSN()
+	dsn := server.NewDatabase(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if err := run(ctx, dsn, cancelAt{"1. Load", cancel}); !errors.Is(err, context.Canceled) {
@@ -134,7 +152,7 @@ func TestAnInterruptedRunDropsItsTables(t *testing.T) {
 	}
 }
 
-// bookOf keeps the beginning of the repository's ledger on a server of its own.
+// bookOf keeps the beginning of the repository's ledger in a database of its own.
 func bookOf(t *testing.T) *book {
 	t.Helper()
 	l, err := readLedger(files)
@@ -142,7 +160,7 @@ func bookOf(t *testing.T) *book {
 		t.Fatal(err)
 	}
 	l.transfers = l.transfers[:40]
-	b := &book{db: open(t, immudbtest.Start(t).DSN()), ledger: l}
+	b := &book{db: open(t, server.NewDatabase(t)), ledger: l}
 	for _, step := range []func(context.Context) error{b.create, b.load, b.transferAll} {
 		if err := step(t.Context()); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,103 @@
+package bunimmudb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+
+	"github.com/uptrace/bun"
+
+	"github.com/immudb-go/immudb"
+)
+
+// Open opens a database by its data source name, as [immudb.ParseDSN] reads it.
+// Nothing is connected before the first use.
+func Open(dsn string, opts ...bun.DBOption) (*bun.DB, error) {
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	c, err := immudb.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return OpenDB(c, opts...), nil
+}
+
+// OpenDB opens a database by its connector, which is closed with it.
+func OpenDB(c *immudb.Connector, opts ...bun.DBOption) *bun.DB {
+	return bun.NewDB(sql.OpenDB(connector{c}), New(), opts...)
+}
+
+type connector struct{ *immudb.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	dc, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{dc.(*immudb.Conn)}, nil
+}
+
+var (
+	_ driver.ExecerContext      = (*Conn)(nil)
+	_ driver.QueryerContext     = (*Conn)(nil)
+	_ driver.ConnPrepareContext = (*Conn)(nil)
+)
+
+// Conn is a connection of the driver that reads bun's spelling of statements.
+// [sql.Conn.Raw] hands it out on databases that this package opened; what the
+// driver has beyond database/sql is there, on the connection within.
+type Conn struct{ *immudb.Conn }
+
+// ExecContext runs a text in the server's spelling.
+func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	text, table, err := rewrite(query)
+	if err != nil {
+		return nil, err
+	}
+	if table != "" {
+		// CREATE TABLE IF NOT EXISTS with unique indexes: they could not be created
+		// on a table that has rows, even if they were there.
+		exists, err := c.hasTable(ctx, table)
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			return driver.RowsAffected(0), nil
+		}
+	}
+	return c.Conn.ExecContext(ctx, text, args)
+}
+
+// QueryContext runs a text in the server's spelling.
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	text, _, err := rewrite(query)
+	if err != nil {
+		return nil, err
+	}
+	return c.Conn.QueryContext(ctx, text, args)
+}
+
+// PrepareContext prepares a text in the server's spelling.
+func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	text, _, err := rewrite(query)
+	if err != nil {
+		return nil, err
+	}
+	return c.Conn.PrepareContext(ctx, text)
+}
+
+func (c *Conn) hasTable(ctx context.Context, name string) (bool, error) {
+	rows, err := c.Conn.QueryContext(ctx, "SELECT COUNT(*) FROM TABLES() WHERE name = ?", []driver.NamedValue{{Ordinal: 1, Value: name}})
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	dest := make([]driver.Value, len(rows.Columns()))
+	if err := rows.Next(dest); err != nil {
+		return false, err
+	}
+	n, _ := dest[0].(int64)
+	return n > 0, nil
+}

@@ -1,0 +1,178 @@
+package bunimmudb
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/immudb-go/immudb"
+)
+
+func unsupported(format string, args ...any) error {
+	return fmt.Errorf("bunimmudb: %w: "+format, append([]any{immudb.ErrUnsupported}, args...)...)
+}
+
+const ident = `(?:"[^"]+"|\w+)`
+
+var (
+	// bun puts comments only before a statement.
+	leadingComment = `^\s*(?:/\*.*?\*/\s*)*`
+
+	createIndex = regexp.MustCompile(`(?is)(` + leadingComment + `CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:` + ident + `\s+)?(ON\s+` + ident + `\s*\([^()]*\))\s*(.*)$`)
+	dropIndex   = regexp.MustCompile(`(?is)` + leadingComment + `DROP\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+EXISTS\s+)?(` + ident + `)\s*(?:CASCADE|RESTRICT)?\s*$`)
+	createTable = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(` + ident + `)\s*\(`)
+	// A literal, so that what looks like a constraint in it is not taken for one.
+	tableConstraint = regexp.MustCompile(`(?i)'(?:[^']|'')*'|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?UNIQUE\s*(\([^()]*\))|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?(FOREIGN\s+KEY)`)
+	bulkUpdate      = regexp.MustCompile(`(?is)` + leadingComment + `WITH\s+"?_data"?\s*\(([^()]*)\)\s+AS\s+\(VALUES\s+`)
+	lockingClause   = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
+)
+
+// rewrite puts a statement that bun made into the server's spelling. If table is
+// not "", the statement is only to be run if that table does not exist.
+func rewrite(query string) (text, table string, err error) {
+	head := query
+	if len(head) > 256 {
+		head = head[:256]
+	}
+	head = strings.ToUpper(head)
+	switch {
+	case strings.Contains(head, "INDEX"):
+		text, err = rewriteIndex(query)
+		return text, "", err
+	case strings.Contains(head, "CREATE TABLE"):
+		return rewriteTable(query)
+	case strings.Contains(head, "_DATA"):
+		if m := bulkUpdate.FindStringSubmatchIndex(query); m != nil {
+			text, err = rewriteBulkUpdate(query, m)
+			return text, "", err
+		}
+	case strings.Contains(head, "SELECT"):
+		// The server takes no locks. What FOR UPDATE promises holds without it: a
+		// transaction does not commit if another one has changed what it read.
+		return lockingClause.ReplaceAllString(query, ""), "", nil
+	}
+	return query, "", nil
+}
+
+// rewriteIndex leaves the name of an index out: the server's have none.
+func rewriteIndex(query string) (string, error) {
+	if m := createIndex.FindStringSubmatch(query); m != nil {
+		if m[3] != "" {
+			return "", unsupported("CREATE INDEX … %s: the server would index every row and only the columns in brackets", m[3])
+		}
+		return m[1] + m[2], nil
+	}
+	if m := dropIndex.FindStringSubmatch(query); m != nil && !strings.Contains(m[1], "(") {
+		return "", unsupported("DROP INDEX %s: indexes have no names; run DROP INDEX ON table(column, …)", m[1])
+	}
+	return query, nil
+}
+
+// rewriteTable makes unique indexes of the UNIQUE constraints in CREATE TABLE, and
+// refuses foreign keys, which the server parses and forgets.
+func rewriteTable(query string) (text, table string, err error) {
+	m := createTable.FindStringSubmatch(query)
+	if m == nil {
+		return query, "", nil
+	}
+	var indexes strings.Builder
+	text = tableConstraint.ReplaceAllStringFunc(query, func(part string) string {
+		c := tableConstraint.FindStringSubmatch(part)
+		switch {
+		case c[2] != "":
+			err = unsupported("FOREIGN KEY in table %s: the server parses foreign keys and enforces nothing; create the table without them", m[2])
+		case c[1] != "":
+			fmt.Fprintf(&indexes, "; CREATE UNIQUE INDEX ON %s %s", m[2], c[1])
+			return ""
+		}
+		return part
+	})
+	if err == nil && m[1] != "" && indexes.Len() > 0 {
+		table = strings.ToLower(strings.Trim(m[2], `"`))
+	}
+	return text + indexes.String(), table, err
+}
+
+// rewriteBulkUpdate makes an UPDATE for each row of
+//
+//	WITH _data (id, a) AS (VALUES (1, 'x'), (2, 'y'))
+//	UPDATE t SET a = _data.a FROM _data WHERE t.id = _data.id
+//
+// since the server joins no tables in UPDATE. The driver runs them in one
+// transaction.
+func rewriteBulkUpdate(query string, m []int) (string, error) {
+	var columns []string
+	for c := range strings.SplitSeq(query[m[2]:m[3]], ",") {
+		columns = append(columns, strings.ToLower(strings.Trim(strings.TrimSpace(c), `"`)))
+	}
+	rows, rest, ok := scanRows(query[m[1]:])
+	if !ok {
+		return "", unsupported("a bulk update of this form: %s", query[:min(len(query), 80)])
+	}
+	update := fromData.ReplaceAllString(rest, "$1")
+	if strings.Contains(strings.ToUpper(update), " RETURNING ") {
+		return "", unsupported("RETURNING in a bulk update: it becomes several statements")
+	}
+	var text strings.Builder
+	for i, row := range rows {
+		if len(row) != len(columns) {
+			return "", unsupported("a bulk update with %d columns and %d values", len(columns), len(row))
+		}
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		missing := ""
+		text.WriteString(dataColumn.ReplaceAllStringFunc(update, func(ref string) string {
+			name := dataColumn.FindStringSubmatch(ref)[1]
+			if name == "" {
+				return ref // a literal
+			}
+			for j, c := range columns {
+				if c == strings.ToLower(strings.Trim(name, `"`)) {
+					return row[j]
+				}
+			}
+			missing = name
+			return ref
+		}))
+		if missing != "" {
+			return "", unsupported("column %s in a bulk update, which has no value for it", missing)
+		}
+	}
+	return text.String(), nil
+}
+
+var (
+	fromData   = regexp.MustCompile(`(?i)('(?:[^']|'')*')|\s+FROM\s+"?_data"?`)
+	dataColumn = regexp.MustCompile(`(?i)'(?:[^']|'')*'|"?\b_data\b"?\.(` + ident + `)`)
+)
+
+// scanRows reads the rows of VALUES up to the bracket that closes them, and
+// returns what follows it.
+func scanRows(s string) (rows [][]string, rest string, ok bool) {
+	depth, begin := 0, 0
+	var row []string
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\'':
+			for i++; i < len(s) && s[i] != '\''; i++ {
+			}
+		case '(':
+			if depth++; depth == 1 {
+				row, begin = nil, i+1
+			}
+		case ',':
+			if depth == 1 {
+				row, begin = append(row, strings.TrimSpace(s[begin:i])), i+1
+			}
+		case ')':
+			switch depth--; depth {
+			case 0:
+				rows = append(rows, append(row, strings.TrimSpace(s[begin:i])))
+			case -1:
+				return rows, strings.TrimSpace(s[i+1:]), len(rows) > 0
+			}
+		}
+	}
+	return nil, "", false
+}
