@@ -57,7 +57,15 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func count(t testing.TB, db bun.IDB, model any) int {
+func count(t testing.TB, db bun.IDB, model any) int64 {
+	t.Helper()
+	n, err := db.NewSelect().Model(model).Count(context.Background())
+	must(t, err)
+	return n
+}
+
+// countAll counts those that are deleted too.
+func countAll(t testing.TB, db bun.IDB, model any) int64 {
 	t.Helper()
 	n, err := db.NewSelect().Model(model).WhereAllWithDeleted().Count(context.Background())
 	must(t, err)

@@ -1,6 +1,7 @@
 package bunimmudb
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -18,7 +19,7 @@ var (
 	// bun puts comments only before a statement.
 	leadingComment = `^\s*(?:/\*.*?\*/\s*)*`
 
-	createIndex = regexp.MustCompile(`(?is)(` + leadingComment + `CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:` + ident + `\s+)?(ON\s+` + ident + `\s*\([^()]*\))\s*(.*)$`)
+	createIndex = regexp.MustCompile(`(?is)(` + leadingComment + `CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:` + ident + `\s+)?(ON\s+` + ident + `\s*\([^()]*\))\s*(.*?)\s*;?\s*$`)
 	dropIndex   = regexp.MustCompile(`(?is)` + leadingComment + `DROP\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+EXISTS\s+)?(` + ident + `)\s*(?:CASCADE|RESTRICT)?\s*$`)
 	createTable = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(` + ident + `)\s*\(`)
 	// A literal, so that what looks like a constraint in it is not taken for one.
@@ -30,6 +31,11 @@ var (
 // rewrite puts a statement that bun made into the server's spelling. If table is
 // not "", the statement is only to be run if that table does not exist.
 func rewrite(query string) (text, table string, err error) {
+	if _, fault, found := strings.Cut(query, "?!("); found && strings.Contains(fault, "bunimmudb: ") {
+		// What the dialect could not write; bun puts it into the text.
+		fault, _, _ = strings.Cut(fault, ")")
+		return "", "", errors.New(fault)
+	}
 	head := query
 	if len(head) > 256 {
 		head = head[:256]

@@ -186,7 +186,7 @@ func TestWithMaxSessionsIsExact(t *testing.T) {
 // The next two look at the clock, so no other test runs beside them.
 
 func TestIdleSessionsAreDroppedInTime(t *testing.T) {
-	const idle = time.Second
+	const idle = 3 * time.Second
 	srv := immudbtest.Start(t, immudbtest.WithSessionIdleTimeout(idle))
 	busy, quiet := connect(t, srv.DSN()), connect(t, srv.DSN())
 	start := time.Now()

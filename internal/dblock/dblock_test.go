@@ -122,9 +122,9 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 
 func TestRenewedLockOutlivesItsLease(t *testing.T) {
 	db, _ := openDB(t)
-	l := acquire(t, db, 600*time.Millisecond, 0)
+	l := acquire(t, db, 2*time.Second, 0)
 	var held *HeldError
-	if _, err := Acquire(t.Context(), db, Config{Table: "the_lock", Lease: time.Second, Wait: 2 * time.Second}); !errors.As(err, &held) {
+	if _, err := Acquire(t.Context(), db, Config{Table: "the_lock", Lease: time.Second, Wait: 4 * time.Second}); !errors.As(err, &held) {
 		t.Errorf("err = %v, want a HeldError", err)
 	}
 	release(t, l)
@@ -315,7 +315,7 @@ func TestReplicaIsRefusedAtOnce(t *testing.T) {
 	l := acquire(t, openDSN(t, primary.DSN()), 30*time.Second, 0)
 	replica := testserver.Start(t, "-synced=false", "-replica-of="+primary.DSN())
 	rdb := openDSN(t, replica.DSN())
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		var n int
 		err := rdb.QueryRow(`SELECT COUNT(*) FROM "the_lock" WHERE "owner" = ?`, l.Owner()).Scan(&n)
 		if err == nil && n == 2 {
