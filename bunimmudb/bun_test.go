@@ -86,7 +86,7 @@ func TestCRUD(t *testing.T) {
 	got.Name, got.CreatedAt = "Bea", time.Date(2020, 1, 2, 3, 4, 5, 6000, time.UTC)
 	_, err = db.NewUpdate().Model(&got).WherePK().Exec(ctx)
 	must(t, err)
-	res, err := db.NewUpdate().Model((*User)(nil)).Set("age = age + ?", 1).Where("name = ?", "Bea").Returning("id").Exec(ctx)
+	res, err := db.NewUpdate().Model((*User)(nil)).Set("age = age + ?", 1).Where("name = ?", "Bea").Exec(ctx)
 	must(t, err)
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		t.Errorf("%d rows affected (%v), want 1", n, err)
@@ -156,7 +156,7 @@ func TestRelations(t *testing.T) {
 	if book.Author == nil || book.Author.Email != "b" {
 		t.Errorf("got %+v", book)
 	}
-	n, err := db.NewSelect().Model((*Book)(nil)).Where("author_id IN (?)", bun.In([]int64{1, 2})).Count(ctx)
+	n, err := db.NewSelect().Model((*Book)(nil)).Where("author_id IN (?)", bun.List([]int64{1, 2})).Count(ctx)
 	must(t, err)
 	ok, err := db.NewSelect().Model((*Book)(nil)).Where("title = ?", "two").Exists(ctx)
 	must(t, err)

@@ -25,16 +25,21 @@ var (
 	// A literal, so that what looks like a constraint in it is not taken for one.
 	tableConstraint = regexp.MustCompile(`(?i)'(?:[^']|'')*'|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?UNIQUE\s*(\([^()]*\))|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?(FOREIGN\s+KEY)`)
 	bulkUpdate      = regexp.MustCompile(`(?is)` + leadingComment + `WITH\s+"?_data"?\s*\(([^()]*)\)\s+AS\s+\(VALUES\s+`)
-	lockingClause   = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
+	addColumn       = regexp.MustCompile(`(?is)(` + leadingComment + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
+	// What the dialect could not write, which bun puts into the text; or a literal.
+	fault         = regexp.MustCompile(`'(?:[^']|'')*'|\?!\((bunimmudb: [^)]*)\)`)
+	lockingClause = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
 )
 
 // rewrite puts a statement that bun made into the server's spelling. If table is
 // not "", the statement is only to be run if that table does not exist.
 func rewrite(query string) (text, table string, err error) {
-	if _, fault, found := strings.Cut(query, "?!("); found && strings.Contains(fault, "bunimmudb: ") {
-		// What the dialect could not write; bun puts it into the text.
-		fault, _, _ = strings.Cut(fault, ")")
-		return "", "", errors.New(fault)
+	if strings.Contains(query, "?!(bunimmudb: ") {
+		for _, m := range fault.FindAllStringSubmatch(query, -1) {
+			if m[1] != "" {
+				return "", "", errors.New(m[1])
+			}
+		}
 	}
 	head := query
 	if len(head) > 256 {
@@ -47,6 +52,10 @@ func rewrite(query string) (text, table string, err error) {
 		return text, "", err
 	case strings.Contains(head, "CREATE TABLE"):
 		return rewriteTable(query)
+	case strings.Contains(head, "ALTER TABLE"):
+		if m := addColumn.FindStringSubmatch(query); m != nil && !strings.HasPrefix(strings.ToUpper(query[len(m[0]):]), "COLUMN ") {
+			return m[1] + " COLUMN " + query[len(m[0]):], "", nil
+		}
 	case strings.Contains(head, "_DATA"):
 		if m := bulkUpdate.FindStringSubmatchIndex(query); m != nil {
 			text, err = rewriteBulkUpdate(query, m)

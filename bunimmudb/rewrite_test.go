@@ -23,6 +23,9 @@ func TestRewrite(t *testing.T) {
 		{"a literal at the end", `SELECT * FROM t WHERE a = ' FOR UPDATE'`, `SELECT * FROM t WHERE a = ' FOR UPDATE'`, ""},
 		{"an UPDATE for each row", `WITH "_data" ("id", "a") AS (VALUES (1, 'x, (''y'') _data."id"'), (2, CAST('z' AS VARCHAR))) UPDATE "t" SET "a" = _data."a" FROM "_data" WHERE ("t"."id" = _data."id")`,
 			`UPDATE "t" SET "a" = 'x, (''y'') _data."id"' WHERE ("t"."id" = 1); UPDATE "t" SET "a" = CAST('z' AS VARCHAR) WHERE ("t"."id" = 2)`, ""},
+		{"ADD needs COLUMN", `ALTER TABLE "t" ADD a INTEGER`, `ALTER TABLE "t" ADD COLUMN a INTEGER`, ""},
+		{"and only once", `ALTER TABLE "t" ADD COLUMN a INTEGER`, `ALTER TABLE "t" ADD COLUMN a INTEGER`, ""},
+		{"what looks like a fault in a literal", `SELECT '?!(bunimmudb: x)'`, `SELECT '?!(bunimmudb: x)'`, ""},
 		{"anything else stays", `INSERT INTO t (a) VALUES ('CREATE INDEX i ON t (a)')`, `INSERT INTO t (a) VALUES ('CREATE INDEX i ON t (a)')`, ""},
 	} {
 		got, table, err := rewrite(row.query)
