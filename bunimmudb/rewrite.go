@@ -25,7 +25,7 @@ var (
 	// A literal, so that what looks like a constraint in it is not taken for one.
 	tableConstraint = regexp.MustCompile(`(?i)'(?:[^']|'')*'|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?UNIQUE\s*(\([^()]*\))|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?(FOREIGN\s+KEY)`)
 	bulkUpdate      = regexp.MustCompile(`(?is)` + leadingComment + `WITH\s+"?_data"?\s*\(([^()]*)\)\s+AS\s+\(VALUES\s+`)
-	addColumn       = regexp.MustCompile(`(?is)(` + leadingComment + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
+	addColumn       = regexp.MustCompile(`(?is)^(` + leadingComment[1:] + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
 	// What the dialect could not write, which bun puts into the text; or a literal.
 	fault         = regexp.MustCompile(`'(?:[^']|'')*'|\?!\((bunimmudb: [^)]*)\)`)
 	lockingClause = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
