@@ -28,15 +28,17 @@ type pool struct {
 	waiting atomic.Int64
 
 	turns      chan struct{}      // holds a token for each session being opened
+	growth     chan struct{}      // likewise, of those opened one at a time
 	background sync.WaitGroup     // goroutines that open and keep sessions
 	quit       chan struct{}      // closed with the pool
 	ctx        context.Context    // of what goes on in the background
 	giveUp     context.CancelFunc // ends ctx
 }
 
-// openAtOnce is how many sessions are opened at a time, and how many there may be
-// before the next one is opened only if none comes free for openPatience. More
-// would compete for the server's CPU with the very queries that will free one.
+// openAtOnce is how many sessions are opened at a time while there are no more
+// than that, or when none has come free for openPatience. Otherwise they are
+// opened one at a time: more would compete for the server's CPU with the very
+// queries that will free one.
 const (
 	openAtOnce   = 2
 	openPatience = 50 * time.Millisecond // about what it takes to open one
@@ -48,6 +50,7 @@ func newPool() *pool {
 		leased:   make(map[*session]struct{}),
 		released: make(chan struct{}),
 		turns:    make(chan struct{}, openAtOnce),
+		growth:   make(chan struct{}, 1),
 		quit:     make(chan struct{}),
 		ctx:      ctx,
 		giveUp:   cancel,
@@ -118,20 +121,20 @@ func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
 			c.pool.waiting.Add(1)
 			defer c.pool.waiting.Add(-1)
 		}
-		var turn chan<- struct{} // to open one; nil while that has to wait
+		var turn chan struct{} // to open one; nil if one is on its way
 		var stalled <-chan time.Time
 		switch {
 		case open != nil:
 		case hurry || c.pool.size() < openAtOnce:
 			turn = c.pool.turns
 		default:
-			stalled = time.After(openPatience)
+			turn, stalled = c.pool.growth, time.After(openPatience)
 		}
 		select {
 		case <-stalled:
 			hurry = true
 		case turn <- struct{}{}:
-			open = c.startOpening(ctx)
+			open = c.startOpening(ctx, turn)
 			opened = open.done
 		case <-opened:
 			return open.session, open.err
@@ -172,11 +175,11 @@ type opening struct {
 }
 
 // startOpening opens a session. The caller has taken a turn, which ends with it.
-func (c *Connector) startOpening(ctx context.Context) *opening {
+func (c *Connector) startOpening(ctx context.Context, turn <-chan struct{}) *opening {
 	o := &opening{done: make(chan struct{})}
 	values := context.WithoutCancel(ctx)
 	began := c.pool.goUnlessClosed(func() {
-		defer func() { <-c.pool.turns }()
+		defer func() { <-turn }()
 		timed, cancel := context.WithCancel(values)
 		defer cancel()
 		defer context.AfterFunc(c.pool.ctx, cancel)()
@@ -198,7 +201,7 @@ func (c *Connector) startOpening(ctx context.Context) *opening {
 		}
 	})
 	if !began {
-		<-c.pool.turns
+		<-turn
 		o.err = errClosed
 		close(o.done)
 	}
@@ -369,7 +372,7 @@ func (p *pool) nextRelease() <-chan struct{} {
 func (p *pool) size() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.idle) + len(p.leased) + len(p.turns)
+	return len(p.idle) + len(p.leased) + len(p.turns) + len(p.growth)
 }
 
 // all lists the sessions, leased and idle.
