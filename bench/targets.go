@@ -43,6 +43,7 @@ var targets = []target{
 	{"first-query", "no calls but OpenSession, SQLQuery, CloseSession", otherCalls(ours), 0, false},
 	{"insert-32", "≥ 20 × official in a retry loop", wallRatio(vendors, ours), 20, true},
 	{"copy", "≥ the best by hand through official", wallRatio(vendors, ours), 1, true},
+	{"verified-row", "wall ≤ official", wallRatio(ours, vendors), 1, false},
 	{"copy", "within 10 % of its own requests sent raw", wallRatio(ours, floor), 1.1, false},
 }
 

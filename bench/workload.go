@@ -90,6 +90,11 @@ var workloads = []*workload{
 		n: 1, quick: 1, rounds: 3,
 		database: handBatched, ours: copyFrom, floor: floorCopy,
 	},
+	{
+		name: "verified-row", title: "row read by primary key and proven", unit: "row", table: accounts,
+		n: 500, quick: 20,
+		database: verifiedRow, floor: noFloor,
+	},
 }
 
 func findWorkload(name string) *workload {
