@@ -22,6 +22,8 @@ const (
 	defaultHost     = "127.0.0.1"
 	defaultPort     = "3322"
 	defaultDatabase = "defaultdb"
+
+	defaultMaxSessions = 8
 )
 
 // Config says which server to reach, as whom and how. Get one from [ParseDSN]
@@ -29,8 +31,8 @@ const (
 // to [NewConnector].
 //
 // A Config written as a literal means what it says: a zero MaxRetries retries
-// nothing, a zero MaxIdleSessions keeps no session warm. Only what cannot be
-// zero is filled in: Hosts and Database.
+// nothing, a zero KeepAlive keeps no session alive. Only what cannot be zero is
+// filled in: Hosts, Database and MaxSessions.
 //
 // Printing a Config (with any fmt verb, through slog or as JSON) gives its DSN
 // without the passwords; [Config.FormatDSN] gives it with them.
@@ -65,11 +67,13 @@ type Config struct {
 	// default. At most 512.
 	GroupCommit int
 
-	// MaxIdleSessions is how many unused sessions a Connector keeps open for
-	// the next conn, beside those in use. 0: each is closed as soon as it is
-	// released. Default: 32 (a server allows 100 for all clients together,
-	// unless set up otherwise). At most 10000.
-	MaxIdleSessions int
+	// MaxSessions is the most sessions a Connector opens. Conns beyond that share
+	// them, and so do all conns until there are as many: a session costs the
+	// server about 60 ms of CPU to open, so they are opened one a second while
+	// conns share, after the first. A conn that USE DATABASE has moved does not
+	// share its session, and that one does not count. 1 to 1000. Default: 8, so
+	// that a dozen programs find room in a server's 100.
+	MaxSessions int
 
 	// SessionIdleTimeout is how long a session is kept without being used.
 	// 0: until the Connector closes. Default: 2 min.
@@ -159,7 +163,7 @@ func (c *Config) Clone() *Config {
 	return &d
 }
 
-// validate refuses what cannot work, fills in Hosts and Database, and gives
+// validate refuses what cannot work, fills in what cannot be zero, and gives
 // each host its port. Call it on a Config the driver owns.
 func (c *Config) validate() error {
 	if err := c.normalize(); err != nil {
@@ -188,6 +192,9 @@ func (c *Config) normalize() error {
 	}
 	if c.Database == "" {
 		c.Database = defaultDatabase
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = defaultMaxSessions
 	}
 	if len(c.Hosts) == 0 {
 		c.Hosts = []string{net.JoinHostPort(defaultHost, defaultPort)}

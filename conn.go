@@ -22,8 +22,9 @@ var (
 	_ driver.Validator          = (*Conn)(nil)
 )
 
-// Conn is a connection: a session leased from the [Connector], with at most one
-// transaction. Programs meet it in sql.Conn.Raw:
+// Conn is a connection: a session leased from the [Connector], which other
+// connections may share, with at most one transaction. Programs meet it in
+// sql.Conn.Raw:
 //
 //	err := conn.Raw(func(c any) error {
 //		fmt.Println(c.(*immudb.Conn).SessionTokens().ServerUUID)
@@ -36,6 +37,7 @@ type Conn struct {
 	session   *session
 	tx        *tx // the open transaction, or nil
 
+	alone    bool   // the session is shared with nobody
 	database string // where a USE moved the session, or "" if it is where it began
 	lost     bool   // the session is gone, or in a state not known to us
 	closed   bool
@@ -98,7 +100,11 @@ func (c *Conn) resume(ctx context.Context, err error, resumed bool) (again bool,
 		}
 		return false, err
 	}
-	s, leaseErr := c.connector.lease(ctx)
+	lease := c.connector.lease
+	if c.alone {
+		lease = c.connector.leaseAlone
+	}
+	s, leaseErr := lease(ctx)
 	if leaseErr != nil {
 		return false, err
 	}
@@ -124,7 +130,7 @@ func (c *Conn) failed(ctx context.Context, err error, sent bool, write string) e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.session.suspect.Store(true)
+		c.connector.doubt(c.session.addr)
 		if c.tx == nil {
 			return badConn{answer}
 		}
@@ -173,7 +179,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 // its next user: an open transaction ends, a moved database moves back. It costs
 // a round trip only when there is something to undo or the session is in doubt.
 func (c *Conn) ResetSession(ctx context.Context) error {
-	if c.lost || c.closed {
+	if !c.IsValid() {
 		return driver.ErrBadConn
 	}
 	if c.tx != nil {
@@ -191,9 +197,31 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 			return badConn{err}
 		}
 	}
-	if c.session.broken.Load() {
+	if !c.IsValid() { // ending the transaction may have ended the session
 		return driver.ErrBadConn
 	}
+	if c.alone {
+		c.connector.pool.share(c.session)
+		c.alone = false
+	}
+	if c.session.users.Load() > 1 {
+		c.session = c.connector.rebalance(ctx, c.session)
+	}
+	return nil
+}
+
+// isolate makes the session the connection's alone: the next call will change
+// what the others would find in it.
+func (c *Conn) isolate(ctx context.Context) error {
+	if c.alone = c.alone || c.connector.pool.claimAlone(c.session); c.alone {
+		return nil
+	}
+	s, err := c.connector.leaseAlone(ctx)
+	if err != nil {
+		return err
+	}
+	c.connector.release(c.session)
+	c.session, c.alone = s, true
 	return nil
 }
 
@@ -207,16 +235,11 @@ func (c *Conn) moveBack(ctx context.Context) error {
 	return err
 }
 
-// IsValid reports whether the connection may go back to database/sql's pool. It
-// may not while another one waits for a session: a sql.DB hands its idle
-// connections to later callers only, and those that wait already would each have
-// to have a session opened. Closed, this one leaves them its own.
-func (c *Conn) IsValid() bool {
-	return !c.lost && !c.closed && !c.session.broken.Load() && c.connector.pool.waiting.Load() == 0
-}
+// IsValid reports whether the connection may go back to database/sql's pool.
+func (c *Conn) IsValid() bool { return !c.lost && !c.closed && !c.session.retired.Load() }
 
-// Close gives the session back to the connector, which keeps it warm for the
-// next connection or closes it. It ends an open transaction.
+// Close gives the session back to the connector, which keeps it for the next
+// connection. It ends an open transaction.
 func (c *Conn) Close() error {
 	if c.closed {
 		return nil

@@ -23,8 +23,8 @@ var (
 )
 
 // Connector opens connections for one [Config]. It owns what they share: one
-// gRPC channel per host, the sessions not in use, one goroutine that keeps
-// sessions alive. sql.DB.Close closes it.
+// gRPC channel per host, the sessions, one goroutine that keeps sessions alive.
+// sql.DB.Close closes it.
 type Connector struct {
 	cfg   *Config
 	log   *slog.Logger
@@ -126,9 +126,10 @@ func (c *Connector) Driver() driver.Driver { return &Driver{} }
 // would go through the fields else.
 func (c *Connector) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Connector(%s)", c.cfg) }
 
-// Connect returns a connection with a session of its own: a warm one if there
-// is one, which costs no round trip, else a new one. While the server has no
-// session to give, Connect waits for one within ctx and connect_timeout.
+// Connect returns a connection. It costs a round trip only when the connector
+// has no session yet: else the connection gets one that nobody uses or, until
+// there are max_sessions, shares one. While the server has no session to give,
+// Connect waits for one within ctx and connect_timeout.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	s, err := c.lease(ctx)
 	if err != nil {
@@ -141,11 +142,11 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 // still open stay usable; the last one to be closed closes the channels.
 // sql.DB.Close calls it.
 func (c *Connector) Close() error {
-	idle, first := c.pool.close()
+	unused, first := c.pool.close()
 	if !first {
 		return nil
 	}
-	c.closeSessions(idle...)
+	c.closeSessions(unused...)
 	// Sessions being opened are about to be ours to close. A server that does
 	// not answer does not hold Close up for ever.
 	giveUp := time.AfterFunc(closeTimeout, c.pool.giveUp)

@@ -42,7 +42,7 @@ import (
 //	max_retries           how often a statement outside a transaction is run again after an error that proves
 //	                      that nothing was committed; 0 to 1000 (16)
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
-//	max_idle_sessions     unused sessions kept open for the next conn; 0 to 10000 (32)
+//	max_sessions          most sessions opened, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
 //	verify                trust-first-use: trust what a server shows when nothing is known of it yet;
@@ -249,9 +249,9 @@ var options = sortedOptions(
 	sniOption(),
 
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
-	intOption("max_retries", 16, 1000, func(c *Config) *int { return &c.MaxRetries }),
-	intOption("group_commit", 0, 512, func(c *Config) *int { return &c.GroupCommit }),
-	intOption("max_idle_sessions", 32, 10000, func(c *Config) *int { return &c.MaxIdleSessions }),
+	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
+	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
 	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),
 
@@ -349,15 +349,15 @@ func stateOption() option {
 	return o
 }
 
-func intOption(name string, def, most int, field func(*Config) *int) option {
+func intOption(name string, def, least, most int, field func(*Config) *int) option {
 	return option{
 		name:  name,
-		valid: fmt.Sprintf("whole numbers from 0 to %d", most),
+		valid: fmt.Sprintf("whole numbers from %d to %d", least, most),
 		reset: func(c *Config) { *field(c) = def },
 		parse: func(c *Config, v string) bool {
 			n, err := strconv.Atoi(v)
 			*field(c) = n
-			return err == nil
+			return err == nil && n >= least
 		},
 		format: func(c *Config) string {
 			if n := *field(c); n != def {
@@ -365,7 +365,7 @@ func intOption(name string, def, most int, field func(*Config) *int) option {
 			}
 			return ""
 		},
-		check: func(c *Config) bool { n := *field(c); return 0 <= n && n <= most },
+		check: func(c *Config) bool { n := *field(c); return least <= n && n <= most },
 	}
 }
 

@@ -45,7 +45,7 @@ var readDSNs = []struct {
 	{"the least there can be, URL", "immudb://ann@", nil},
 	{"the least there can be, keywords", "user=ann", nil},
 	{"the defaults written out",
-		"immudb://ann@127.0.0.1:3322/defaultdb?connect_timeout=10&max_retries=16&group_commit=0&max_idle_sessions=32&session_idle_timeout=2m&keepalive=30s&sslsni=1", nil},
+		"immudb://ann@127.0.0.1:3322/defaultdb?connect_timeout=10&max_retries=16&group_commit=0&max_sessions=8&session_idle_timeout=2m&keepalive=30s&sslsni=1", nil},
 	{"everything in its place", "immudb://ann:pw@db1:3323/ledger", func(c *Config) {
 		c.Password, c.Hosts, c.Database = "pw", []string{"db1:3323"}, "ledger"
 	}},
@@ -91,11 +91,11 @@ var readDSNs = []struct {
 	{"durations", "user=ann connect_timeout=500ms session_idle_timeout=1m30s", func(c *Config) {
 		c.ConnectTimeout, c.SessionIdleTimeout = 500*time.Millisecond, 90*time.Second
 	}},
-	{"0 turns things off", "user=ann connect_timeout=0 keepalive=0 session_idle_timeout=0s max_retries=0 max_idle_sessions=0", func(c *Config) {
-		c.ConnectTimeout, c.KeepAlive, c.SessionIdleTimeout, c.MaxRetries, c.MaxIdleSessions = 0, 0, 0, 0, 0
+	{"0 turns things off", "user=ann connect_timeout=0 keepalive=0 session_idle_timeout=0s max_retries=0", func(c *Config) {
+		c.ConnectTimeout, c.KeepAlive, c.SessionIdleTimeout, c.MaxRetries = 0, 0, 0, 0
 	}},
-	{"the largest values", "user=ann max_retries=1000 group_commit=512 max_idle_sessions=10000 keepalive=24h", func(c *Config) {
-		c.MaxRetries, c.GroupCommit, c.MaxIdleSessions, c.KeepAlive = 1000, 512, 10000, 24*time.Hour
+	{"the largest values", "user=ann max_retries=1000 group_commit=512 max_sessions=1000 keepalive=24h", func(c *Config) {
+		c.MaxRetries, c.GroupCommit, c.MaxSessions, c.KeepAlive = 1000, 512, 1000, 24*time.Hour
 	}},
 	{"TLS, no file opened", "immudb://ann@db1/?sslmode=verify-ca&sslrootcert=%2Fno%2Fca.pem&sslcert=c&sslkey=k&sslpassword=p%26w&sslsni=0", func(c *Config) {
 		c.Hosts = []string{"db1:3322"}
@@ -211,7 +211,8 @@ var refusedDSNs = []struct {
 	{"a state with a short hash", "user=ann password=hunter2 trusted_state=7:" + pinnedHash[1:], "trusted_state: valid values are tx:hash"},
 	{"a negative number", "user=ann password=hunter2 max_retries=-1", "max_retries: valid values are whole numbers from 0 to 1000"},
 	{"too large a number", "user=ann password=hunter2 group_commit=513", "group_commit: valid values are whole numbers from 0 to 512"},
-	{"a number beyond int", "user=ann password=hunter2 max_idle_sessions=99999999999999999999", "max_idle_sessions: valid values are whole"},
+	{"a number beyond int", "user=ann password=hunter2 max_sessions=99999999999999999999", "max_sessions: valid values are whole"},
+	{"no session at all", "user=ann password=hunter2 max_sessions=0", "max_sessions: valid values are whole numbers from 1 to 1000"},
 	{"a secret for a number", "user=ann max_retries=hunter2", "max_retries: valid values are"},
 	{"no number", "immudb://ann:hunter2@db1/?max_retries=", "max_retries: valid values are"},
 	{"a negative time", "user=ann password=hunter2 connect_timeout=-1s", "connect_timeout: valid values are 0 and seconds"},
@@ -448,8 +449,8 @@ func TestEveryOptionAndDefaultIsDocumentedAtParseDSN(t *testing.T) {
 			def = "(30s)"
 		case "max_retries":
 			def = fmt.Sprintf("(%d)", c.MaxRetries)
-		case "max_idle_sessions":
-			def = fmt.Sprintf("(%d)", c.MaxIdleSessions)
+		case "max_sessions":
+			def = fmt.Sprintf("(%d)", c.MaxSessions)
 		case "group_commit":
 			def = fmt.Sprintf("(%d)", c.GroupCommit)
 		default:
@@ -498,7 +499,7 @@ func TestValidateFillsInWhatCannotBeZeroAndNothingElse(t *testing.T) {
 	if err := c.validate(); err != nil {
 		t.Fatal(err)
 	}
-	want := &Config{Hosts: []string{"127.0.0.1:3322"}}
+	want := &Config{Hosts: []string{"127.0.0.1:3322"}, MaxSessions: 8}
 	want.User, want.Database = "ann", "defaultdb"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %v, want %v", c, want)

@@ -276,7 +276,7 @@ func ExampleNewConnector() {
 		log.Fatal(err)
 	}
 	cfg.ConnectTimeout = 3 * time.Second
-	cfg.MaxIdleSessions = 4
+	cfg.MaxSessions = 4
 	cfg.Logger = slog.Default()
 	dialed := make(chan string, 1)
 	cfg.DialContext = func(ctx context.Context, addr string) (net.Conn, error) {

@@ -58,6 +58,11 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 	if err := c.readyToProve(ctx); err != nil {
 		return nil, err
 	}
+	if t.statements[0].Kind == sqltext.UseDatabase {
+		if err := c.isolate(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}

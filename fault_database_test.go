@@ -70,3 +70,38 @@ func TestUseIsUndoneWithoutAnotherSession(t *testing.T) {
 			"UseDatabase s1 defaultdb", "SQLQuery s1 SELECT id FROM t")
 	})
 }
+
+// A connection that moves must not take those along with which it shared.
+func TestUseMovesNobodyElse(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		conns := lease(t, db, 2)
+		mustExec(t, conns[0], "USE DATABASE other")
+		list[int64](t, conns[1], "SELECT id FROM t")
+		giveBack(t, conns[1:])
+		conns = append(conns[:1], lease(t, db, 2)...) // nor do those share that come later
+		list[int64](t, conns[2], "SELECT id FROM t")
+		list[int64](t, conns[0], "SELECT id FROM u")
+		for _, c := range fake.Calls() {
+			want := map[string]string{"SELECT id FROM t": "defaultdb", "SELECT id FROM u": "other"}[c.SQL]
+			if in := fake.Database(c.Session); c.Method == "SQLQuery" && in != want {
+				t.Errorf("%v ran in database %q, want %q", c, in, want)
+			}
+		}
+		giveBack(t, conns)
+	})
+}
+
+// The session of a connection that is to move was lost: the one it gets instead
+// must not be one that others use.
+func TestUseOnALostSessionMovesNobodyElse(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		conns := lease(t, db, 2)
+		fake.Forget()
+		list[int64](t, conns[1], "SELECT id FROM t")
+		mustExec(t, conns[0], "USE DATABASE other")
+		if a, b := tokensOf(t, conns[0]), tokensOf(t, conns[1]); a == b || fake.Database(b.SessionID) != "defaultdb" {
+			t.Errorf("the other connection is in database %s", fake.Database(b.SessionID))
+		}
+		giveBack(t, conns)
+	})
+}

@@ -165,24 +165,13 @@ func TestEndingATransactionDoesNotWaitForItsRows(t *testing.T) {
 // long as all of them one after the other.
 func TestCloseWithManySessionsOnAMuteServer(t *testing.T) {
 	faulty(t, mute(map[string]int{"CloseSession": 1}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-		db.SetMaxIdleConns(10)
-		var conns []*sql.Conn
-		for range 10 {
-			conn, err := db.Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			conns = append(conns, conn)
-		}
-		for _, c := range conns {
-			c.Close()
-		}
-		expectWithin(t, 12*time.Second, "Close", func() {
+		spread(t, fake, db, 8)
+		expectWithin(t, 6*time.Second, "Close", func() {
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
 		})
-	}, func(cfg *immudb.Config) { cfg.MaxIdleSessions = 0 })
+	})
 }
 
 // The session of a connection that was being opened when the database was closed
@@ -217,13 +206,8 @@ func TestCloseWhileASessionIsBeingOpened(t *testing.T) {
 func TestLastConnectionsOfAClosedDatabaseEndAtOnce(t *testing.T) {
 	faulty(t, rule("CloseSession", 1, fakeserver.Fault{Delay: time.Second}),
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-			var conns [2]*sql.Conn
-			for i := range conns {
-				var err error
-				if conns[i], err = db.Conn(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			spread(t, fake, db, 2)
+			conns := lease(t, db, 2)
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,23 +50,145 @@ func TestWarmSessionIsLeasedWithoutARoundTrip(t *testing.T) {
 	})
 }
 
-func TestPoolKeepsNoMoreThanMaxIdleSessions(t *testing.T) {
-	for _, limit := range []int{0, 1, 3} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-				db.SetMaxIdleConns(-1)
-				giveBack(t, lease(t, db, 5))
-				time.Sleep(time.Second)
-				if got := len(fake.Sessions()); got != limit {
-					t.Errorf("%d sessions are kept, want %d", got, limit)
+// spread has the connections of db share until n sessions are open for them, and
+// gives them back.
+func spread(t *testing.T, fake *fakeserver.Server, db *sql.DB, n int) {
+	t.Helper()
+	for range 2 * n {
+		if len(fake.Sessions()) == n {
+			return
+		}
+		giveBack(t, lease(t, db, n+1))
+		time.Sleep(2 * time.Second)
+	}
+	t.Fatalf("sessions %v are open, want %d", fake.Sessions(), n)
+}
+
+func TestABurstOpensOneSession(t *testing.T) {
+	faulty(t, rule("OpenSession", 0, fakeserver.Fault{Delay: 60 * time.Millisecond}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				for range 3 {
+					list[int64](t, db, "SELECT id FROM t")
 				}
-			}, func(cfg *immudb.Config) { cfg.MaxIdleSessions = limit })
+			})
+		}
+		wg.Wait()
+		if n := len(fake.Log("OpenSession")); n != 1 {
+			t.Errorf("%d sessions were opened, want one that all share", n)
+		}
+	})
+}
+
+func TestConnectionsThatShareGetSessionsOfTheirOwn(t *testing.T) {
+	for _, most := range []int{1, 3, 8} {
+		t.Run(fmt.Sprint("up to ", most), func(t *testing.T) {
+			faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				for range 20 {
+					giveBack(t, lease(t, db, 5))
+					time.Sleep(time.Second)
+				}
+				used := map[string]bool{}
+				conns := lease(t, db, 5)
+				for _, c := range conns {
+					used[tokensOf(t, c).SessionID] = true
+				}
+				giveBack(t, conns)
+				if want := min(most, 5); len(used) != want || len(fake.Sessions()) != want {
+					t.Errorf("five connections use %d of the sessions %v, want %d", len(used), fake.Sessions(), want)
+				}
+			}, func(cfg *immudb.Config) { cfg.MaxSessions, cfg.SessionIdleTimeout = most, 0 })
 		})
 	}
 }
 
+func TestSessionsAreOpenedOneASecond(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		began := time.Now()
+		for time.Since(began) < 3500*time.Millisecond {
+			giveBack(t, lease(t, db, 8))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := len(fake.Sessions()); n != 4 {
+			t.Errorf("%d sessions after 3.5 s, want 4", n)
+		}
+	})
+}
+
+// The server has no session for a connection to have of its own: so it goes on
+// sharing.
+func TestSharingNeedsNoFurtherSession(t *testing.T) {
+	faulty(t, fakeserver.Script{MaxSessions: 1}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		for range 5 {
+			conns := lease(t, db, 4)
+			for _, c := range conns {
+				mustExec(t, c, insert)
+			}
+			giveBack(t, conns)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// One connection's transaction is another's business in no way, though they
+// share a session.
+func TestTransactionsOfOneSessionAreApart(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		first, second := begin(t, db, nil), begin(t, db, nil)
+		mustExec(t, first, "INSERT INTO t (id) VALUES (1)")
+		mustExec(t, second, "INSERT INTO t (id) VALUES (2)")
+		if err := first.Rollback(); err != nil {
+			t.Error(err)
+		}
+		mustExec(t, second, "INSERT INTO t (id) VALUES (3)")
+		if err := second.Commit(); err != nil {
+			t.Error(err)
+		}
+		expectCommitted(t, fake, `INSERT INTO t (id) VALUES (2) RETURNING "id"`, `INSERT INTO t (id) VALUES (3) RETURNING "id"`)
+		if log := fake.Log("OpenSession"); len(log) != 1 {
+			t.Errorf("%q, want one session", log)
+		}
+	})
+}
+
+// A session that has a transaction nobody can end is given up, and closed when
+// its last user has left.
+func TestSharedSessionIsClosedAfterItsLastUser(t *testing.T) {
+	faulty(t, rule("NewTx", 1, fakeserver.Fault{AnswerDelay: time.Second, Deaf: true}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		other := lease(t, db, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := db.BeginTx(ctx, nil); err == nil {
+			t.Fatal("no error")
+		}
+		time.Sleep(2 * time.Second)
+		list[int64](t, other[0], "SELECT id FROM t")
+		if log := fake.Log("CloseSession"); len(log) > 0 {
+			t.Errorf("%q while the session was in use", log)
+		}
+		giveBack(t, other)
+		synctest.Wait()
+		if left := fake.Transactions(); len(left) > 0 {
+			t.Errorf("transactions %v are still open: %q", left, fake.Log())
+		}
+	})
+}
+
+func tokensOf(t *testing.T, conn *sql.Conn) (tokens immudb.SessionTokens) {
+	t.Helper()
+	if err := conn.Raw(func(c any) error {
+		tokens = c.(*immudb.Conn).SessionTokens()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
 func TestEveryCallCarriesTheTokensOfItsSession(t *testing.T) {
 	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		spread(t, fake, db, 2)
 		conns := lease(t, db, 2)
 		for _, c := range conns {
 			mustExec(t, c, insert)
@@ -82,7 +205,11 @@ func TestEveryCallCarriesTheTokensOfItsSession(t *testing.T) {
 		}
 		giveBack(t, conns)
 		db.Close()
+		began := map[string]string{} // the sessions of the transactions t1, t2, …
 		for _, c := range fake.Calls() {
+			if c.Method == "NewTx" {
+				began[fmt.Sprint("t", len(began)+1)] = c.Session
+			}
 			wantUUID := fakeserver.UUID
 			if c.Method == "OpenSession" {
 				wantUUID = ""
@@ -91,8 +218,8 @@ func TestEveryCallCarriesTheTokensOfItsSession(t *testing.T) {
 				t.Errorf("%v came with server %q, session %q", c, c.UUID, c.Session)
 			}
 			inTx := strings.HasPrefix(c.Method, "TxSQL") || c.Method == "Commit" || c.Method == "Rollback"
-			if (c.Tx != "") != inTx || inTx && c.Tx[1:] != c.Session[1:] {
-				t.Errorf("%v came with transaction %q", c, c.Tx)
+			if (c.Tx != "") != inTx || inTx && c.Session != began[c.Tx] {
+				t.Errorf("%v came with transaction %q, which was begun on %s", c, c.Tx, began[c.Tx])
 			}
 		}
 	})
@@ -120,6 +247,7 @@ func TestRestartIsNotNoticedByCallers(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, database/sql keeps %d", row.reason, idle), func(t *testing.T) {
 				faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 					db.SetMaxIdleConns(idle)
+					spread(t, fake, db, 6)
 					giveBack(t, lease(t, db, 6))
 					row.lose(fake)
 					synctest.Wait()
@@ -143,39 +271,48 @@ func TestRestartIsNotNoticedByCallers(t *testing.T) {
 func TestSessionsAreAskedForAfterOneWasLost(t *testing.T) {
 	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		db.SetMaxIdleConns(10)
-		giveBack(t, lease(t, db, 3))
-		fake.Drop("s3") // database/sql takes the connection that came back last
+		spread(t, fake, db, 3)
+		conns := lease(t, db, 3)
+		lost := tokensOf(t, conns[2]).SessionID // database/sql takes the connection that came back last
+		giveBack(t, conns)
+		fake.Drop(lost)
 		list[int64](t, db, "SELECT id FROM t")
 		giveBack(t, lease(t, db, 3))
+		want := []string{"KeepAlive s1", "KeepAlive s2", "KeepAlive s3"}
+		want = slices.DeleteFunc(want, func(line string) bool { return line == "KeepAlive "+lost })
 		asked := fake.Log("KeepAlive")
 		slices.Sort(asked)
-		if !slices.Equal(asked, []string{"KeepAlive s1", "KeepAlive s2"}) {
-			t.Errorf("asked for %q, want s1 and s2, once each", asked)
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked %q, want %q", asked, want)
 		}
 	})
 }
 
+// Another program has the only session of the server.
 func TestConnectWaitsForASession(t *testing.T) {
 	limit := fakeserver.Script{MaxSessions: 1}
-	noIdle := func(cfg *immudb.Config) { cfg.MaxIdleSessions = 0 }
-	t.Run("until one is released", func(t *testing.T) {
+	occupy := func(t *testing.T, fake *fakeserver.Server) (leave func()) {
+		other := sql.OpenDB(fakeConnector(t, fake))
+		list[int64](t, other, "SELECT id FROM t")
+		return func() { _ = other.Close() }
+	}
+	t.Run("until one is free", func(t *testing.T) {
 		faulty(t, limit, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-			db.SetMaxIdleConns(-1)
-			held := lease(t, db, 1)
+			leave := occupy(t, fake)
 			go func() {
 				time.Sleep(3 * time.Second)
-				giveBack(t, held)
+				leave()
 			}()
 			start := time.Now()
 			giveBack(t, lease(t, db, 1))
 			if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
 				t.Errorf("it took %v, want little more than 3s", took)
 			}
-		}, noIdle)
+		})
 	})
 	t.Run("within the context", func(t *testing.T) {
 		faulty(t, limit, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-			held := lease(t, db, 1)
+			defer occupy(t, fake)()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			expectWithin(t, 1100*time.Millisecond, "Conn", func() {
@@ -184,12 +321,11 @@ func TestConnectWaitsForASession(t *testing.T) {
 					t.Errorf("err = %v, want ErrMaxSessions and context.DeadlineExceeded", err)
 				}
 			})
-			giveBack(t, held)
-		}, noIdle)
+		})
 	})
 	t.Run("within connect_timeout, and says what to set", func(t *testing.T) {
 		faulty(t, limit, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-			held := lease(t, db, 1)
+			defer occupy(t, fake)()
 			expectWithin(t, 5100*time.Millisecond, "Conn", func() {
 				_, err := db.Conn(t.Context())
 				var e *immudb.Error
@@ -199,22 +335,20 @@ func TestConnectWaitsForASession(t *testing.T) {
 				if errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("err = %v claims that a context ended", err)
 				}
-				for _, remedy := range []string{"SetMaxOpenConns", "max_idle_sessions"} {
-					if !strings.Contains(err.Error(), remedy) {
-						t.Errorf("err = %v does not name %s", err, remedy)
-					}
+				if !strings.Contains(err.Error(), "lower max_sessions") {
+					t.Errorf("err = %v does not name max_sessions", err)
 				}
 			})
-			giveBack(t, held)
-		}, noIdle, func(cfg *immudb.Config) { cfg.ConnectTimeout = 5 * time.Second })
+		}, func(cfg *immudb.Config) { cfg.ConnectTimeout = 5 * time.Second })
 	})
-	t.Run("and leases one that comes back to the pool at once", func(t *testing.T) {
+	t.Run("also for one that it does not share, which a connection that was moved gives up", func(t *testing.T) {
 		faulty(t, limit, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-			held := lease(t, db, 1)
 			db.SetMaxIdleConns(-1)
+			moved := lease(t, db, 1)
+			mustExec(t, moved[0], "USE DATABASE other")
 			go func() {
 				time.Sleep(2 * time.Second)
-				giveBack(t, held)
+				giveBack(t, moved)
 			}()
 			start := time.Now()
 			giveBack(t, lease(t, db, 1))
@@ -227,8 +361,13 @@ func TestConnectWaitsForASession(t *testing.T) {
 
 func TestSilentSessionsAreKeptAlive(t *testing.T) {
 	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-		held := lease(t, db, 2) // s1 is in use all the time, s2 in the pool
+		spread(t, fake, db, 2)
 		db.SetMaxIdleConns(-1)
+		held := lease(t, db, 2)
+		if tokensOf(t, held[0]).SessionID != "s1" {
+			slices.Reverse(held)
+		}
+		// s1 is in use all the time, s2 in the pool
 		giveBack(t, held[1:])
 		for range 600 { // ten minutes; s1 is never silent
 			list[int64](t, held[0], "SELECT id FROM t")
@@ -258,6 +397,7 @@ func TestKeepAliveNeverIsNever(t *testing.T) {
 func TestUnusedSessionsAreClosed(t *testing.T) {
 	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		db.SetMaxIdleConns(-1)
+		spread(t, fake, db, 5)
 		giveBack(t, lease(t, db, 5))
 		time.Sleep(50 * time.Second)
 		list[int64](t, db, "SELECT id FROM t") // makes one of them used
@@ -331,7 +471,7 @@ func TestCloseEndsEverySession(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			faulty(t, row.script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-				giveBack(t, lease(t, db, 4))
+				spread(t, fake, db, 4)
 				row.work(db)
 				expectWithin(t, 6*time.Second, "Close", func() { db.Close() })
 				closed := map[string]int{}

@@ -7,53 +7,45 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// pool holds a connector's sessions. Opening one costs the server 58 ms of CPU
-// (it hashes the password), so sessions outlive connections: they are kept warm
-// and leased again, and a connection that waits for one to be opened takes one
-// that comes free meanwhile.
+// pool holds a connector's sessions. A session is little to the server: a user, a
+// database and the transactions begun in it, each of which is named in every
+// call. Opening one, though, costs it 58 ms of CPU (it hashes the password). So
+// connections share sessions rather than wait for more of them, and more are
+// opened slowly, because the server begins the transactions of one session one
+// after the other and has its queries wait meanwhile (with 16 writers, reads took
+// 1.4 times as long on one session as on one for each).
+//
+// What cannot be shared is a session that USE DATABASE moves, see leaseAlone.
 type pool struct {
 	mu       sync.Mutex
-	idle     []*session            // the warmest last
-	leased   map[*session]struct{} // sessions of open connections
-	released chan struct{}         // closed, and replaced, when a session comes free
+	sessions []*session    // open on the server, those about to be closed too
+	opening  *opening      // of a session to be shared, or nil
+	tried    time.Time     // when the last opening ended
+	freed    chan struct{} // closed, and replaced, when those who wait for a session may find one
 	closed   bool
 	keeping  bool // keepSessions runs
 
-	// waiting is how many connections wait for a session. As long as there are any,
-	// those that are given back to a sql.DB give theirs up, see Conn.IsValid.
-	waiting atomic.Int64
-
-	turns      chan struct{}      // holds a token for each session being opened
-	growth     chan struct{}      // likewise, of those opened one at a time
-	background sync.WaitGroup     // goroutines that open and keep sessions
+	background sync.WaitGroup     // goroutines that open, keep and close sessions
 	quit       chan struct{}      // closed with the pool
 	ctx        context.Context    // of what goes on in the background
 	giveUp     context.CancelFunc // ends ctx
 }
 
-// openAtOnce is how many sessions are opened at a time while there are no more
-// than that, or when none has come free for openPatience. Otherwise they are
-// opened one at a time: more would compete for the server's CPU with the very
-// queries that will free one.
-const (
-	openAtOnce   = 2
-	openPatience = 50 * time.Millisecond // about what it takes to open one
-)
+// growthPause is how long after one session the next is opened while connections
+// share: what that costs the server stays below a tenth of one core, also for
+// the queries that are under way.
+const growthPause = time.Second
 
 func newPool() *pool {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &pool{
-		leased:   make(map[*session]struct{}),
-		released: make(chan struct{}),
-		turns:    make(chan struct{}, openAtOnce),
-		growth:   make(chan struct{}, 1),
-		quit:     make(chan struct{}),
-		ctx:      ctx,
-		giveUp:   cancel,
+		freed:  make(chan struct{}),
+		quit:   make(chan struct{}),
+		ctx:    ctx,
+		giveUp: cancel,
 	}
 }
 
@@ -62,15 +54,28 @@ var (
 	errConnectTimeout = errors.New("connect_timeout passed")
 )
 
-// lease hands out a session that the caller owns until release or drop.
+// lease hands out a session, which others may use too. The caller releases or
+// drops it. While the server has no session to give, lease waits for one within
+// ctx and connect_timeout.
 func (c *Connector) lease(ctx context.Context) (*session, error) {
+	return c.leaseWith(ctx, c.leaseNow)
+}
+
+// leaseAlone hands out a session that is nobody else's until it is released or
+// shared.
+func (c *Connector) leaseAlone(ctx context.Context) (*session, error) {
+	return c.leaseWith(ctx, c.leaseAloneNow)
+}
+
+func (c *Connector) leaseWith(ctx context.Context, now func(context.Context) (*session, error)) (*session, error) {
 	var patience <-chan time.Time // never, without connect_timeout
 	if c.cfg.ConnectTimeout > 0 {
 		patience = time.After(c.cfg.ConnectTimeout)
 	}
 	var refused error // the server's last no
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, 500*time.Millisecond) {
-		s, err := c.leaseNow(ctx)
+		freed := c.pool.nextFreed()
+		s, err := now(ctx)
 		switch {
 		case err == nil:
 			return s, nil
@@ -83,7 +88,7 @@ func (c *Connector) lease(ctx context.Context) (*session, error) {
 		}
 		again := time.NewTimer(delay/2 + rand.N(delay))
 		select {
-		case <-c.pool.nextRelease():
+		case <-freed:
 		case <-again.C:
 		case <-patience:
 			return nil, maxSessionsError(refused, errConnectTimeout)
@@ -95,132 +100,213 @@ func (c *Connector) lease(ctx context.Context) (*session, error) {
 	}
 }
 
-// leaseNow leases a session that is idle, or comes free before a new one is
-// open, or the new one.
 func (c *Connector) leaseNow(ctx context.Context) (*session, error) {
-	var (
-		waiting bool
-		hurry   bool // none has come free for openPatience
-		open    *opening
-		opened  <-chan struct{}
-		abandon = func() {
-			if open != nil {
-				c.abandon(open)
-			}
-		}
-	)
 	for {
-		released := c.pool.nextRelease()
-		s, err := c.takeIdle(ctx)
-		if s != nil || err != nil {
-			abandon()
-			return s, err
-		}
-		if !waiting {
-			waiting = true
-			c.pool.waiting.Add(1)
-			defer c.pool.waiting.Add(-1)
-		}
-		var turn chan struct{} // to open one; nil if one is on its way
-		var stalled <-chan time.Time
-		switch {
-		case open != nil:
-		case hurry || c.pool.size() < openAtOnce:
-			turn = c.pool.turns
-		default:
-			turn, stalled = c.pool.growth, time.After(openPatience)
-		}
-		select {
-		case <-stalled:
-			hurry = true
-		case turn <- struct{}{}:
-			open = c.startOpening(ctx, turn)
-			opened = open.done
-		case <-opened:
-			return open.session, open.err
-		case <-released:
-			hurry = false
-		case <-ctx.Done():
-			abandon()
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// takeIdle leases the warmest idle session, if there is one. One whose server
-// may have been restarted is asked first whether it is still there.
-func (c *Connector) takeIdle(ctx context.Context) (*session, error) {
-	for {
-		s, err := c.pool.take()
-		if s == nil || err != nil {
+		s, o, err := c.join(ctx)
+		if err != nil {
 			return nil, err
 		}
-		if !s.broken.Load() && (!s.suspect.Load() || c.ask(ctx, s) == nil) {
-			return s, nil
+		if s != nil {
+			if c.trusted(ctx, s) {
+				return s, nil
+			}
+		} else if err := o.wait(ctx); err != nil {
+			return nil, err
 		}
-		c.drop(s)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
 }
 
+// join leases the session that the fewest use. If there is none it returns the
+// opening of one to wait for. If that session is in use it has another one
+// opened for those who come later, within max_sessions.
+func (c *Connector) join(ctx context.Context) (*session, *opening, error) {
+	p := c.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, nil, errClosed
+	}
+	best, shared := p.leastUsed()
+	if best == nil {
+		if p.opening == nil {
+			p.opening = c.startOpening(ctx, false)
+		}
+		return nil, p.opening, nil
+	}
+	if best.users.Load() > 0 {
+		c.grow(ctx, shared)
+	}
+	best.users.Add(1)
+	return best, nil, nil
+}
+
+// rebalance returns a session that nobody uses instead of s, which others use
+// too, or s if there is none; then it has one opened, within max_sessions.
+func (c *Connector) rebalance(ctx context.Context, s *session) *session {
+	p := c.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || s.retired.Load() || s.users.Load() == 1 {
+		return s
+	}
+	switch best, shared := p.leastUsed(); {
+	case best.users.Load() > 0:
+		c.grow(ctx, shared)
+	case !best.suspect.Load():
+		best.users.Add(1)
+		s.users.Add(-1) // others are left
+		return best
+	}
+	return s
+}
+
+// grow has a session opened, if it is time for one more than there are to share.
+// pool.mu is held.
+func (c *Connector) grow(ctx context.Context, shared int) {
+	if p := c.pool; shared < c.cfg.MaxSessions && p.opening == nil && time.Since(p.tried) >= growthPause {
+		p.opening = c.startOpening(ctx, false)
+	}
+}
+
+// leastUsed returns the session to be shared that the fewest use, of those that
+// nobody uses the warmest, or nil, and how many there are. pool.mu is held.
+func (p *pool) leastUsed() (best *session, shared int) {
+	for _, s := range p.sessions {
+		if s.alone || s.retired.Load() {
+			continue
+		}
+		shared++
+		if best == nil || s.users.Load() < best.users.Load() ||
+			s.users.Load() == 0 && best.users.Load() == 0 && s.idleSince.After(best.idleSince) {
+			best = s
+		}
+	}
+	return best, shared
+}
+
+// leaseAloneNow takes a session that nobody uses, or opens one.
+func (c *Connector) leaseAloneNow(ctx context.Context) (*session, error) {
+	p := c.pool
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, errClosed
+		}
+		if s, _ := p.leastUsed(); s != nil && s.users.Load() == 0 {
+			s.users.Add(1)
+			s.alone = true
+			p.mu.Unlock()
+			if c.trusted(ctx, s) {
+				return s, nil
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		o := c.startOpening(ctx, true)
+		p.mu.Unlock()
+		err := o.wait(ctx)
+		p.mu.Lock()
+		s := o.session
+		if s == nil {
+			o.alone = false // for whoever comes next, should it still come
+		}
+		p.mu.Unlock()
+		if s != nil {
+			return s, nil
+		}
+		return nil, err
+	}
+}
+
+// claimAlone makes s, which its caller has leased, the caller's alone, unless
+// others use it.
+func (p *pool) claimAlone(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.alone = s.users.Load() == 1
+	return s.alone
+}
+
+// share ends what claimAlone and leaseAlone began.
+func (p *pool) share(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.alone = false
+	p.signalFreed()
+}
+
+// trusted asks the server whether a session just leased is still there, if that
+// is in doubt, and drops it if not.
+func (c *Connector) trusted(ctx context.Context, s *session) bool {
+	if !s.suspect.Load() {
+		return true
+	}
+	err := c.ask(ctx, s)
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, ErrSessionLost) && ctx.Err() == nil {
+		// The server is not to be reached. It would take as long to hear that of
+		// each of its sessions.
+		for _, other := range c.pool.of(s.addr) {
+			c.retire(other)
+		}
+	}
+	c.drop(s)
+	return false
+}
+
 // opening is a session on its way. It is opened on a goroutine of its own: a
 // call given up would leave a session on the server that nobody knows.
 type opening struct {
-	done      chan struct{} // closed when session or err is set
-	session   *session      // leased to whoever waits for it
-	err       error
-	abandoned bool // nobody waits; guarded by pool.mu
+	done    chan struct{} // closed at the end
+	alone   bool          // whoever waits wants it alone; guarded by pool.mu
+	session *session      // leased alone to whoever waits; guarded by pool.mu
+	err     error         // readable once done is closed
 }
 
-// startOpening opens a session. The caller has taken a turn, which ends with it.
-func (c *Connector) startOpening(ctx context.Context, turn <-chan struct{}) *opening {
-	o := &opening{done: make(chan struct{})}
+func (o *opening) wait(ctx context.Context) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// startOpening opens a session. pool.mu is held and the pool is not closed.
+func (c *Connector) startOpening(ctx context.Context, alone bool) *opening {
+	p := c.pool
+	o := &opening{done: make(chan struct{}), alone: alone}
 	values := context.WithoutCancel(ctx)
-	began := c.pool.goUnlessClosed(func() {
-		defer func() { <-turn }()
-		timed, cancel := context.WithCancel(values)
+	p.background.Go(func() {
+		defer close(o.done)
+		ctx, cancel := context.WithCancel(values)
 		defer cancel()
-		defer context.AfterFunc(c.pool.ctx, cancel)()
-		s, err := c.open(timed)
+		defer context.AfterFunc(p.ctx, cancel)()
+		s, err := c.open(ctx)
 		if err == nil {
-			err = c.adopt(s)
+			err = c.adopt(s, o)
 		}
-		c.pool.mu.Lock()
-		if err != nil {
-			o.err = err
-		} else {
-			o.session = s
-		}
-		abandoned := o.abandoned
-		c.pool.mu.Unlock()
-		close(o.done)
-		if abandoned && err == nil {
-			c.release(s)
+		o.err = err
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.tried = time.Now()
+		if p.opening == o {
+			p.opening = nil
 		}
 	})
-	if !began {
-		<-turn
-		o.err = errClosed
-		close(o.done)
-	}
 	return o
 }
 
-// abandon leaves a session on its way to the pool.
-func (c *Connector) abandon(o *opening) {
-	c.pool.mu.Lock()
-	o.abandoned = true
-	s := o.session
-	c.pool.mu.Unlock()
-	if s != nil {
-		c.release(s)
-	}
-}
-
-// adopt makes the connector the owner of a session just opened, and leased.
-func (c *Connector) adopt(s *session) error {
+// adopt makes the connector the owner of a session just opened.
+func (c *Connector) adopt(s *session, o *opening) error {
 	p := c.pool
 	p.mu.Lock()
 	if p.closed {
@@ -228,31 +314,75 @@ func (c *Connector) adopt(s *session) error {
 		c.closeSessions(s)
 		return errClosed
 	}
-	p.leased[s] = struct{}{}
+	defer p.mu.Unlock()
+	s.idleSince = time.Now()
+	if o.alone {
+		s.alone = true
+		s.users.Add(1)
+		o.session = s
+	}
+	p.sessions = append(p.sessions, s)
 	if !p.keeping {
 		p.keeping = true
 		p.background.Go(c.keepSessions)
 	}
-	p.mu.Unlock()
+	p.signalFreed()
 	return nil
 }
 
-// release takes a leased session back: into the pool if there is room, else it
-// is closed.
+// release takes a leased session back.
 func (c *Connector) release(s *session) {
-	if s.broken.Load() || !c.pool.put(s, c.cfg.MaxIdleSessions) {
-		c.drop(s)
+	if c.pool.leave(s) {
+		c.end(s)
 	}
 }
 
-// drop ends a leased session: there is no room for it, or it is in a state not
-// known to us, or the server has dropped it. Nobody waits for that.
+// drop takes back a leased session that is in a state not known to us, or that
+// the server has dropped.
 func (c *Connector) drop(s *session) {
+	c.retire(s)
+	c.release(s)
+}
+
+// retire sees to it that nobody else leases the session, and that it is closed
+// once nobody uses it.
+func (c *Connector) retire(s *session) {
+	if c.pool.retire(s) {
+		c.end(s)
+	}
+}
+
+// end closes a session. Nobody waits for that.
+func (c *Connector) end(s *session) {
 	c.inBackground(func(ctx context.Context) {
 		s.close(ctx)
 		c.pool.forget(s)
 	})
 	c.closeHostsWhenUnused()
+}
+
+// leave ends a lease and reports whether the session is to be closed.
+func (p *pool) leave(s *session) (end bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.users.Add(-1) > 0 {
+		return false
+	}
+	if p.closed || s.retired.Load() {
+		s.retired.Store(true)
+		return true
+	}
+	s.alone = false
+	s.idleSince = time.Now()
+	p.signalFreed()
+	return false
+}
+
+// retire reports whether the session is to be closed now.
+func (p *pool) retire(s *session) (end bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !s.retired.Swap(true) && s.users.Load() == 0
 }
 
 // inBackground runs f, which tells the server something that nobody waits for,
@@ -294,15 +424,21 @@ func (c *Connector) closeSessions(sessions ...*session) {
 	wg.Wait()
 }
 
-// sessionLost marks every session of the server as suspect: when one is gone,
-// the others probably are, and asking is cheaper than failing a call for each.
+// sessionLost ends the sharing of a session that the server does not know, and
+// marks the others of that server as suspect: they are probably gone too, and
+// asking is cheaper than failing a call for each.
 func (c *Connector) sessionLost(lost *session) {
-	for _, s := range c.pool.all() {
-		if s.addr == lost.addr {
-			s.suspect.Store(true)
-		}
-	}
+	c.retire(lost)
+	c.doubt(lost.addr)
 	c.log.Info("immudb session lost", slog.String("host", lost.addr))
+}
+
+// doubt marks the sessions of a server as suspect: they are asked for before they
+// are trusted with a call.
+func (c *Connector) doubt(addr string) {
+	for _, s := range c.pool.of(addr) {
+		s.suspect.Store(true)
+	}
 }
 
 // goUnlessClosed runs f on a goroutine that Close waits for.
@@ -315,113 +451,75 @@ func (p *pool) goUnlessClosed(f func()) bool {
 	return !p.closed
 }
 
-// take leases the warmest idle session; it returns nil if there is none.
-func (p *pool) take() (*session, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, errClosed
-	}
-	if len(p.idle) == 0 {
-		return nil, nil
-	}
-	last := len(p.idle) - 1
-	s := p.idle[last]
-	p.idle[last] = nil
-	p.idle = p.idle[:last]
-	p.leased[s] = struct{}{}
-	return s, nil
-}
-
-// put takes a leased session back, unless the pool is closed or full.
-func (p *pool) put(s *session, most int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || len(p.idle) >= most {
-		return false
-	}
-	delete(p.leased, s)
-	s.idleSince = time.Now()
-	p.idle = append(p.idle, s)
-	p.signalRelease()
-	return true
-}
-
-// forget takes a leased session off the books. The server has a place for
-// another one then.
+// forget takes a session that was closed off the books. The server has a place
+// for another one then.
 func (p *pool) forget(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.leased, s)
-	p.signalRelease()
+	p.sessions = slices.DeleteFunc(p.sessions, func(other *session) bool { return other == s })
+	p.signalFreed()
 }
 
-func (p *pool) signalRelease() {
-	close(p.released)
-	p.released = make(chan struct{})
+func (p *pool) signalFreed() {
+	close(p.freed)
+	p.freed = make(chan struct{})
 }
 
-// nextRelease is closed when the next session comes free.
-func (p *pool) nextRelease() <-chan struct{} {
+// nextFreed is closed when those who wait for a session may find one.
+func (p *pool) nextFreed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.released
+	return p.freed
 }
 
-// size is the number of sessions there are or will be in a moment.
-func (p *pool) size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.idle) + len(p.leased) + len(p.turns) + len(p.growth)
-}
-
-// all lists the sessions, leased and idle.
+// all lists the sessions.
 func (p *pool) all() []*session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sessions := slices.Clone(p.idle)
-	for s := range p.leased {
-		sessions = append(sessions, s)
-	}
-	return sessions
+	return slices.Clone(p.sessions)
 }
 
-// takeUnused removes the sessions that have been idle since before the given
-// time.
+// of lists the sessions on a server.
+func (p *pool) of(addr string) []*session {
+	return slices.DeleteFunc(p.all(), func(s *session) bool { return s.addr != addr })
+}
+
+// takeUnused removes the sessions that nobody has used since the given time.
 func (p *pool) takeUnused(since time.Time) (unused []*session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = slices.DeleteFunc(p.idle, func(s *session) bool {
-		old := s.idleSince.Before(since)
-		if old {
-			unused = append(unused, s)
+	p.sessions = slices.DeleteFunc(p.sessions, func(s *session) bool {
+		// One that is retired is being closed already.
+		if s.users.Load() > 0 || s.retired.Load() || !s.idleSince.Before(since) {
+			return false
 		}
-		return old
+		s.retired.Store(true)
+		unused = append(unused, s)
+		return true
 	})
 	return unused
 }
 
-// close ends the handing out and returns the idle sessions. first is false if
-// that was done before.
-func (p *pool) close() (idle []*session, first bool) {
+// close ends the handing out and returns the sessions that nobody uses. first is
+// false if that was done before.
+func (p *pool) close() (unused []*session, first bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return nil, false
 	}
 	p.closed = true
 	close(p.quit)
-	idle, p.idle = p.idle, nil
-	p.signalRelease()
-	return idle, true
+	p.signalFreed()
+	p.mu.Unlock()
+	return p.takeUnused(time.Now().Add(time.Second)), true
 }
 
-// finished reports whether the pool is closed and its last session has come
-// back.
+// finished reports whether the pool is closed and so is its last session.
 func (p *pool) finished() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closed && len(p.leased) == 0
+	return p.closed && len(p.sessions) == 0
 }
 
 // maxSessionsError says what to do about a server that has no session left.
@@ -429,7 +527,7 @@ func (p *pool) finished() bool {
 func maxSessionsError(refused, waited error) error {
 	e := &Error{
 		Message: "the server allows no more sessions: keep SetMaxOpenConns below its limit (max-sessions, 100 by default), " +
-			"or lower max_idle_sessions in the programs that share it",
+			"or lower max_sessions in the programs that share it",
 		SQLState: "53300",
 		kind:     ErrMaxSessions,
 		cause:    waited,

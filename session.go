@@ -15,8 +15,7 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// session is a session the server keeps for us. It is leased to one Conn at a
-// time or idle in its Connector's pool, never both.
+// session is a session the server keeps for us, see pool.
 type session struct {
 	addr   string
 	cc     *grpc.ClientConn
@@ -31,11 +30,15 @@ type session struct {
 	// before it is trusted with a call.
 	suspect atomic.Bool
 
-	// broken is set when something of ours goes on in the session that only its
-	// end will end.
-	broken atomic.Bool
+	// users is how many connections have leased it. It changes with pool.mu held.
+	users atomic.Int32
+	// retired is set with pool.mu held when nobody is to lease the session any
+	// more: the server has dropped it, or something of ours goes on in it that only
+	// its end will end, or it is being closed. Then its last user closes it.
+	retired atomic.Bool
 
-	idleSince time.Time // guarded by pool.mu
+	alone     bool      // its only user does not share it; guarded by pool.mu
+	idleSince time.Time // when its last user left; guarded by pool.mu
 }
 
 // context is ctx with the tokens in md, which are the session's, or the session's

@@ -206,7 +206,7 @@ func (t *tx) abort(err error, serverKnows bool) {
 	s := t.conn.session
 	t.conn.connector.inBackground(func(ctx context.Context) {
 		if _, err := wire.Call(s.context(ctx, t.md), s.cc, wire.MethodRollback, nil, wire.Empty); err != nil && answerLost(err) {
-			s.broken.Store(true) // the transaction ends with its session
+			t.conn.connector.retire(s) // the transaction ends with its session
 		}
 	})
 }
