@@ -6,6 +6,7 @@ require (
 	github.com/golang-migrate/migrate/v4 v4.20.1
 	github.com/immudb-go/immudb v0.0.0
 	github.com/immudb-go/immudb/immudbtest v0.0.0
+	github.com/jmoiron/sqlx v1.4.0
 	github.com/pressly/goose/v3 v3.29.0
 )
 
