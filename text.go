@@ -126,6 +126,9 @@ func refuse(st *sqltext.Statement, alone bool) error {
 	if st.SelfSelect && !alone {
 		return errSelfSelect
 	}
+	if st.FatalList {
+		return errFatalList
+	}
 	if r := &st.Returning; !r.Answerable() {
 		for _, it := range r.Items {
 			if it.Column == "" || it.Alias != "" {
@@ -141,6 +144,10 @@ func refuse(st *sqltext.Statement, alone bool) error {
 // when a transaction that has written a table inserts into it from itself.
 var errSelfSelect = unsupported("INSERT … SELECT from the table itself is not supported in a transaction or beside other statements: " +
 	"it can crash the server; run it alone, outside a transaction")
+
+// errFatalList protects the server likewise, at any time.
+var errFatalList = unsupported("a query or a function such as NOW() among the values of IN (…) is not supported: it can crash the server; " +
+	"write IN (SELECT …) with one pair of parentheses, or = for a single value")
 
 func describeItem(it sqltext.ReturnItem) string {
 	if it.Alias == "" {

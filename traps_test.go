@@ -202,6 +202,41 @@ func TestStatementsThatWouldLieAreRefused(t *testing.T) {
 	}
 }
 
+// The server ends, with all its databases, at a list of IN whose values it tries
+// to tell before it has a transaction.
+func TestListsThatWouldEndTheServerAreRefused(t *testing.T) {
+	db := openDSN(t, testserver.Start(t).DSN())
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, name VARCHAR, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO t (id, name) VALUES (1, 'a'), (2, 'b')")
+	mustExec(t, db, "CREATE SEQUENCE s")
+	for _, where := range []string{
+		"id IN ((SELECT MAX(id) FROM t))",
+		"id IN (7, 1 + (SELECT MAX(id) FROM t))",
+		"name = 'a' OR id IN (COALESCE((SELECT MAX(id) FROM t), 1))",
+		"name IN ('a', CURRENT_USER())",
+		"id IN (NEXTVAL('s'))",
+		"id IN (NOW())",
+	} {
+		for _, statement := range []string{"SELECT id FROM t WHERE ", "DELETE FROM t WHERE ", "UPDATE t SET name = 'c' WHERE "} {
+			if _, err := db.Exec(statement + where); !errors.Is(err, immudb.ErrUnsupported) {
+				t.Fatalf("%s: err = %v, want ErrUnsupported", statement+where, err)
+			}
+		}
+	}
+	for where, want := range map[string]int{
+		"id IN (SELECT MAX(id) FROM t)":                                  1,
+		"id IN (SELECT id FROM t WHERE name IN ('a', UPPER('b'), 'c'))":  1,
+		"id NOT IN ((SELECT MAX(id) FROM t))":                            1,
+		"id = (SELECT MAX(id) FROM t) OR id = COALESCE(NEXTVAL('s'), 1)": 2,
+		"id IN (1, 2) AND (SELECT COUNT(*) FROM t) = 2":                  2,
+		"id IN (1, 2) AND COALESCE(CURRENT_USER(), 'a') <> 'a'":          2,
+	} {
+		if got := get[int](t, db, "SELECT COUNT(*) FROM t WHERE "+where); got != want {
+			t.Errorf("%s: %d rows, want %d", where, got, want)
+		}
+	}
+}
+
 func TestTextEnclosedInBeginAndCommitRunsAsOneTransaction(t *testing.T) {
 	db := openDB(t)
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")

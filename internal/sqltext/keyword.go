@@ -26,6 +26,7 @@ const (
 	kwFrom
 	kwGrant
 	kwIf
+	kwIn
 	kwIndex
 	kwInsert
 	kwInto
@@ -106,7 +107,7 @@ func makeWords() map[string]word {
 		"ALTER": kwAlter, "AS": kwAs, "BEGIN": kwBegin, "COLUMN": kwColumn, "COMMIT": kwCommit,
 		"CONFLICT": kwConflict, "CREATE": kwCreate, "DATABASE": kwDatabase, "DELETE": kwDelete, "DO": kwDo,
 		"DROP": kwDrop, "END": kwEnd, "EXISTS": kwExists, "EXPLAIN": kwExplain, "FROM": kwFrom, "GRANT": kwGrant,
-		"IF": kwIf, "INDEX": kwIndex, "INSERT": kwInsert, "INTO": kwInto, "JOIN": kwJoin, "LATERAL": kwLateral, "NOT": kwNot, "NOTHING": kwNothing,
+		"IF": kwIf, "IN": kwIn, "INDEX": kwIndex, "INSERT": kwInsert, "INTO": kwInto, "JOIN": kwJoin, "LATERAL": kwLateral, "NOT": kwNot, "NOTHING": kwNothing,
 		"NULL": kwNull, "OF": kwOf, "ON": kwOn, "RELEASE": kwRelease, "RETURNING": kwReturning, "REVOKE": kwRevoke,
 		"ROLLBACK": kwRollback, "SAVEPOINT": kwSavepoint, "SELECT": kwSelect, "SEQUENCE": kwSequence,
 		"SHOW": kwShow, "SNAPSHOT": kwSnapshot, "TABLE": kwTable, "TO": kwTo, "TRUNCATE": kwTruncate,

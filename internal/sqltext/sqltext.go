@@ -107,6 +107,13 @@ type Statement struct {
 	// not seen here.
 	SelfSelect bool
 
+	// FatalList is true if, in or behind a WHERE, a list of IN (not NOT IN) holds a
+	// query or a function such as NOW(): a IN ((SELECT 1 FROM t)), a IN (NOW()).
+	// The server (v1.11.1) works out the bounds of such a list before it has a
+	// transaction to ask, panics, and its process ends. It does not if the
+	// list is compared with anything but a column; that is not told apart here.
+	FatalList bool
+
 	// OnConflict is what INSERT does with a row whose key exists.
 	OnConflict OnConflict
 

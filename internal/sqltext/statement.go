@@ -20,6 +20,7 @@ type parser struct {
 	depth int   // of parentheses, behind tok
 	first int   // offset of its first token
 	last  int   // end of the last token passed
+	lists inList
 }
 
 // begin goes to the first token behind the last separator.
@@ -29,6 +30,7 @@ func (p *parser) begin(firstArg int) {
 		p.st.FirstArg = firstArg
 	}
 	p.depth = 0
+	p.lists = inList{}
 	p.read()
 	p.first, p.last = p.tok.start, p.tok.start
 }
@@ -64,6 +66,7 @@ func (p *parser) read() {
 	case p.tok.isSymbol(')') && p.depth > 0:
 		p.depth--
 	}
+	p.watchLists()
 }
 
 func (p *parser) argument() {

@@ -185,6 +185,42 @@ func TestAnInsertThatReadsItsOwnTable(t *testing.T) {
 	}
 }
 
+func TestFatalList(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want bool
+		why  string
+	}{
+		{"SELECT a FROM t WHERE a IN ((SELECT a FROM u))", true, "a query as one of the values"},
+		{"SELECT a FROM t WHERE a IN (1, (SELECT a FROM u))", true, "as the second"},
+		{"SELECT a FROM t WHERE a IN (1, b + f((SELECT a FROM u)))", true, "deep inside one"},
+		{"SELECT a FROM t WHERE b IN (1) AND a in ( /* one */ (select a FROM u))", true, "in a second list, in any case"},
+		{"SELECT a FROM t WHERE a IN (SELECT b FROM u WHERE b IN ((SELECT 1 FROM v)))", true, "within a query"},
+		{"UPDATE t SET a = 1 WHERE a IN ((SELECT a FROM u))", true, "an UPDATE"},
+		{"DELETE FROM t WHERE a IN (Now())", true, "a function that reads the clock"},
+		{"DELETE FROM t WHERE a IN (1, \"now\" ())", true, "quoted"},
+		{"INSERT INTO t (a) SELECT a FROM u WHERE a IN (NEXTVAL('s'))", true, "an INSERT"},
+
+		{"SELECT a FROM t WHERE a IN (SELECT a FROM u)", false, "a query alone"},
+		{"SELECT a FROM t WHERE a IN (WITH u AS (SELECT 1) SELECT * FROM u)", false, "any kind of query"},
+		{"SELECT a FROM t WHERE a NOT IN ((SELECT a FROM u))", false, "no bounds to tell"},
+		{"SELECT a FROM t WHERE a IN (1, UPPER('b'), now)", false, "a column, and a function of its arguments"},
+		{"SELECT a FROM t WHERE a IN (1, 2) AND b = (SELECT NOW() FROM u)", false, "behind the list"},
+		{"SELECT a FROM t WHERE a IN (?, 'IN ((SELECT')", false, "a string"},
+		{"SELECT a IN ((SELECT a FROM u)) FROM t", false, "no condition"},
+		{"SELECT a FROM t WHERE a = 1; SELECT a IN ((SELECT a FROM u)) FROM t", false, "the condition of another statement"},
+		{"CREATE TABLE t (a INTEGER, CHECK a IN (NOW()), PRIMARY KEY a)", false, "no condition of a query"},
+	} {
+		q, err := Parse(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := q.Statements[len(q.Statements)-1].FatalList; got != tc.want {
+			t.Errorf("%s: %q: FatalList = %v, want %v", tc.why, tc.text, got, tc.want)
+		}
+	}
+}
+
 func TestOnConflict(t *testing.T) {
 	for _, tc := range []struct {
 		text string
