@@ -23,6 +23,8 @@ import (
 	"github.com/immudb-go/immudb/examples/sqlc/store"
 )
 
+//go:generate go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate
+
 //go:embed schema.sql
 var schema string
 
