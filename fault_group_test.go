@@ -78,6 +78,47 @@ func grouped(cfg *immudb.Config) { cfg.GroupCommit = 64 }
 // describeT is what the server says of a table t with a key of its own.
 var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}}, []any{"id", false})
 
+// The callers of a group come back one by one. None of them is to cost a commit
+// of its own.
+func TestCallersOfAGroupTravelTogetherAgain(t *testing.T) {
+	script := fakeserver.Script{Rules: []fakeserver.Rule{
+		{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+		{Method: "SQLExec", Do: fakeserver.Fault{AnswerDelay: 8 * time.Millisecond}},
+	}}
+	for _, row := range []struct {
+		reason string
+		pause  time.Duration // of the i-th caller before it comes back, times i
+		groups int           // for four callers with three inserts each
+		limit  time.Duration
+	}{
+		{"they come at once: one leads alone, then three groups of four, the last without the leader", 0, 4, 33 * time.Millisecond},
+		{"they come within an eighth of 8 ms", 200 * time.Microsecond, 4, 35 * time.Millisecond},
+		{"they do not come: nobody waits for long", 100 * time.Millisecond, 10, 940 * time.Millisecond},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				if err := db.Ping(); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				var wg sync.WaitGroup
+				for i := range 4 {
+					wg.Go(func() {
+						for n := range 3 {
+							mustExec(t, db, "INSERT INTO t (id) VALUES (?)", 10*i+n)
+							time.Sleep(time.Duration(i) * row.pause)
+						}
+					})
+				}
+				wg.Wait()
+				if n := len(fake.Log("SQLExec")); n != row.groups || time.Since(began) > row.limit {
+					t.Errorf("%d groups in %v, want %d within %v: %q", n, time.Since(began), row.groups, row.limit, fake.Log("SQLExec"))
+				}
+			}, grouped)
+		})
+	}
+}
+
 func TestContextOfACallerInAGroup(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
