@@ -526,8 +526,8 @@ func (p *pool) finished() bool {
 // waited is why the wait for one ended.
 func maxSessionsError(refused, waited error) error {
 	e := &Error{
-		Message: "the server allows no more sessions: keep SetMaxOpenConns below its limit (max-sessions, 100 by default), " +
-			"or lower max_sessions in the programs that share it",
+		Message: "the server allows no more sessions (its max-sessions is 100 by default): " +
+			"lower max_sessions in the programs that share it, or raise the server's",
 		SQLState: "53300",
 		kind:     ErrMaxSessions,
 		cause:    waited,
