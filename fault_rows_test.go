@@ -163,6 +163,51 @@ func TestClosingRowsEarlyEndsTheStreamOnTheServer(t *testing.T) {
 		})
 }
 
+func TestAnAnswerReadToItsEndIsNotCancelled(t *testing.T) {
+	faulty(t, rule("SQLQuery", 1, fakeserver.Fault{Messages: [][]byte{fakeserver.Result(fakeserver.ID, fakeserver.Numbers(1, 1)...)}}),
+		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+			var id int64
+			if err := db.QueryRow("SELECT id FROM t").Scan(&id); err != nil || id != 1 {
+				t.Fatalf("row %d (%v)", id, err)
+			}
+			synctest.Wait()
+			if call := fake.Calls()[1]; !call.Done || call.Canceled {
+				t.Errorf("%v was cancelled", call)
+			}
+		})
+}
+
+// The end of an answer is not waited for if it does not come by itself.
+func TestClosingRowsDoesNotWaitForMore(t *testing.T) {
+	one := fakeserver.Result(fakeserver.ID, fakeserver.Numbers(1, 1)...)
+	for _, row := range []struct {
+		reason string
+		fault  fakeserver.Fault
+		limit  time.Duration
+	}{
+		{"more rows come at once", fakeserver.Fault{Messages: append([][]byte{one}, twoMessages[1:]...)}, 0},
+		{"more rows come later", fakeserver.Fault{Messages: append([][]byte{one}, twoMessages[1:]...), Pause: hour}, 50 * time.Millisecond},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{{Method: "SQLQuery", Nth: 1, Do: row.fault}}},
+				func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					db.SetMaxOpenConns(1)
+					expectWithin(t, row.limit, "reading the first row", func() {
+						var id int64
+						if err := db.QueryRow("SELECT id FROM t").Scan(&id); err != nil || id != 1 {
+							t.Errorf("row %d (%v)", id, err)
+						}
+					})
+					synctest.Wait()
+					if call := fake.Calls()[1]; !call.Done || !call.Canceled && row.limit > 0 {
+						t.Errorf("the server still works on %v", call)
+					}
+					mustExec(t, db, insert)
+				})
+		})
+	}
+}
+
 func TestRowsEndWithTheirContext(t *testing.T) {
 	for _, q := range queries {
 		t.Run(q.method, func(t *testing.T) {

@@ -141,7 +141,12 @@ func (b *Batch) Next(dest []driver.Value) (bool, error) {
 	return false, nil
 }
 
+// HasRows reports whether Next has another row to decode.
+func (b *Batch) HasRows() bool { return len(b.rest) > 0 && b.rest[0] == tagRow }
+
 const (
+	tagRow = 1<<3 | byte(protowire.BytesType)
+
 	tagRowColumn = 1<<3 | byte(protowire.BytesType)
 	tagRowValue  = 2<<3 | byte(protowire.BytesType)
 
