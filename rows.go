@@ -30,6 +30,7 @@ var (
 // rest had to be received early.
 type resultSet struct {
 	columns *columns
+	names   []string     // of the columns, once the caller has them
 	batch   wire.Batch   // the message being read
 	pending []wire.Batch // messages received early, in order
 
@@ -208,8 +209,14 @@ func (r *rows) queue(statements []sqltext.Statement, run func(*sqltext.Statement
 }
 
 // Columns returns the column names, without their table. A computed column
-// without an alias is named col0, col1, … by the server.
-func (r *rows) Columns() []string { return r.set.columns.names }
+// without an alias is named col0, col1, … by the server. The slice is the
+// caller's: database/sql hands it out, and gorm writes into it.
+func (r *rows) Columns() []string {
+	if r.set.names == nil {
+		r.set.names = slices.Clone(r.set.columns.names)
+	}
+	return r.set.names
+}
 
 // Next decodes the next row. Values of type []byte are the driver's memory until
 // the next call, as sql.RawBytes expects; everything else is the caller's.

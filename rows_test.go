@@ -27,6 +27,26 @@ func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
 	}
 }
 
+// gorm writes its own spelling of columns into the slice that it is given.
+func TestColumnNamesAreTheCallersToChange(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+	for range 2 {
+		rows, err := db.Query("SELECT id, v FROM t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := rows.Columns()
+		if want := []string{"id", "v"}; err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("columns %q (%v), want %q", got, err, want)
+		}
+		got[1] = "V"
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestColumnTypes(t *testing.T) {
 	db := openDB(t)
 	mustExec(t, db, `CREATE TABLE t (id INTEGER, b BOOLEAN, s VARCHAR[9], x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
