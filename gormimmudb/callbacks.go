@@ -27,7 +27,9 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Create().Replace("gorm:create", func(db *gorm.DB) { create(db, insert) }) },
 		func() error { return cb.Create().Before("gorm:create").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Query().Before("gorm:query").Register("immudb:prepare", prepareQuery) },
-		func() error { return cb.Row().Before("gorm:row").Register("immudb:prepare", prepareQuery) },
+		func() error { return cb.Query().Replace("gorm:query", query) },
+		func() error { return cb.Row().Before("gorm:row").Register("immudb:prepare", prepareRow) },
+		func() error { return cb.Raw().Before("gorm:raw").Register("immudb:prepare", refuseRaw) },
 		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Create().After("gorm:create").Register("immudb:wrote", noteWrite) },
@@ -137,14 +139,34 @@ func noteRaw(db *gorm.DB) {
 }
 
 func prepareWrite(db *gorm.DB) {
-	refuseTravel(db)
+	if periodOf(db.Statement) != nil {
+		_ = db.AddError(unsupported("time travel is for reading"))
+	}
+	refuseProof(db, "it is for reading")
 	mapColumns(db)
+}
+
+// refuseRaw refuses clauses that can do nothing for SQL that the program wrote.
+func refuseRaw(db *gorm.DB) {
+	if periodOf(db.Statement) != nil {
+		_ = db.AddError(unsupported("time travel in raw SQL: write it behind the table, as in users UNTIL TX 42"))
+	}
+	refuseProof(db, "raw SQL")
+}
+
+func prepareRow(db *gorm.DB) {
+	refuseProof(db, "Row, Rows and Scan hand out the server's rows; use Find")
+	prepareQuery(db)
 }
 
 func prepareQuery(db *gorm.DB) {
 	mapColumns(db)
+	if db.Statement.SQL.Len() > 0 {
+		refuseRaw(db)
+		return
+	}
 	// To the server LIMIT 0 is no limit.
-	if c, ok := db.Statement.Clauses["LIMIT"]; ok && db.Statement.SQL.Len() == 0 {
+	if c, ok := db.Statement.Clauses["LIMIT"]; ok {
 		if l, ok := c.Expression.(clause.Limit); ok && l.Limit != nil && *l.Limit == 0 {
 			db.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "1 <> 1"}}})
 			one := 1

@@ -42,10 +42,20 @@ func open(t testing.TB, models ...any) *gorm.DB {
 func openWith(t testing.TB, config gormimmudb.Config, gormConfig *gorm.Config, models ...any) *gorm.DB {
 	t.Helper()
 	config.DSN = server.NewDatabase(t)
+	return openDialector(t, gormimmudb.New(config), gormConfig, models...)
+}
+
+func openDSN(t testing.TB, dsn string, gormConfig *gorm.Config, models ...any) *gorm.DB {
+	t.Helper()
+	return openDialector(t, gormimmudb.Open(dsn), gormConfig, models...)
+}
+
+func openDialector(t testing.TB, dialector gorm.Dialector, gormConfig *gorm.Config, models ...any) *gorm.DB {
+	t.Helper()
 	if gormConfig.Logger == nil {
 		gormConfig.Logger = logger.Discard
 	}
-	db, err := gorm.Open(gormimmudb.New(config), gormConfig)
+	db, err := gorm.Open(dialector, gormConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,6 +136,7 @@ func TestQueriesThatTheServerWouldTakeAmiss(t *testing.T) {
 		want   []string
 	}{
 		{"LIMIT 0 is no limit to it", db.Model(&User{}).Limit(0), nil},
+		{"a number in text is no number to it", db.Model(&User{}).Where("id", "2").Where(map[string]any{"age": []string{"2", "3"}}), []string{"b"}},
 		{"OFFSET without LIMIT", db.Model(&User{}).Order("id").Offset(2), []string{"c"}},
 		{"a name in a subquery is the outer table's to it",
 			db.Model(&Pet{}).Where("user_id IN (?)", db.Model(&User{}).Select("id").Where("name = ?", "b")), []string{"dog"}},

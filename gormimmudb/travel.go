@@ -94,13 +94,6 @@ func periodOf(stmt *gorm.Statement) *period {
 	return nil
 }
 
-// refuseTravel refuses writes that carry a period.
-func refuseTravel(db *gorm.DB) {
-	if periodOf(db.Statement) != nil {
-		_ = db.AddError(unsupported("time travel is for reading"))
-	}
-}
-
 // buildFrom writes FROM, with the period that is read behind each table. Tables
 // that the open transaction has written are read through their primary key; see
 // guard. The word OUTER is left out of joins, which mean the same without it.

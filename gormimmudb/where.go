@@ -18,7 +18,7 @@ import (
 
 // buildWhere writes WHERE in the terms of the server, which
 //
-//   - does not compare tuples,
+//   - does not compare tuples, nor numbers with text,
 //   - does not see the arguments of a statement inside EXISTS,
 //   - takes an unqualified name in a subquery for a column of the outer table,
 //   - in a transaction reads its own writes wrongly through secondary indexes.
@@ -55,11 +55,14 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 			if columns, ok := e.Column.([]clause.Column); ok && !isSubqueryList(e.Values) {
 				out[i] = tuples{columns, e.Values}
 			} else {
+				for j := range e.Values {
+					e.Values[j] = number(stmt, e.Column, e.Values[j])
+				}
 				e.Column = ownColumn(stmt, e.Column)
 				out[i] = e
 			}
 		case clause.Eq:
-			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
+			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(number(stmt, e.Column, e.Value))
 			out[i] = e
 		case clause.Neq:
 			e.Column, e.Value = ownColumn(stmt, e.Column), subquery(e.Value)
@@ -93,6 +96,27 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 		}
 	}
 	return out
+}
+
+// number is the number in a text that is compared with a numeric column, as in
+// First(&user, "42").
+func number(stmt *gorm.Statement, column, value any) any {
+	text, isText := value.(string)
+	name, own := columnOf(stmt, column)
+	if !isText || !own || stmt.Schema == nil || stmt.Schema.FieldsByDBName[name] == nil {
+		return value
+	}
+	switch typeOf(stmt.Schema.FieldsByDBName[name]).name {
+	case "INTEGER":
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n
+		}
+	case "FLOAT":
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return f
+		}
+	}
+	return value
 }
 
 const subqueryKey = "immudb:subquery"

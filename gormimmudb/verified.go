@@ -1,0 +1,230 @@
+package gormimmudb
+
+import (
+	"database/sql"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/callbacks"
+	"gorm.io/gorm/clause"
+
+	"github.com/immudb-go/immudb"
+)
+
+// Verified makes a query hand back only what was proven on the client:
+//
+//	db.Clauses(gormimmudb.Verified()).First(&user, 42)
+//	db.Clauses(gormimmudb.Verified()).Where("age > ?", 18).Preload("Orders").Find(&users)
+//
+// One row by its primary key is read by [immudb.VerifiedRow], in one call; any
+// other query by [immudb.VerifyRows], which proves each row that it gives. The
+// database must say what is trusted, as with verify=trust-first-use in the DSN.
+//
+// Proven is that every row was written as it is by a transaction of the trusted
+// history, and is not older than the query. That it meets the conditions is
+// checked again on the client for those that compare columns with values, as keys,
+// structs and maps make them; a condition written as SQL is the server's word, and
+// so is that no row is missing, and what [immudb.VerifiedRow] says of a row's
+// newest revision. That function, on the *sql.DB that gorm's DB returns, also
+// tells which transaction wrote the row, and when.
+//
+// Nothing reaches the destination before all of it is proven. After an error it
+// is as it was; the error matches [immudb.ErrTampered] if the server was caught,
+// else [immudb.ErrStateMissing], [immudb.ErrSignature] or [immudb.ErrServerOlder].
+//
+// What cannot be proven is refused with [immudb.ErrUnsupported], and never read
+// unproven: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
+// tables under another name, raw SQL, Rows and Scan, time travel, and anything
+// within a transaction. It holds for the queries of Preload as well, of which the
+// same is asked. Writes are refused.
+func Verified() clause.Expression { return verified{} }
+
+type verified struct{}
+
+const verifiedKey = "immudb:verified"
+
+// ModifyStatement takes note of the demand where Preload passes it on.
+func (verified) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(verifiedKey, true) }
+
+// Build writes nothing: the rows are proven after they are read.
+func (verified) Build(clause.Builder) {}
+
+func wantsProof(stmt *gorm.Statement) bool {
+	_, ok := stmt.Settings.Load(verifiedKey)
+	return ok
+}
+
+// unprovable makes the error for what Verified cannot do.
+func unprovable(what string) error { return unsupported("Verified: %s", what) }
+
+// query is gorm's query, or one whose rows are proven.
+func query(db *gorm.DB) {
+	stmt := db.Statement
+	if !wantsProof(stmt) {
+		callbacks.Query(db)
+		return
+	}
+	if db.Error == nil {
+		callbacks.BuildQuerySQL(db)
+	}
+	if db.Error != nil {
+		return
+	}
+	plan, err := planProof(stmt)
+	if db.AddError(err) != nil || db.DryRun {
+		return
+	}
+	pool, err := db.DB()
+	if err != nil {
+		_ = db.AddError(errors.Join(unprovable("the connections are not a *sql.DB of this driver"), err))
+		return
+	}
+	rows, err := plan.read(stmt, pool)
+	if err == nil && plan.selected != nil {
+		rows, err = selectColumns(rows, plan.selected)
+	}
+	if db.AddError(err) != nil {
+		return
+	}
+	gorm.Scan(&provenRows{rows: rows}, db, 0)
+	if stmt.Result != nil {
+		stmt.Result.RowsAffected = db.RowsAffected
+	}
+}
+
+// refuseProof refuses what hands out the server's own rows, or writes.
+func refuseProof(db *gorm.DB, what string) {
+	if wantsProof(db.Statement) {
+		_ = db.AddError(unprovable(what))
+	}
+}
+
+// proofPlan says how the rows of a query are read and proven.
+type proofPlan struct {
+	table    string
+	selected []string    // columns, nil for all
+	checks   []condition // to be looked at again
+	key      []any       // of the only row that is asked for, or nil
+	tail     string      // what follows SELECT * FROM table otherwise
+	vars     []any
+}
+
+// planProof reads the clauses of a query that has been built. What is not a plain
+// selection from one table is an error.
+func planProof(stmt *gorm.Statement) (*proofPlan, error) {
+	if _, inTx := stmt.ConnPool.(gorm.TxCommitter); inTx {
+		return nil, unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
+	}
+	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
+	table, named := currentTable(stmt)
+	_, grouped := stmt.Clauses["GROUP BY"]
+	switch {
+	case len(stmt.Joins) > 0 || len(from.Joins) > 0:
+		return nil, unprovable("a join: its rows are those of no table; use Preload")
+	case !named || table.Alias != "" || len(from.Tables) > 0:
+		return nil, unprovable("FROM must be one table under its own name")
+	case grouped:
+		return nil, unprovable("GROUP BY makes rows that are those of no table")
+	case periodOf(stmt) != nil:
+		return nil, unprovable("time travel: immudb.Verifier.RowAt proves an older revision of a row")
+	}
+	for _, name := range stmt.BuildClauses {
+		if _, used := stmt.Clauses[name]; used && !slices.Contains(selectClauses, name) {
+			return nil, unprovable("the clause " + name)
+		}
+	}
+	p := &proofPlan{table: table.Name}
+	var err error
+	if p.selected, err = selectedColumns(stmt, table.Name); err != nil {
+		return nil, err
+	}
+	var all bool
+	p.checks, all = plainConditions(stmt)
+	limit, _ := stmt.Clauses["LIMIT"].Expression.(clause.Limit)
+	if all && limit.Offset <= 0 {
+		p.key = soleKey(stmt, p.checks)
+	}
+	if p.key == nil {
+		p.tail, p.vars = tailOf(stmt)
+	}
+	return p, nil
+}
+
+// selectClauses are the clauses of gorm's query. FOR is written as nothing.
+var selectClauses = []string{"SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "FOR"}
+
+// tailOf writes what follows SELECT * FROM table.
+func tailOf(stmt *gorm.Statement) (tail string, vars []any) {
+	text, all := stmt.SQL.String(), stmt.Vars
+	fresh(stmt)
+	stmt.Build("WHERE", "ORDER BY", "LIMIT")
+	tail, vars = stmt.SQL.String(), stmt.Vars
+	fresh(stmt)
+	_, _ = stmt.SQL.WriteString(text)
+	stmt.Vars = all
+	return tail, vars
+}
+
+var plainColumn = regexp.MustCompile("^\\s*(?:[\"`]?(\\w+)[\"`]?\\.)?(?:[\"`]?([A-Za-z_]\\w*)[\"`]?|\\*)\\s*$")
+
+// selectedColumns lists the columns that SELECT names, nil for all.
+func selectedColumns(stmt *gorm.Statement, table string) (columns []string, err error) {
+	s, plain := stmt.Clauses["SELECT"].Expression.(clause.Select)
+	switch {
+	case !plain:
+		return nil, unprovable("a count or another expression in SELECT: only columns are proven")
+	case s.Distinct:
+		return nil, unprovable("DISTINCT makes rows that are those of no table")
+	}
+	all := len(s.Columns) == 0
+	for _, c := range s.Columns {
+		names := []string{c.Name}
+		if c.Raw {
+			names = strings.Split(c.Name, ",")
+		}
+		for _, name := range names {
+			m := plainColumn.FindStringSubmatch(name)
+			own := c.Table == "" || c.Table == clause.CurrentTable || strings.EqualFold(c.Table, table)
+			if m == nil || c.Alias != "" || !own || m[1] != "" && !strings.EqualFold(m[1], table) {
+				return nil, unprovable("SELECT " + name + ": only columns of the table are proven")
+			}
+			all = all || m[2] == ""
+			columns = append(columns, m[2])
+		}
+	}
+	if all {
+		return nil, nil
+	}
+	return columns, nil
+}
+
+// read reads and proves the rows.
+func (p *proofPlan) read(stmt *gorm.Statement, pool *sql.DB) ([]*immudb.ProvenRow, error) {
+	if p.key != nil {
+		row, err := immudb.VerifiedRow(stmt.Context, pool, p.table, p.key...)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case slices.ContainsFunc(p.checks, func(c condition) bool { return c.fails(row) }):
+			return nil, nil // as one that is deleted by a gorm.DeletedAt
+		}
+		return []*immudb.ProvenRow{row}, nil
+	}
+	rows, err := immudb.VerifyRows(stmt.Context, pool, p.table, p.tail, p.vars...)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		for _, c := range p.checks {
+			if c.fails(row) {
+				return nil, c.tampering(row)
+			}
+		}
+	}
+	return rows, nil
+}

@@ -1,0 +1,160 @@
+// Package tamperproxy is a gRPC proxy for tests that alters what a real immudb
+// server and its client say to each other.
+package tamperproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb"
+)
+
+// Proxy stands between the driver and a real server and may change the bytes of
+// every message in both directions: it is the server that nobody should have to
+// believe.
+type Proxy struct {
+	addr string
+
+	mu      sync.Mutex
+	backend *grpc.ClientConn
+	request func(method string, msg []byte) []byte
+	answer  func(method string, msg []byte) []byte
+	calls   map[string]int
+}
+
+// frames hands messages through as bytes.
+type frames struct{}
+
+func (frames) Name() string { return "proto" }
+
+func (frames) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil
+}
+
+func (frames) Unmarshal(data mem.BufferSlice, v any) error {
+	*v.(*[]byte) = data.Materialize()
+	return nil
+}
+
+// Start starts a proxy to the server of a DSN and returns it with the DSN
+// that leads through it.
+func Start(t testing.TB, dsn string) (*Proxy, string) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{addr: lis.Addr().String(), calls: make(map[string]int)}
+	p.Connect(t, dsn)
+	server := grpc.NewServer(grpc.ForceServerCodecV2(frames{}), grpc.UnknownServiceHandler(p.handle), grpc.WaitForHandlers(true))
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(lis) })
+	t.Cleanup(func() {
+		server.Stop()
+		served.Wait()
+		_ = p.backend.Close()
+	})
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Hosts = []string{p.addr}
+	return p, cfg.FormatDSN()
+}
+
+// Connect sends the calls to come to the server of the DSN.
+func (p *Proxy) Connect(t testing.TB, dsn string) {
+	t.Helper()
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc, err := grpc.NewClient(cfg.Hosts[0], grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frames{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.backend != nil {
+		_ = p.backend.Close()
+	}
+	p.backend = cc
+}
+
+// Tamper sets what is done to messages from now on; nil does nothing.
+func (p *Proxy) Tamper(request, answer func(method string, msg []byte) []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.request, p.answer = request, answer
+}
+
+// Count returns how many calls of a method were made.
+func (p *Proxy) Count(method string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[method]
+}
+
+func (p *Proxy) handle(_ any, from grpc.ServerStream) error {
+	path, _ := grpc.MethodFromServerStream(from)
+	method := path[strings.LastIndexByte(path, '/')+1:]
+	p.mu.Lock()
+	backend, request, answer := p.backend, p.request, p.answer
+	p.calls[method]++
+	p.mu.Unlock()
+
+	md, _ := metadata.FromIncomingContext(from.Context())
+	md = md.Copy()
+	for name := range md {
+		if strings.HasPrefix(name, ":") || name == "content-type" || name == "user-agent" {
+			delete(md, name)
+		}
+	}
+	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(from.Context(), md))
+	defer cancel()
+	to, err := backend.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, path)
+	if err != nil {
+		return err
+	}
+	var msg []byte
+	if err := from.RecvMsg(&msg); err != nil {
+		return err
+	}
+	if request != nil {
+		msg = request(method, msg)
+	}
+	if err := to.SendMsg(&msg); err != nil && err != io.EOF {
+		return err
+	}
+	if err := to.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		var msg []byte
+		if err := to.RecvMsg(&msg); err != nil {
+			from.SetTrailer(to.Trailer())
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if answer != nil {
+			msg = answer(method, msg)
+		}
+		if err := from.SendMsg(&msg); err != nil {
+			return fmt.Errorf("to the client: %w", err)
+		}
+	}
+}
