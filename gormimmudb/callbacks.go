@@ -177,6 +177,30 @@ func prepareQuery(db *gorm.DB) {
 	}
 }
 
+// query is gorm's query, or one that is proven.
+func query(db *gorm.DB) {
+	stmt := db.Statement
+	if db.Error == nil {
+		callbacks.BuildQuerySQL(db)
+	}
+	switch {
+	case db.Error != nil:
+		return
+	case wantsProof(stmt):
+		verify(db)
+	case !db.DryRun:
+		rows, err := stmt.ConnPool.QueryContext(stmt.Context, stmt.SQL.String(), stmt.Vars...)
+		if db.AddError(err) != nil {
+			return
+		}
+		defer func() { _ = db.AddError(rows.Close()) }()
+		gorm.Scan(jsonRows{rows}, db, 0)
+	}
+	if stmt.Result != nil {
+		stmt.Result.RowsAffected = db.RowsAffected
+	}
+}
+
 // mapColumns gives columns of the model their case back: the server folds every
 // name to lower case.
 func mapColumns(db *gorm.DB) {
@@ -280,6 +304,7 @@ func buildSet(c clause.Clause, builder clause.Builder) {
 		plain := make(clause.Set, 0, len(set))
 		for _, a := range set {
 			a.Column.Table = ""
+			a.Value = asJSON(stmt.Schema, a.Column.Name, a.Value)
 			if nullsNotNull(stmt, a) {
 				_ = builder.AddError(fmt.Errorf("gormimmudb: %w: column %s of table %s", immudb.ErrNotNull, a.Column.Name, stmt.Table))
 			}

@@ -112,7 +112,7 @@ func planInsertions(stmt *gorm.Statement, values clause.Values) ([]*insertion, e
 		for j, v := range row {
 			if _, ok := v.(leftOut); !ok {
 				ins.columns = append(ins.columns, values.Columns[j])
-				row[len(ins.columns)-1] = v
+				row[len(ins.columns)-1] = asJSON(stmt.Schema, values.Columns[j].Name, v)
 			}
 		}
 		row = row[:len(ins.columns)]

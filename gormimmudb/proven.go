@@ -192,4 +192,4 @@ func (r *provenRows) Next() bool {
 	return r.at <= len(r.rows)
 }
 
-func (r *provenRows) Scan(dest ...any) error { return r.rows[r.at-1].Scan(dest...) }
+func (r *provenRows) Scan(dest ...any) error { return r.rows[r.at-1].Scan(intoJSON(dest)...) }

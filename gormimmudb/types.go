@@ -76,6 +76,14 @@ var typeTag = regexp.MustCompile(`^\s*([a-zA-Z][a-zA-Z0-9_ ]*?)\s*(?:[(\[]\s*(\d
 
 // declaredType is typeOf without the length that keys demand.
 func declaredType(field *schema.Field) columnType {
+	if field.TagSettings["TYPE"] == "" {
+		if field.Serializer == nil && field.IndirectFieldType == rawMessage {
+			return columnType{name: "JSON"}
+		}
+		if _, gob := field.Serializer.(schema.GobSerializer); gob {
+			return columnType{name: "BLOB", length: max(field.Size, 0)}
+		}
+	}
 	switch field.DataType {
 	case schema.Bool:
 		return columnType{name: "BOOLEAN"}

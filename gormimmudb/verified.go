@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/callbacks"
 	"gorm.io/gorm/clause"
 
 	"github.com/immudb-go/immudb"
@@ -60,19 +59,9 @@ func wantsProof(stmt *gorm.Statement) bool {
 // unprovable makes the error for what Verified cannot do.
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
 
-// query is gorm's query, or one whose rows are proven.
-func query(db *gorm.DB) {
+// verify is gorm's query with rows that are proven.
+func verify(db *gorm.DB) {
 	stmt := db.Statement
-	if !wantsProof(stmt) {
-		callbacks.Query(db)
-		return
-	}
-	if db.Error == nil {
-		callbacks.BuildQuerySQL(db)
-	}
-	if db.Error != nil {
-		return
-	}
 	plan, err := planProof(stmt)
 	if db.AddError(err) != nil || db.DryRun {
 		return
@@ -90,9 +79,6 @@ func query(db *gorm.DB) {
 		return
 	}
 	gorm.Scan(&provenRows{rows: rows}, db, 0)
-	if stmt.Result != nil {
-		stmt.Result.RowsAffected = db.RowsAffected
-	}
 }
 
 // refuseProof refuses what hands out the server's own rows, or writes.
