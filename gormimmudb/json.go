@@ -20,7 +20,7 @@ func asJSON(s *schema.Schema, column string, value any) any {
 	if !ok || s == nil {
 		return value
 	}
-	if field := s.FieldsByDBName[column]; field == nil || typeOf(field).name != "JSON" {
+	if field := s.FieldsByDBName[column]; field == nil || declaredType(field).name != "JSON" {
 		return value
 	}
 	return json.RawMessage(b)

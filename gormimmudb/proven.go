@@ -133,7 +133,7 @@ func (c condition) equal(want, got any) (equal, certain bool) {
 		return want == got, same
 	case string:
 		text, same := got.(string)
-		return text == want, same && typeOf(c.field).name == "VARCHAR"
+		return text == want, same && declaredType(c.field).name == "VARCHAR"
 	case []byte:
 		b, same := got.([]byte)
 		return bytes.Equal(b, want), same

@@ -1,10 +1,8 @@
 package gormimmudb
 
 import (
-	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,21 +23,6 @@ func (t columnType) String() string {
 }
 
 func (t columnType) variable() bool { return t.name == "VARCHAR" || t.name == "BLOB" }
-
-// keyBytes is what a value of the type takes in a key: a byte that tells NULL
-// from the rest and the value, which variable types pad to their full length and
-// follow with the length in use.
-func (t columnType) keyBytes() int {
-	switch t.name {
-	case "BOOLEAN":
-		return 1 + 1
-	case "UUID":
-		return 1 + 16
-	case "VARCHAR", "BLOB":
-		return 1 + t.length + 4
-	}
-	return 1 + 8
-}
 
 // DataTypeOf returns the column type of a field; the package comment has the
 // list. Names of SQL types in a type tag are understood in the spellings that
@@ -133,126 +116,4 @@ func declaredType(field *schema.Field) columnType {
 		return columnType{name: "UUID"}
 	}
 	return columnType{}
-}
-
-const (
-	// maxKey is the longest key that the server stores, in bytes. A longer primary
-	// key is an error at the first INSERT; a longer key of another index is
-	// accepted there, and from then on no write to the database comes to an end
-	// (seen in v1.11.1). Nothing of that length may therefore be created.
-	maxKey = 1024
-	// keyOverhead is what stands before the columns: prefixes and ids.
-	keyOverhead = 11
-	// defaultKeyedLength is the length that keyed strings without one get.
-	defaultKeyedLength = 256
-)
-
-// primaryKeyLength is the length of the key that a row is found by: the primary
-// key's columns count twice.
-func primaryKeyLength(key int) int { return keyOverhead + 2*key }
-
-// indexKeyLength is the length of an index's key: that of its columns, followed
-// by the primary key's.
-func indexKeyLength(columns, key int) int { return keyOverhead + columns + key }
-
-// keyedLength is the length of a variable column without one of its own: 0 if
-// nothing demands one.
-func keyedLength(field *schema.Field) int {
-	s := field.Schema
-	length := 0
-	limit := func(fields []*schema.Field, available int) {
-		if !slices.Contains(fields, field) {
-			return
-		}
-		if n := fairLength(fields, available); length == 0 || n < length {
-			length = n
-		}
-	}
-	limit(s.PrimaryFields, (maxKey-keyOverhead)/2)
-	key := 0
-	if len(s.PrimaryFields) == 0 {
-		key = columnType{name: "INTEGER"}.keyBytes() // rowColumn
-	}
-	for _, f := range s.PrimaryFields {
-		t := declaredType(f)
-		if t.variable() && t.length == 0 {
-			t.length = fairLength(s.PrimaryFields, (maxKey-keyOverhead)/2)
-		}
-		key += t.keyBytes()
-	}
-	for _, fields := range indexedFields(s) {
-		limit(fields, maxKey-keyOverhead-key)
-	}
-	return length
-}
-
-// fairLength divides what is available of a key among the variable columns
-// without a length.
-func fairLength(fields []*schema.Field, available int) int {
-	n := 0
-	for _, f := range fields {
-		t := declaredType(f)
-		available -= t.keyBytes()
-		if t.variable() && t.length == 0 {
-			n++
-		}
-	}
-	if n == 0 {
-		return 0
-	}
-	return max(1, min(defaultKeyedLength, available/n))
-}
-
-// indexedFields lists the fields of each index and unique constraint.
-func indexedFields(s *schema.Schema) [][]*schema.Field {
-	var all [][]*schema.Field
-	for _, idx := range s.ParseIndexes() {
-		var fields []*schema.Field
-		for _, f := range idx.Fields {
-			fields = append(fields, f.Field)
-		}
-		all = append(all, fields)
-	}
-	for _, f := range s.Fields {
-		if f.Unique && f.DBName != "" {
-			all = append(all, []*schema.Field{f})
-		}
-	}
-	return all
-}
-
-// checkKey refuses an index, or with no fields the primary key itself, whose keys
-// the server could not store.
-func checkKey(s *schema.Schema, fields []*schema.Field) error {
-	key, columns := 0, 0
-	if len(s.PrimaryFields) == 0 {
-		key = columnType{name: "INTEGER"}.keyBytes() // rowColumn
-	}
-	for _, f := range s.PrimaryFields {
-		key += typeOf(f).keyBytes()
-	}
-	for _, f := range fields {
-		if t := typeOf(f); t.name == "JSON" {
-			return unsupported("column %s of table %s is JSON, which cannot be indexed", f.DBName, s.Table)
-		} else {
-			columns += t.keyBytes()
-		}
-	}
-	what, length := "the primary key", primaryKeyLength(key)
-	if len(fields) > 0 {
-		what, length = "the index on "+strings.Join(dbNames(fields), ", "), indexKeyLength(columns, key)
-	}
-	if length > maxKey {
-		return fmt.Errorf("gormimmudb: %s of table %s takes %d bytes of key, %d is the limit: "+
-			"give its string and []byte columns a smaller size", what, s.Table, length, maxKey)
-	}
-	return nil
-}
-
-func dbNames(fields []*schema.Field) []string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.DBName
-	}
-	return names
 }

@@ -106,7 +106,7 @@ func number(stmt *gorm.Statement, column, value any) any {
 	if !isText || !own || stmt.Schema == nil || stmt.Schema.FieldsByDBName[name] == nil {
 		return value
 	}
-	switch typeOf(stmt.Schema.FieldsByDBName[name]).name {
+	switch declaredType(stmt.Schema.FieldsByDBName[name]).name {
 	case "INTEGER":
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n
