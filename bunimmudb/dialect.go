@@ -18,15 +18,19 @@
 //	bool                          BOOLEAN
 //	int…, uint…                   INTEGER (64 bits, signed: a uint64 above 1<<63-1 is an error)
 //	float32, float64              FLOAT
-//	string                        VARCHAR; VARCHAR(256) in a primary key or with unique
+//	string                        VARCHAR
 //	[]byte                        BLOB
 //	time.Time                     TIMESTAMP: microseconds, UTC
 //	maps, slices and structs      JSON
 //	type:uuid                     UUID
 //	type:decimal(10,2), numeric   VARCHAR, or FLOAT on float fields
 //
-// Lengths count bytes. A primary key may be 501 bytes long, an index of one column
-// beside a numeric key 999.
+// Lengths count bytes. Strings and bytes in a primary key or with unique get a
+// length of 256, or less if the keys they are part of would grow past the 1,024
+// bytes that the server can store. Longer keys are refused when the table or the
+// index is made, in raw SQL and migrations too: a primary key may be 501 bytes
+// long, an index of one column beside a numeric key 999. The server accepts longer
+// ones, and stops writing; [New] alone cannot keep a program from them.
 package bunimmudb
 
 import (
@@ -89,23 +93,13 @@ func (d *Dialect) Tables() *schema.Tables { return d.tables }
 
 // OnTable translates the column types and defaults of a model.
 func (d *Dialect) OnTable(table *schema.Table) {
-	unique := make(map[*schema.Field]int) // how many columns share its shortest key
-	note := func(fields []*schema.Field, parts int) {
-		for _, f := range fields {
-			unique[f] = max(unique[f], parts)
-		}
-	}
-	note(table.PKs, 2*len(table.PKs)) // its columns stand twice in the key of a row
-	for key, fields := range table.Unique {
-		if key == "" {
-			note(fields, 1) // each by itself
-		} else {
-			note(fields, len(fields))
-		}
-	}
+	lengths := keyLengths(table)
 	for _, f := range table.FieldMap {
-		keyed := unique[f]
-		f.CreateTableSQLType = columnType(f, keyed)
+		t := columnType(f)
+		if t.length == 0 {
+			t.length = lengths[f]
+		}
+		f.CreateTableSQLType = t.String()
 		f.DiscoveredSQLType = f.CreateTableSQLType
 		if strings.EqualFold(f.SQLDefault, "current_timestamp") {
 			f.SQLDefault = "NOW()"
@@ -113,57 +107,57 @@ func (d *Dialect) OnTable(table *schema.Table) {
 	}
 }
 
+// sqlType is a type of the server's, or, with no length, whatever the model's tag
+// says.
+type sqlType struct {
+	name   string
+	length int // of VARCHAR and BLOB, in bytes; 0: without limit
+}
+
+func (t sqlType) String() string {
+	if t.length > 0 && (t.name == "VARCHAR" || t.name == "BLOB") {
+		return t.name + "(" + strconv.Itoa(t.length) + ")"
+	}
+	return t.name
+}
+
 var typeTag = regexp.MustCompile(`^\s*([a-zA-Z][a-zA-Z0-9_ ]*?)\s*(?:[(\[]\s*(\d+)[^)\]]*[)\]])?\s*$`)
 
-// maxKeyedLength is the length that a string or []byte in a key gets if it has
-// none of its own and there is room for more.
-const maxKeyedLength = 256
-
-// columnType is the server's type for a field. keyed says how many strings have to
-// share a key of 1,024 bytes if the field is part of one; 0 if it is not.
-func columnType(f *schema.Field, keyed int) string {
+// columnType is the server's type for a field.
+func columnType(f *schema.Field) sqlType {
 	declared := f.UserSQLType
 	if declared == "" {
 		declared = f.DiscoveredSQLType
 	}
 	m := typeTag.FindStringSubmatch(declared)
 	if m == nil {
-		return declared // for the server to judge
+		return sqlType{name: declared} // for the server to judge
 	}
-	length := m[2]
-	name := ""
+	length, _ := strconv.Atoi(m[2])
 	switch strings.ToUpper(m[1]) {
 	case "BOOLEAN", "BOOL":
-		return "BOOLEAN"
+		return sqlType{name: "BOOLEAN"}
 	case "INTEGER", "INT", "BIGINT", "SMALLINT", "TINYINT", "INT2", "INT4", "INT8", "SERIAL", "BIGSERIAL":
-		return "INTEGER"
+		return sqlType{name: "INTEGER"}
 	case "REAL", "DOUBLE", "DOUBLE PRECISION", "FLOAT", "FLOAT4", "FLOAT8":
-		return "FLOAT"
+		return sqlType{name: "FLOAT"}
 	case "TIMESTAMP", "TIMESTAMPTZ", "DATETIME", "DATE":
-		return "TIMESTAMP"
+		return sqlType{name: "TIMESTAMP"}
 	case "JSON", "JSONB":
-		return "JSON"
+		return sqlType{name: "JSON"}
 	case "UUID":
-		return "UUID"
+		return sqlType{name: "UUID"}
 	case "DECIMAL", "NUMERIC":
 		if k := f.IndirectType.Kind(); k == reflect.Float32 || k == reflect.Float64 {
-			return "FLOAT"
+			return sqlType{name: "FLOAT"}
 		}
-		name, length = "VARCHAR", "" // the number is one of digits
+		return sqlType{name: "VARCHAR"} // the number is one of digits
 	case "VARCHAR", "TEXT", "CHAR", "CHARACTER VARYING":
-		name = "VARCHAR"
+		return sqlType{"VARCHAR", length}
 	case "BLOB", "BYTEA", "BINARY", "VARBINARY":
-		name = "BLOB"
-	default:
-		return declared
+		return sqlType{"BLOB", length}
 	}
-	if length == "" && keyed > 0 {
-		length = strconv.Itoa(min(maxKeyedLength, 960/keyed-8))
-	}
-	if length == "" {
-		return name
-	}
-	return name + "(" + length + ")"
+	return sqlType{name: declared}
 }
 
 // IdentQuote returns the double quote.

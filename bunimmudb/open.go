@@ -52,14 +52,14 @@ type Conn struct{ *immudb.Conn }
 
 // ExecContext runs a text in the server's spelling.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	text, table, err := rewrite(query)
+	text, unless, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	if table != "" {
+	if unless != "" {
 		// CREATE TABLE IF NOT EXISTS with unique indexes: they could not be created
 		// on a table that has rows, even if they were there.
-		exists, err := c.hasTable(ctx, table)
+		exists, err := c.hasTable(ctx, unless)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext runs a text in the server's spelling.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	text, _, err := rewrite(query)
+	text, _, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +81,20 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 // PrepareContext prepares a text in the server's spelling.
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	text, _, err := rewrite(query)
+	text, _, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	return c.Conn.PrepareContext(ctx, text)
+}
+
+// spell puts a text into the server's spelling, or says why it cannot be run. It
+// is to be run only if there is no table called unless.
+func (c *Conn) spell(ctx context.Context, query string) (text, unless string, err error) {
+	if text, unless, err = rewrite(query); err == nil {
+		err = c.checkKeys(ctx, text)
+	}
+	return text, unless, err
 }
 
 func (c *Conn) hasTable(ctx context.Context, name string) (bool, error) {

@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
+	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/indexkey"
 )
 
@@ -83,8 +84,8 @@ func checkKey(s *schema.Schema, fields []*schema.Field) error {
 		what, length = "the index on "+strings.Join(dbNames(fields), ", "), k.IndexLength(k.list(fields))
 	}
 	if length > indexkey.Max {
-		return fmt.Errorf("gormimmudb: %s of table %s takes %d bytes of key, %d is the limit: "+
-			"give its string and []byte columns a smaller size", what, s.Table, length, indexkey.Max)
+		return fmt.Errorf("gormimmudb: %w: %s of table %s takes %d bytes of key, %d is the limit: "+
+			"give its strings and []byte, or those of the primary key, a smaller size", immudb.ErrTooLong, what, s.Table, length, indexkey.Max)
 	}
 	return nil
 }
