@@ -187,19 +187,83 @@ func TestUpsertOnThePrimaryKey(t *testing.T) {
 	type Setting struct {
 		Key   string `bun:",pk"`
 		Value string
+		N     int
 	}
-	db, ctx := open(t, (*Setting)(nil)), t.Context()
-	for _, value := range []string{"1", "2"} {
-		_, err := db.NewInsert().Model(&Setting{"k", value}).On("CONFLICT DO UPDATE").Set("value = ?", value).Exec(ctx)
+	for _, row := range []struct {
+		on   string
+		set  string
+		want []Setting
+	}{
+		{"CONFLICT DO UPDATE", "value = 'new'", []Setting{{"k", "new", 1}, {"l", "L", 5}}},
+		{"CONFLICT (key) DO UPDATE", "value = EXCLUDED.value", []Setting{{"k", "K", 1}, {"l", "L", 5}}},
+		{"CONFLICT (key) DO UPDATE", "n = n + EXCLUDED.n", []Setting{{"k", "old", 5}, {"l", "L", 5}}},
+		{"CONFLICT DO UPDATE", "", []Setting{{"k", "K", 4}, {"l", "L", 5}}},
+		{"CONFLICT (key) DO NOTHING", "", []Setting{{"k", "old", 1}, {"l", "L", 5}}},
+	} {
+		db, ctx := open(t, (*Setting)(nil)), t.Context()
+		_, err := db.NewInsert().Model(&Setting{"k", "old", 1}).Exec(ctx)
 		must(t, err)
+		query := db.NewInsert().Model(&[]Setting{{"k", "K", 4}, {"l", "L", 5}}).On(row.on)
+		if row.set != "" {
+			query = query.Set(row.set)
+		}
+		_, err = query.Exec(ctx)
+		must(t, err)
+		var got []Setting
+		must(t, db.NewSelect().Model(&got).Order("key").Scan(ctx))
+		if !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s %s: got %v, want %v", row.on, row.set, got, row.want)
+		}
+		_, err = db.NewInsert().Model(&Setting{Key: "x"}).On("CONFLICT (value) DO NOTHING").Exec(ctx)
+		if !errors.Is(err, immudb.ErrUnsupported) {
+			t.Errorf("another target: %v, want ErrUnsupported", err)
+		}
 	}
-	_, err := db.NewInsert().Model(&Setting{"k", "3"}).On("CONFLICT DO NOTHING").Exec(ctx)
+}
+
+func TestRowsWithKeysOfSeveralColumns(t *testing.T) {
+	db, ctx := family(t), t.Context()
+	members := []*Membership{{UserID: 1, GroupID: 1}, {UserID: 1, GroupID: 2}, {UserID: 2, GroupID: 2}}
+	_, err := db.NewInsert().Model(&members).Exec(ctx)
 	must(t, err)
-	var got []Setting
-	must(t, db.NewSelect().Model(&got).Scan(ctx))
-	if !reflect.DeepEqual(got, []Setting{{"k", "2"}}) {
-		t.Errorf("got %v", got)
+	some := []*Membership{{UserID: 1, GroupID: 2}, {UserID: 2, GroupID: 1}, {UserID: 2, GroupID: 2}}
+	must(t, db.NewSelect().Model(&some).WherePK().Order("user_id").Scan(ctx))
+	if len(some) != 2 || some[0].UserID != 1 || some[0].GroupID != 2 {
+		t.Errorf("found %+v", some)
 	}
+	res, err := db.NewDelete().Model(&some).WherePK().Exec(ctx)
+	must(t, err)
+	if n, err := res.RowsAffected(); err != nil || n != 2 || count(t, db, (*Membership)(nil)) != 1 {
+		t.Errorf("%d rows deleted (%v), want 2 of 3", n, err)
+	}
+}
+
+func TestReturning(t *testing.T) {
+	db, ctx := family(t), t.Context()
+	in := func(db bun.IDB) error {
+		users := []*User{{Email: "a", Name: "A"}, {Email: "b"}}
+		if _, err := db.NewInsert().Model(&users).Returning("id, created_at").Exec(ctx); err != nil {
+			return err
+		}
+		if users[1].ID == 0 || users[1].CreatedAt.IsZero() {
+			t.Errorf("inserted %+v", users[1])
+		}
+		changed := &User{ID: users[0].ID}
+		if _, err := db.NewUpdate().Model(changed).Set("age = ?", 40).WherePK().Returning("*").Exec(ctx); err != nil {
+			return err
+		}
+		if changed.Age != 40 || changed.Name != "A" {
+			t.Errorf("updated %+v", changed)
+		}
+		var emails []string
+		_, err := db.NewDelete().Model((*User)(nil)).Where("id >= ?", users[0].ID).ForceDelete().Returning("email").Exec(ctx, &emails)
+		if !slices.Equal(emails, []string{"a", "b"}) {
+			t.Errorf("deleted %q", emails)
+		}
+		return err
+	}
+	must(t, in(db))
+	must(t, db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return in(tx) }))
 }
 
 func TestUniqueColumnsAndIndexes(t *testing.T) {

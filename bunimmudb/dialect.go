@@ -4,14 +4,14 @@
 //
 // returns a *bun.DB whose connections also understand the statements that bun
 // spells differently than the server: named indexes, UNIQUE in CREATE TABLE, bulk
-// updates, and FOR UPDATE. On it bun's migrate.Migrator works as elsewhere, its
+// updates, EXCLUDED, tuples, and FOR UPDATE. On it bun's migrate.Migrator works as elsewhere, its
 // lock included. [New] returns the bare dialect, for a pool of the program's own.
 //
 // What the server cannot do is an error: foreign keys, which it parses and does
 // not enforce, ALTER COLUMN, savepoints (and with them nested transactions),
-// dropping an index by name. ON CONFLICT takes no target and is about the primary
-// key: On("CONFLICT DO UPDATE"). A row inserted with a key of its own must come
-// after the highest key there is.
+// dropping an index by name. ON CONFLICT is about the primary key, and on a table
+// with a unique index the server cannot update. A row inserted with a key of its
+// own must come after the highest key there is.
 //
 // # Types
 //

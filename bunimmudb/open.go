@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -91,6 +92,23 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 // spell puts a text into the server's spelling, or says why it cannot be run. It
 // is to be run only if there is no table called unless.
 func (c *Conn) spell(ctx context.Context, query string) (text, unless string, err error) {
+	if strings.Contains(query, ") IN ((") {
+		if query, err = rewriteTuples(query); err != nil {
+			return "", "", err
+		}
+	}
+	if strings.Contains(query, " ON CONFLICT ") {
+		u, err := readUpsert(query)
+		if err == nil {
+			err = c.checkTarget(ctx, u)
+		}
+		if err != nil {
+			return "", "", err
+		}
+		if u != nil {
+			return u.text, "", nil
+		}
+	}
 	if text, unless, err = rewrite(query); err == nil {
 		err = c.checkKeys(ctx, text)
 	}

@@ -116,45 +116,23 @@ func rewriteTable(query string) (text, table string, err error) {
 // since the server joins no tables in UPDATE. The driver runs them in one
 // transaction.
 func rewriteBulkUpdate(query string, m []int) (string, error) {
-	var columns []string
-	for c := range strings.SplitSeq(query[m[2]:m[3]], ",") {
-		columns = append(columns, strings.ToLower(strings.Trim(strings.TrimSpace(c), `"`)))
-	}
 	rows, rest, ok := scanRows(query[m[1]:])
-	if !ok {
+	rest, closed := strings.CutPrefix(rest, ")")
+	if !ok || !closed {
 		return "", unsupported("a bulk update of this form: %s", query[:min(len(query), 80)])
 	}
-	update := fromData.ReplaceAllString(rest, "$1")
-	if strings.Contains(strings.ToUpper(update), " RETURNING ") {
+	update := fromData.ReplaceAllString(strings.TrimSpace(rest), "$1")
+	if matches(returning, update) {
 		return "", unsupported("RETURNING in a bulk update: it becomes several statements")
 	}
-	var text strings.Builder
+	statements := make([]string, len(rows))
 	for i, row := range rows {
-		if len(row) != len(columns) {
-			return "", unsupported("a bulk update with %d columns and %d values", len(columns), len(row))
-		}
-		if i > 0 {
-			text.WriteString("; ")
-		}
-		missing := ""
-		text.WriteString(dataColumn.ReplaceAllStringFunc(update, func(ref string) string {
-			name := dataColumn.FindStringSubmatch(ref)[1]
-			if name == "" {
-				return ref // a literal
-			}
-			for j, c := range columns {
-				if c == strings.ToLower(strings.Trim(name, `"`)) {
-					return row[j]
-				}
-			}
-			missing = name
-			return ref
-		}))
-		if missing != "" {
-			return "", unsupported("column %s in a bulk update, which has no value for it", missing)
+		var err error
+		if statements[i], err = substitute(dataColumn, update, names(query[m[2]:m[3]]), row); err != nil {
+			return "", err
 		}
 	}
-	return text.String(), nil
+	return strings.Join(statements, "; "), nil
 }
 
 var (
@@ -162,32 +140,28 @@ var (
 	dataColumn = regexp.MustCompile(`(?i)'(?:[^']|'')*'|"?\b_data\b"?\.(` + ident + `)`)
 )
 
-// scanRows reads the rows of VALUES up to the bracket that closes them, and
-// returns what follows it.
+// scanRows reads rows of values, (1, 'x'), (2, 'y'), and returns what follows them.
 func scanRows(s string) (rows [][]string, rest string, ok bool) {
 	depth, begin := 0, 0
 	var row []string
 	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\'':
+		switch c := s[i]; {
+		case c == '\'' && depth > 0:
 			for i++; i < len(s) && s[i] != '\''; i++ {
 			}
-		case '(':
+		case c == '(':
 			if depth++; depth == 1 {
 				row, begin = nil, i+1
 			}
-		case ',':
-			if depth == 1 {
-				row, begin = append(row, strings.TrimSpace(s[begin:i])), i+1
-			}
-		case ')':
-			switch depth--; depth {
-			case 0:
+		case c == ',' && depth == 1:
+			row, begin = append(row, strings.TrimSpace(s[begin:i])), i+1
+		case c == ')' && depth > 0:
+			if depth--; depth == 0 {
 				rows = append(rows, append(row, strings.TrimSpace(s[begin:i])))
-			case -1:
-				return rows, strings.TrimSpace(s[i+1:]), len(rows) > 0
 			}
+		case depth == 0 && c != ',' && c != ' ':
+			return rows, s[i:], len(rows) > 0
 		}
 	}
-	return nil, "", false
+	return rows, "", len(rows) > 0 && depth == 0
 }

@@ -45,9 +45,61 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+func TestRewriteTuples(t *testing.T) {
+	for query, want := range map[string]string{
+		`DELETE FROM "t" WHERE ("a", "b") IN ((1, 'x, ('), (2, NULL))`:         `DELETE FROM "t" WHERE (("a" = 1 AND "b" = 'x, (') OR ("a" = 2 AND "b" = NULL))`,
+		`SELECT 1 FROM t WHERE ((t.a, t."b") NOT IN ((1, f(2, 3)))) AND c = 1`: `SELECT 1 FROM t WHERE (NOT ((t.a = 1 AND t."b" = f(2, 3)))) AND c = 1`,
+		`SELECT ' (a, b) IN ((1, 2))' FROM t WHERE (a, b) IN (SELECT 1, 2)`:    `SELECT ' (a, b) IN ((1, 2))' FROM t WHERE (a, b) IN (SELECT 1, 2)`,
+	} {
+		if got, err := rewriteTuples(query); err != nil || got != want {
+			t.Errorf("%s\ngot  %s (%v)\nwant %s", query, got, err, want)
+		}
+	}
+	if got, err := rewriteTuples(`DELETE FROM t WHERE (a, b) IN ((1))`); !errors.Is(err, immudb.ErrUnsupported) {
+		t.Errorf("%s (%v), want ErrUnsupported", got, err)
+	}
+}
+
+func TestReadUpsert(t *testing.T) {
+	const insert = `INSERT INTO "T" AS "x" ("id", "a") VALUES `
+	for _, row := range []struct{ reason, query, want string }{
+		{"a target is left out", insert + `(1, 'x') ON CONFLICT ("id") DO NOTHING`, insert + `(1, 'x') ON CONFLICT DO NOTHING`},
+		{"EXCLUDED is the row", insert + `(1, 'excluded.a'), (2, f('y', (3))) ON CONFLICT (id) DO UPDATE SET a = EXCLUDED."a", b = 'EXCLUDED.a'`,
+			insert + `(1, 'excluded.a') ON CONFLICT DO UPDATE SET a = 'excluded.a', b = 'EXCLUDED.a'; ` +
+				insert + `(2, f('y', (3))) ON CONFLICT DO UPDATE SET a = f('y', (3)), b = 'EXCLUDED.a'`},
+		{"one row may return", insert + `(1, 'x') ON CONFLICT DO UPDATE SET a = excluded.a RETURNING id`, insert + `(1, 'x') ON CONFLICT DO UPDATE SET a = 'x' RETURNING id`},
+	} {
+		u, err := readUpsert(row.query)
+		if err != nil || u == nil || u.text != row.want || u.table != "t" {
+			t.Errorf("%s:\ngot  %+v (%v)\nwant %s", row.reason, u, err, row.want)
+		}
+	}
+	for _, query := range []string{
+		insert + `(1, 'x'), (2, 'y') ON CONFLICT DO UPDATE SET a = excluded.a RETURNING id`,
+		insert + `(1, 'x') ON CONFLICT DO UPDATE SET b = excluded.b`,
+		insert + `(1) ON CONFLICT DO UPDATE SET a = excluded.a`,
+	} {
+		if u, err := readUpsert(query); !errors.Is(err, immudb.ErrUnsupported) {
+			t.Errorf("%s: %+v (%v), want ErrUnsupported", query, u, err)
+		}
+	}
+	for _, query := range []string{`SELECT ' ON CONFLICT '`, insert + `(1, ' ON CONFLICT (id) DO NOTHING')`, `INSERT INTO t (a) SELECT 1`} {
+		if u, err := readUpsert(query); err != nil || u != nil {
+			t.Errorf("%s: %+v (%v), want nothing to do", query, u, err)
+		}
+	}
+}
+
 func FuzzRewriteNeverPanics(f *testing.F) {
 	f.Add(`WITH "_data" ("id") AS (VALUES (1)) UPDATE t SET a = _data.a FROM _data`)
 	f.Add("CREATE TABLE t (a INTEGER, UNIQUE (a))")
 	f.Add("CREATE INDEX i ON t (")
-	f.Fuzz(func(t *testing.T, query string) { _, _, _ = rewrite(query) })
+	f.Add("INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = excluded.a")
+	f.Add("(a, b) IN ((1, '")
+	f.Fuzz(func(t *testing.T, query string) {
+		_, _, _ = rewrite(query)
+		_, _ = rewriteTuples(query)
+		_, _ = readUpsert(query)
+		readTable(query)
+	})
 }
