@@ -14,6 +14,7 @@ import (
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/bunimmudb"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 type User struct {
@@ -397,7 +398,7 @@ func TestTypes(t *testing.T) {
 }
 
 func TestDialectOnAPoolOfOnesOwn(t *testing.T) {
-	pool, err := sql.Open("immudb", server.NewDatabase(t))
+	pool, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
 	must(t, err)
 	db := bun.NewDB(pool, bunimmudb.New())
 	defer db.Close()

@@ -2,41 +2,22 @@ package bunimmudb_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 
 	"github.com/uptrace/bun"
 
 	"github.com/immudb-go/immudb/bunimmudb"
-	"github.com/immudb-go/immudb/immudbtest"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-var server *immudbtest.Server
-
-// The tests share a server and take a database each.
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = immudbtest.New(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if n := server.Sessions(); code == 0 && n > 0 {
-		fmt.Fprintf(os.Stderr, "the tests left %d sessions open\n", n)
-		code = 1
-	}
-	if err := server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+// The tests share a real server and take a database each.
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
 // open opens a database of the test's own and creates the models' tables.
 func open(t testing.TB, models ...any) *bun.DB {
 	t.Helper()
-	db, err := bunimmudb.Open(server.NewDatabase(t))
+	db, err := bunimmudb.Open(testserver.Shared(t).NewDatabase(t))
 	must(t, err)
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 // Every block of SQL in COMPATIBILITY.md is run in a database of its own. A line
@@ -32,7 +34,7 @@ func TestServerAnswersAsCompatibilityTells(t *testing.T) {
 }
 
 func runBlock(t *testing.T, block string) {
-	db, err := sql.Open("immudb", server.NewDatabase(t))
+	db, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
 	must(t, err)
 	defer db.Close()
 	conn, err := db.Conn(t.Context())

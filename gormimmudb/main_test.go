@@ -1,7 +1,6 @@
 package gormimmudb_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -9,29 +8,11 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/immudb-go/immudb/gormimmudb"
-	"github.com/immudb-go/immudb/immudbtest"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-var server *immudbtest.Server
-
-// The tests share a server and take a database each.
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = immudbtest.New(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if n := server.Sessions(); code == 0 && n > 0 {
-		fmt.Fprintf(os.Stderr, "the tests left %d sessions open\n", n)
-		code = 1
-	}
-	if err := server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+// The tests share a real server and take a database each.
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
 // open opens a database of the test's own and creates the models' tables.
 func open(t testing.TB, models ...any) *gorm.DB {
@@ -41,7 +22,7 @@ func open(t testing.TB, models ...any) *gorm.DB {
 
 func openWith(t testing.TB, config gormimmudb.Config, gormConfig *gorm.Config, models ...any) *gorm.DB {
 	t.Helper()
-	config.DSN = server.NewDatabase(t)
+	config.DSN = testserver.Shared(t).NewDatabase(t)
 	return openDialector(t, gormimmudb.New(config), gormConfig, models...)
 }
 

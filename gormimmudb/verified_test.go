@@ -16,6 +16,7 @@ import (
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/gormimmudb"
 	"github.com/immudb-go/immudb/internal/tamperproxy"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 type Holder struct {
@@ -36,7 +37,7 @@ type Entry struct {
 // ann, bob and eve with two entries each in it.
 func holders(t *testing.T) (*tamperproxy.Proxy, *gorm.DB) {
 	t.Helper()
-	proxy, dsn := tamperproxy.Start(t, server.NewDatabase(t))
+	proxy, dsn := tamperproxy.Start(t, testserver.Shared(t).NewDatabase(t))
 	db := openDSN(t, dsn+"&verify=trust-first-use", &gorm.Config{}, &Holder{}, &Entry{})
 	for i, name := range []string{"ann", "bob", "eve"} {
 		must(t, db.Create(&Holder{Name: name, Balance: 10 * (i + 1), Entries: []Entry{{Text: name + "1"}, {Text: name + "2"}}}).Error)
@@ -293,7 +294,7 @@ func TestVerifiedKeysOfEveryType(t *testing.T) {
 		Flag bool      `gorm:"primaryKey"`
 		Note *string
 	}
-	db := openDSN(t, server.NewDatabase(t)+"&verify=trust-first-use", &gorm.Config{PrepareStmt: true}, &Keyed{})
+	db := openDSN(t, testserver.Shared(t).NewDatabase(t)+"&verify=trust-first-use", &gorm.Config{PrepareStmt: true}, &Keyed{})
 	row := Keyed{Name: "n", At: time.UnixMicro(1_700_000_000_123_456), UUID: "0a010203-0405-0607-0809-10111213abcd", Raw: []byte{0, 255}, Flag: true}
 	must(t, db.Create(&row).Error)
 	eq := func(column string, value any) clause.Expression { return clause.Eq{Column: column, Value: value} }

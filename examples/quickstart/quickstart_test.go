@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -14,25 +13,10 @@ import (
 	"testing/fstest"
 
 	"github.com/immudb-go/immudb"
-	"github.com/immudb-go/immudb/immudbtest"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// server is the one that the tests share, with a database each.
-var server *immudbtest.Server
-
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = immudbtest.New(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := m.Run()
-	if err := server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		status = max(status, 1)
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
 func open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
@@ -99,13 +83,13 @@ func TestItShowsTheLedgerAndLeavesNoFile(t *testing.T) {
 }
 
 func TestOnAGivenServerItLeavesNoTableAndNoSession(t *testing.T) {
-	dsn := server.NewDatabase(t)
+	dsn := testserver.Shared(t).NewDatabase(t)
 	for range 2 { // what the first run left would be in the way of the second
 		if err := run(t.Context(), dsn, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if n := server.Sessions(); n != 0 {
-			t.Errorf("%d sessions are left", n)
+		if n, err := testserver.Shared(t).Sessions(); err != nil || n != 0 {
+			t.Errorf("%d sessions are left (%v)", n, err)
 		}
 	}
 	if names := tables(t, open(t, dsn)); len(names) != 0 {
@@ -114,7 +98,7 @@ func TestOnAGivenServerItLeavesNoTableAndNoSession(t *testing.T) {
 }
 
 func TestTablesOfSomebodyElseAreLeftAlone(t *testing.T) {
-	dsn := server.NewDatabase(t)
+	dsn := testserver.Shared(t).NewDatabase(t)
 	db := open(t, dsn)
 	if _, err := db.Exec("CREATE TABLE quickstart_transfers (id INTEGER, PRIMARY KEY id)"); err != nil {
 		t.Fatal(err)
@@ -141,7 +125,7 @@ func (c cancelAt) Write(p []byte) (int, error) {
 }
 
 func TestAnInterruptedRunDropsItsTables(t *testing.T) {
-	dsn := server.NewDatabase(t)
+	dsn := testserver.Shared(t).NewDatabase(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if err := run(ctx, dsn, cancelAt{"1. Load", cancel}); !errors.Is(err, context.Canceled) {
@@ -160,7 +144,7 @@ func bookOf(t *testing.T) *book {
 		t.Fatal(err)
 	}
 	l.transfers = l.transfers[:40]
-	b := &book{db: open(t, server.NewDatabase(t)), ledger: l}
+	b := &book{db: open(t, testserver.Shared(t).NewDatabase(t)), ledger: l}
 	for _, step := range []func(context.Context) error{b.create, b.load, b.transferAll} {
 		if err := step(t.Context()); err != nil {
 			t.Fatal(err)
