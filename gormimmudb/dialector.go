@@ -29,20 +29,34 @@
 // without gorm's default transaction: they are atomic by themselves, and the
 // driver runs them again after a conflict.
 //
+// # What only immudb has
+//
+//	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)        // as transaction 42 left them
+//	db.Clauses(gormimmudb.AsOf(yesterday)).First(&user, 1)                  // as of a time; see also Between
+//	db.Table("users").Clauses(gormimmudb.History()).Find(&all, "id = ?", 1) // every revision of a row
+//	db.Clauses(gormimmudb.Verified()).First(&user, 42)                      // proven on the client, or an error
+//
 // # Types
 //
 //	bool                       BOOLEAN
-//	int…, uint…                INTEGER (64 bits, signed: a uint64 above 1<<63-1 is an error)
-//	float32, float64           FLOAT
+//	int…, uint…                INTEGER: 64 bits, signed, whatever the size; a uint64 above 1<<63-1 is an error
+//	float32, float64           FLOAT; NaN is an error
 //	string                     VARCHAR, or VARCHAR[n] with size:n; n counts bytes
 //	[]byte                     BLOB, or BLOB[n] with size:n
-//	time.Time                  TIMESTAMP: microseconds, UTC
-//	type:json, type:jsonb      JSON
-//	type:uuid                  UUID
-//	type:decimal, numeric      VARCHAR on text-like fields (exact, compared as text), FLOAT on float fields
+//	time.Time                  TIMESTAMP: microseconds, finer digits are cut; read in UTC
+//	json.RawMessage            JSON, also string and []byte with type:json or type:jsonb
+//	type:uuid                  UUID, for strings and what makes strings of itself, as uuid.UUID does
+//	type:decimal, numeric      VARCHAR for strings and types that are stored as such: exact, ordered as text;
+//	                           FLOAT for float fields, INTEGER for integer fields
+//	serializer:json, gob       VARCHAR or, with type:json, JSON; BLOB
+//	serializer:unixtime        TIMESTAMP with type:time
 //
-// Strings and bytes in a key or an index need a length; those without one get 256,
-// or less if the keys they are part of would grow past what the server can store.
+// Other names of types are understood as other databases use them: bigint, text,
+// bytea, timestamptz. Strings and bytes in a key or an index need a length; those
+// without one get 256, or less if the keys they are part of would grow past the
+// 1,024 bytes that the server can store.
+//
+// Rows and Raw(…).Scan, which read past the dialect, give JSON as a string.
 package gormimmudb
 
 import (

@@ -1,6 +1,7 @@
 package gormimmudb_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -277,6 +278,61 @@ func TestDryRunAndToSQL(t *testing.T) {
 	}
 	if n := count(t, db, &Article{}); n != 0 {
 		t.Errorf("%d rows after dry runs", n)
+	}
+}
+
+func TestExplainFillsInArguments(t *testing.T) {
+	db := open(t)
+	var args []any
+	for i := range 9 {
+		args = append(args, i)
+	}
+	args = append(args, "it's $1", nil, true)
+	got := db.Dialector.Explain("a = $1 AND b = $10 AND c = $11 AND d = $12", args...)
+	if want := "a = 0 AND b = 'it''s $1' AND c = NULL AND d = true"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestUpdateAndDeleteReturnRows(t *testing.T) {
+	db := open(t, &Article{})
+	run := func(db *gorm.DB) error {
+		if err := db.Create(&[]Article{{Slug: "a"}, {Slug: "b"}}).Error; err != nil {
+			return err
+		}
+		var updated, deleted []Article
+		if err := db.Model(&updated).Clauses(clause.Returning{}).Where("views < ?", 9).Update("views", gorm.Expr("views + ?", 1)).Error; err != nil {
+			return err
+		}
+		if len(updated) != 2 || updated[1].Slug != "b" || updated[1].Views != 1 {
+			t.Errorf("updated %+v", updated)
+		}
+		err := db.Clauses(clause.Returning{Columns: []clause.Column{{Name: "slug"}}}).Where("views = ?", 1).Delete(&deleted).Error
+		if len(deleted) != 2 || deleted[0].Slug != "a" {
+			t.Errorf("deleted %+v", deleted)
+		}
+		return err
+	}
+	must(t, run(db))
+	must(t, db.Transaction(run))
+}
+
+func TestCanceledContextEndsWhatRunsUnderIt(t *testing.T) {
+	db := open(t, &Article{})
+	ctx, cancel := context.WithCancel(t.Context())
+	must(t, db.WithContext(ctx).Create(&Article{Slug: "a"}).Error)
+	cancel()
+	for _, err := range []error{
+		db.WithContext(ctx).Create(&Article{Slug: "b"}).Error,
+		db.WithContext(ctx).First(&Article{}).Error,
+		db.WithContext(ctx).Transaction(func(*gorm.DB) error { return nil }),
+	} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("err = %v, want context.Canceled", err)
+		}
+	}
+	if n := count(t, db, &Article{}); n != 1 {
+		t.Errorf("%d rows, want 1", n)
 	}
 }
 
