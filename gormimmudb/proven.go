@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -123,6 +124,10 @@ func (c condition) fails(row *immudb.ProvenRow) bool {
 	return true
 }
 
+// manySpellings matches what may be of a UUID or JSON column, whatever the model
+// calls it; to the server other texts are equal to it as well.
+var manySpellings = regexp.MustCompile(`^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|[{["])`)
+
 func (c condition) equal(want, got any) (equal, certain bool) {
 	if want == nil || got == nil {
 		return want == nil && got == nil, true
@@ -133,7 +138,7 @@ func (c condition) equal(want, got any) (equal, certain bool) {
 		return want == got, same
 	case string:
 		text, same := got.(string)
-		return text == want, same && declaredType(c.field).name == "VARCHAR"
+		return text == want, same && declaredType(c.field).name == "VARCHAR" && !manySpellings.MatchString(text)
 	case []byte:
 		b, same := got.([]byte)
 		return bytes.Equal(b, want), same

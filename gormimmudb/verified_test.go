@@ -147,6 +147,16 @@ func TestVerifiedReadsWhatAQueryReads(t *testing.T) {
 			return all, err
 		}},
 		{"generics", func(db *gorm.DB) (any, error) { return gorm.G[Holder](db).Where("id = ?", 1).First(t.Context()) }},
+		{"an association", func(db *gorm.DB) (any, error) {
+			var all []Entry
+			err := db.Model(&Holder{ID: 2}).Association("Entries").Find(&all)
+			return all, err
+		}},
+		{"FirstOrCreate of what is there", func(db *gorm.DB) (any, error) {
+			var h Holder
+			err := db.Where("name = ?", "bob").FirstOrCreate(&h).Error
+			return h, err
+		}},
 		{"nothing", func(db *gorm.DB) (any, error) { var all []Holder; err := db.Limit(0).Find(&all).Error; return all, err }},
 	} {
 		want, err := row.read(db)
@@ -260,6 +270,7 @@ func TestVerifiedReadsNothingThatItCannotProve(t *testing.T) {
 		}()},
 		{"one connection", db.Connection(func(tx *gorm.DB) error { return verified(tx).First(&Holder{}, 1).Error })},
 		{"a write", v.Create(&Holder{Name: "x"}).Error},
+		{"FirstOrCreate of what is not there", v.Where("name = ?", "nobody").FirstOrCreate(&Holder{}).Error},
 		{"a change", v.Model(&Holder{ID: 1}).Update("name", "b").Error},
 		{"a deletion", v.Delete(&Holder{}, 1).Error},
 	} {
@@ -308,6 +319,25 @@ func TestVerifiedKeysOfEveryType(t *testing.T) {
 		must(t, verified(db).Clauses(conditions...).Find(&got).Error)
 		if len(got) != 1 || got[0].UUID != row.UUID || !got[0].At.Equal(row.At) || !slices.Equal(got[0].Raw, row.Raw) {
 			t.Errorf("%v: got %+v", conditions, got)
+		}
+	}
+}
+
+// A model may call VARCHAR what is a UUID or JSON in the table; an honest answer
+// must not look like a lie because of that.
+func TestVerifiedDoesNotMistakeSpellingsForLies(t *testing.T) {
+	type Doc struct {
+		ID     int
+		Number string
+		Data   string
+	}
+	db := openDSN(t, testserver.Shared(t).NewDatabase(t)+"&verify=trust-first-use", &gorm.Config{})
+	must(t, db.Exec("CREATE TABLE docs (id INTEGER, number UUID, data JSON, PRIMARY KEY id)").Error)
+	must(t, db.Exec(`INSERT INTO docs (id, number, data) VALUES (1, CAST('0a010203-0405-0607-0809-10111213abcd' AS UUID), '{"a":1}')`).Error)
+	for _, where := range []Doc{{Number: "0A010203-0405-0607-0809-10111213ABCD"}, {ID: 1}} {
+		var got Doc
+		if err := verified(db).Where(&where).First(&got).Error; err != nil || got.ID != 1 {
+			t.Errorf("%+v: %+v (%v)", where, got, err)
 		}
 	}
 }
