@@ -68,6 +68,25 @@ func TestFailedMigrationLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestTablesOfMigrationsAreMadeByManyAtOnce(t *testing.T) {
+	db, ctx := open(t), t.Context()
+	var wg sync.WaitGroup
+	results := make(chan error, 8)
+	for range cap(results) {
+		wg.Go(func() { results <- migrate.NewMigrator(db, migrations(t)).Init(ctx) })
+	}
+	wg.Wait()
+	close(results)
+	for err := range results {
+		must(t, err)
+	}
+	m := migrate.NewMigrator(db, migrations(t))
+	must(t, m.Lock(ctx))
+	if err := m.Lock(ctx); !errors.Is(err, immudb.ErrDuplicateKey) {
+		t.Errorf("a second lock: %v, want ErrDuplicateKey", err)
+	}
+}
+
 func TestLockIsHeldByOne(t *testing.T) {
 	db, ctx := open(t), t.Context()
 	m := migrate.NewMigrator(db, migrations(t))

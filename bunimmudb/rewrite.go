@@ -97,7 +97,7 @@ func rewriteTable(query string) (text, table string, err error) {
 		case c[2] != "":
 			err = unsupported("FOREIGN KEY in table %s: the server parses foreign keys and enforces nothing; create the table without them", m[2])
 		case c[1] != "":
-			fmt.Fprintf(&indexes, "; CREATE UNIQUE INDEX ON %s %s", m[2], c[1])
+			fmt.Fprintf(&indexes, "; CREATE UNIQUE INDEX %sON %s %s", m[1], m[2], c[1])
 			return ""
 		}
 		return part

@@ -17,7 +17,7 @@ func TestRewrite(t *testing.T) {
 			`CREATE TABLE "t" ("a" INTEGER, PRIMARY KEY ("a")); CREATE UNIQUE INDEX ON "t" ("b"); CREATE UNIQUE INDEX ON "t" ("c", "d")`, ""},
 		{"but not in a literal", `CREATE TABLE t (a VARCHAR DEFAULT 'x'', UNIQUE (a)', PRIMARY KEY (a))`, `CREATE TABLE t (a VARCHAR DEFAULT 'x'', UNIQUE (a)', PRIMARY KEY (a))`, ""},
 		{"a table that may exist is asked for first", `CREATE TABLE IF NOT EXISTS "T" (a INTEGER, PRIMARY KEY (a), UNIQUE (b))`,
-			`CREATE TABLE IF NOT EXISTS "T" (a INTEGER, PRIMARY KEY (a)); CREATE UNIQUE INDEX ON "T" (b)`, "t"},
+			`CREATE TABLE IF NOT EXISTS "T" (a INTEGER, PRIMARY KEY (a)); CREATE UNIQUE INDEX IF NOT EXISTS ON "T" (b)`, "t"},
 		{"unless it has no such index", `CREATE TABLE IF NOT EXISTS t (a INTEGER, PRIMARY KEY (a))`, `CREATE TABLE IF NOT EXISTS t (a INTEGER, PRIMARY KEY (a))`, ""},
 		{"there are no locks", `SELECT * FROM t WHERE a = ' FOR UPDATE' FOR UPDATE OF "t" NOWAIT`, `SELECT * FROM t WHERE a = ' FOR UPDATE'`, ""},
 		{"a literal at the end", `SELECT * FROM t WHERE a = ' FOR UPDATE'`, `SELECT * FROM t WHERE a = ' FOR UPDATE'`, ""},

@@ -22,13 +22,13 @@ import (
 // other query by [immudb.VerifyRows], which proves each row that it gives. The
 // database must say what is trusted, as with verify=trust-first-use in the DSN.
 //
-// Proven is that every row was written as it is by a transaction of the trusted
-// history, and is not older than the query. That it meets the conditions is
-// checked again on the client for those that compare columns with values, as keys,
-// structs and maps make them; a condition written as SQL is the server's word, and
-// so is that no row is missing, and what [immudb.VerifiedRow] says of a row's
-// newest revision. That function, on the *sql.DB that gorm's DB returns, also
-// tells which transaction wrote the row, and when.
+// Proven is that a transaction of the trusted history wrote each row as it is, and
+// under the key that was asked for. Conditions that compare columns with values, as
+// structs and maps make them, are looked at again on the client. The rest is the
+// server's word: that a row meets a condition written as SQL, that none is missing,
+// their order, and that a row was not changed since, of which [immudb.VerifiedRow]
+// says more. That function, on the *sql.DB that gorm's DB returns, also tells which
+// transaction wrote a row, and when.
 //
 // Nothing reaches the destination before all of it is proven. After an error it
 // is as it was; the error matches [immudb.ErrTampered] if the server was caught,
