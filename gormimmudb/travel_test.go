@@ -110,6 +110,9 @@ func TestTimeTravelThatCannotBe(t *testing.T) {
 		{"a change", past.Model(&Author{ID: 1}).Update("name", "b").Error},
 		{"a deletion", past.Delete(&Author{}, 1).Error},
 		{"a join written as text, whose table would be read as it is now", past.Joins("JOIN books ON books.author_id = authors.id").Find(&[]Author{}).Error},
+		{"raw SQL, which says by itself what it reads", past.Raw("SELECT * FROM authors").Find(&[]Author{}).Error},
+		{"raw SQL that is scanned", past.Raw("SELECT * FROM authors").Scan(&[]Author{}).Error},
+		{"raw SQL that is executed", past.Exec("DELETE FROM authors").Error},
 		{"a subquery", past.Table("(?) AS a", db.Model(&Author{})).Find(&[]Author{}).Error},
 	} {
 		if !errors.Is(row.err, immudb.ErrUnsupported) {

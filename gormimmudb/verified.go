@@ -30,9 +30,10 @@ import (
 // says more. That function, on the *sql.DB that gorm's DB returns, also tells which
 // transaction wrote a row, and when.
 //
-// Nothing reaches the destination before all of it is proven. After an error it
-// is as it was; the error matches [immudb.ErrTampered] if the server was caught,
-// else [immudb.ErrStateMissing], [immudb.ErrSignature] or [immudb.ErrServerOlder].
+// Nothing reaches the destination before it is proven. After an error it is as it
+// was, or zero if it was an association that could not be proven. The error matches
+// [immudb.ErrTampered] if the server was caught, else [immudb.ErrStateMissing],
+// [immudb.ErrSignature] or [immudb.ErrServerOlder].
 //
 // What cannot be proven is refused with [immudb.ErrUnsupported], and never read
 // unproven: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
@@ -79,6 +80,14 @@ func verify(db *gorm.DB) {
 		return
 	}
 	gorm.Scan(&provenRows{rows: rows}, db, 0)
+}
+
+// forgetUnproven empties the destination if an association that Preload was to add
+// to it could not be proven.
+func forgetUnproven(db *gorm.DB) {
+	if v := db.Statement.ReflectValue; wantsProof(db.Statement) && db.Error != nil && db.RowsAffected > 0 && v.CanSet() {
+		v.SetZero()
+	}
 }
 
 // refuseProof refuses what hands out the server's own rows, or writes.

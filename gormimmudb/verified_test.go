@@ -197,9 +197,14 @@ func TestVerifiedNoticesLies(t *testing.T) {
 		return []Holder{h}, err
 	}
 	preload := func(db *gorm.DB) ([]Holder, error) {
-		h := []Holder{}
+		var h Holder
 		err := db.Preload("Entries").Find(&h, 1).Error
-		return h[:0], err
+		return []Holder{h}, err
+	}
+	preloadAll := func(db *gorm.DB) ([]Holder, error) {
+		var h []Holder
+		err := db.Preload("Entries").Find(&h).Error
+		return h, err
 	}
 	for _, row := range []struct {
 		reason  string
@@ -210,7 +215,8 @@ func TestVerifiedNoticesLies(t *testing.T) {
 	}{
 		{"an altered value", first, nil, lie("SQLQuery", "ann", "abc"), []Holder{{Name: "before"}}},
 		{"an altered proof", byKey, nil, lie("VerifiableSQLGet", "ann", "abc"), []Holder{{Name: "before"}}},
-		{"an altered entry of Preload", preload, nil, lie("SQLQuery", "ann1", "abc1"), []Holder{}},
+		{"an altered entry of Preload", preload, nil, lie("SQLQuery", "ann1", "abc1"), []Holder{{}}},
+		{"an altered entry of many", preloadAll, nil, lie("SQLQuery", "bob1", "abc1"), nil},
 		{"rows of another holder", func(db *gorm.DB) ([]Holder, error) {
 			h := []Holder{{Name: "before"}}
 			err := db.Find(&h, map[string]any{"name": "ann"}).Error
