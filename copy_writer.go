@@ -284,13 +284,23 @@ func withoutBadConn(err error) error {
 
 // copyBatch runs one request as a transaction of its own.
 func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.CommittedTx, error) {
+	if err := c.readyToProve(ctx); err != nil {
+		return wire.CommittedTx{}, err
+	}
 	var ans wire.ExecResult
 	err := c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
 		return c.call(ctx, "a batch", wire.MethodSQLExec, req, &ans)
 	})
-	if err != nil || len(ans.Txs) == 0 {
+	if err != nil {
 		return wire.CommittedTx{}, err
+	}
+	if err := c.proveCommits(ctx, true, ans.Txs...); err != nil {
+		return wire.CommittedTx{}, &Error{Message: "a batch that the server says it has committed is not proven", SQLState: "08007",
+			kind: ErrOutcomeUnknown, cause: err}
+	}
+	if len(ans.Txs) == 0 {
+		return wire.CommittedTx{}, nil
 	}
 	return ans.Txs[len(ans.Txs)-1], nil
 }

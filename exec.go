@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
+	"slices"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -75,7 +76,7 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 		return nil, err
 	}
 	c.noteChanges(ctx, t, ans.Txs)
-	if err := c.proveCommits(ctx, ans.Txs...); err != nil {
+	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
 		return nil, err
 	}
 	return committedResult(t.statements, ans.Txs), nil

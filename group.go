@@ -262,7 +262,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for i := range batch {
 			batch[i].report(ans.Txs)
 		}
-		if err := c.proveCommits(ctx, ans.Txs...); err != nil {
+		if err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), ans.Txs...); err != nil {
 			tellAll(batch, err)
 			return nil
 		}

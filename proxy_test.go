@@ -22,3 +22,5 @@ func (p *proxy) tamper(request, answer func(method string, msg []byte) []byte) {
 }
 
 func (p *proxy) count(method string) int { return p.Count(method) }
+
+func (p *proxy) refusing(method string, err error) { p.Refuse(method, err) }

@@ -44,9 +44,10 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 }
 
 // worthRetrying reports errors after which the same work may well succeed on
-// the same session.
+// the same session. That the server was overloaded does not suffice: it may have
+// been so when a commit was to be proven.
 func worthRetrying(err error) bool {
-	return errors.Is(err, ErrConflict) || errors.Is(err, ErrOverloaded)
+	return isRetryable(err) && (errors.Is(err, ErrConflict) || errors.Is(err, ErrOverloaded))
 }
 
 // backoffDelay is how long to wait before the try after the given one, counted

@@ -26,8 +26,9 @@ type tx struct {
 	readOnly bool
 	report   *CommitInfo // where the program wants the commit described, or nil
 
-	err  error      // the failure that ended the transaction, or nil
-	rows *resultSet // rows that the server may still be sending, or nil
+	err   error      // the failure that ended the transaction, or nil
+	wrote bool       // it holds something to commit, for certain
+	rows  *resultSet // rows that the server may still be sending, or nil
 
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
@@ -148,7 +149,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		c.connector.catalog.forget()
 	}
 	t.report.add(committed)
-	return committed, c.proveCommits(ctx, committed)
+	return committed, c.proveCommits(ctx, t.wrote, committed)
 }
 
 // Rollback ends the transaction and undoes what it did. It fails only if the
@@ -349,6 +350,7 @@ func (t *tx) execUncounted(ctx context.Context, txt *text, st *sqltext.Statement
 		t.abort(err, errors.Is(err, ErrTxAborted))
 		return err
 	}
+	t.wrote = t.wrote || mustWrite(*st)
 	if st.Kind.ChangesCatalog() {
 		t.tables = make(map[string]*table)
 	}
@@ -381,6 +383,7 @@ func (t *tx) write(ctx context.Context, sql string, txt *text, st *sqltext.State
 		}
 		return nil, err
 	}
+	t.wrote = t.wrote || set.batch.HasRow() || mustWrite(*st)
 	return set, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -34,9 +36,15 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	return err
 }
 
+// mustWrite reports a statement that cannot succeed without writing.
+func mustWrite(st sqltext.Statement) bool {
+	return (st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert) && st.NumRows > 0 && st.OnConflict != sqltext.ConflictNothing
+}
+
 // proveCommits proves that what the server says it has committed extends the
-// trusted history.
-func (c *Conn) proveCommits(ctx context.Context, txs ...wire.CommittedTx) error {
+// trusted history. wrote says that there must be something: a server that writes
+// nothing answers without a transaction, and so does one that hides it.
+func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.commits {
 		return nil
@@ -44,8 +52,10 @@ func (c *Conn) proveCommits(ctx context.Context, txs ...wire.CommittedTx) error 
 	p := c.prover()
 	for i := range txs {
 		if txs[i].TxID == 0 {
+			wrote = wrote || txs[i].UpdatedRows > 0
 			continue
 		}
+		wrote = false
 		header, err := wire.DecodeHeader(txs[i].Header)
 		if err != nil {
 			return p.notAProof(err)
@@ -53,6 +63,9 @@ func (c *Conn) proveCommits(ctx context.Context, txs ...wire.CommittedTx) error 
 		if err := p.proveCommit(ctx, header); err != nil {
 			return c.unproven(txs[i].TxID, err)
 		}
+	}
+	if wrote {
+		return p.tampering(&proof.Error{Check: "a commit that wrote something is answered with its transaction"})
 	}
 	return nil
 }

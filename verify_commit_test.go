@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/immudb-go/immudb"
 )
 
@@ -135,6 +138,87 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	}
 }
 
+// An error of the proof is not one of the commit: it must not make the work run
+// again that has been committed, whatever the server calls it.
+func TestAServerThatIsTooBusyToProveACommitDoesNotHaveItRunAgain(t *testing.T) {
+	for _, text := range []string{"read tx pool exhausted", "tx read conflict", "session not found"} {
+		p, dsn := startProxy(t, freshDSN(t))
+		db := openDSN(t, dsnWith(dsn, proveCommits))
+		mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, n INTEGER, PRIMARY KEY id)")
+		for what, write := range map[string]func() error{
+			"Exec": func() error {
+				_, err := db.Exec("INSERT INTO t (n) VALUES (1)")
+				return err
+			},
+			"Query":  func() error { return db.QueryRow("INSERT INTO t (n) VALUES (1) RETURNING id").Err() },
+			"Commit": func() error { return inOneTx(db, "INSERT INTO t (n) VALUES (1)") },
+			"RunTx": func() error {
+				return immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+					_, err := tx.Exec("INSERT INTO t (n) VALUES (1)")
+					return err
+				})
+			},
+		} {
+			mustExec(t, openDSN(t, dsn), "INSERT INTO t (n) VALUES (0)") // so that a proof has to be asked for
+			before := get[int](t, db, "SELECT COUNT(*) FROM t")
+			p.refusing("VerifiableTxById", status.Error(codes.Unknown, text))
+			err := write()
+			p.refusing("VerifiableTxById", nil)
+			if !errors.Is(err, immudb.ErrOutcomeUnknown) || errors.Is(err, driver.ErrBadConn) {
+				t.Errorf("%s, %q: err = %v, want ErrOutcomeUnknown", what, text, err)
+			}
+			if n := get[int](t, db, "SELECT COUNT(*) FROM t") - before; n != 1 {
+				t.Errorf("%s, %q: %d rows were written, want 1", what, text, n)
+			}
+		}
+	}
+}
+
+func inOneTx(db *sql.DB, statement string) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(statement); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
+	for _, option := range []string{"group_commit=0", "group_commit=8"} {
+		p, dsn := startProxy(t, freshDSN(t))
+		db := openDSN(t, dsnWith(dsn, proveCommits, option))
+		mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+		for lie, answers := range map[string]map[string][]byte{
+			"as if nothing had been written": {"SQLExec": {5<<3 | 2, 0}, "Commit": {}},
+			"with the rows alone":            {"SQLExec": {5<<3 | 2, 2, 2 << 3, 1}, "Commit": {2 << 3, 1}},
+			"not at all":                     {"SQLExec": {}, "Commit": {}},
+		} {
+			p.tamper(nil, func(method string, msg []byte) []byte {
+				if answer, ok := answers[method]; ok {
+					return answer
+				}
+				return msg
+			})
+			_, err := db.Exec("UPSERT INTO t (id, n) VALUES (1, 1)")
+			if mustBeTampering(t, err); t.Failed() {
+				t.Fatalf("%s, an Exec, %s", option, lie)
+			}
+			if mustBeTampering(t, inOneTx(db, "UPDATE t SET n = 2")); t.Failed() {
+				t.Fatalf("%s, a Commit, %s", option, lie)
+			}
+		}
+		p.tamper(nil, nil)
+		mustExec(t, db, "UPDATE t SET n = 3 WHERE id = 99") // nothing is written, which is no lie
+		mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 1) ON CONFLICT DO NOTHING")
+		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (id INTEGER, PRIMARY KEY id)")
+		if err := inOneTx(db, "DELETE FROM t WHERE id = 99"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // What a commit was answered with is what is trusted, so that the server cannot
 // take it back.
 func TestAForgedCommitIsNoticedByTheNext(t *testing.T) {
@@ -163,5 +247,39 @@ func TestWithoutATrustedStateNothingIsWritten(t *testing.T) {
 	}
 	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
 		t.Errorf("%d rows were written", n)
+	}
+}
+
+func TestCopyFromProvesItsBatches(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	db := openDSN(t, dsnWith(dsn, proveCommits))
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	rows := func(yield func([]any, error) bool) {
+		for id := range 30 {
+			if !yield([]any{id}, nil) {
+				return
+			}
+		}
+	}
+	before := stateOf(t, db)
+	if _, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if now := stateOf(t, db); now.TxID != before.TxID+3 {
+		t.Errorf("after 3 batches tx %d is trusted, before them %d", now.TxID, before.TxID)
+	}
+
+	hash := stateOf(t, db).Hash
+	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { return bytes.Replace(msg, hash[:], make([]byte, len(hash)), 1) }))
+	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10})
+	mustBeTampering(t, err)
+	var copied *immudb.CopyError
+	if !errors.As(err, &copied) || n != 0 || len(copied.Unknown) != 1 || copied.Unknown[0] != (immudb.RowRange{From: 0, To: 10}) {
+		t.Errorf("got %d, %+v, want the first batch as unknown", n, copied)
+	}
+	unpinned := openDSN(t, dsnWith(dsn, "verify=commits"))
+	n, err = immudb.CopyFrom(t.Context(), unpinned, "t", nil, rows, nil)
+	if !errors.Is(err, immudb.ErrStateMissing) || errors.Is(err, immudb.ErrOutcomeUnknown) || n != 0 {
+		t.Errorf("without a trusted state: %d, %v, want ErrStateMissing and nothing written", n, err)
 	}
 }

@@ -30,6 +30,7 @@ type Proxy struct {
 	backend *grpc.ClientConn
 	request func(method string, msg []byte) []byte
 	answer  func(method string, msg []byte) []byte
+	refuse  map[string]error // by method: what is answered, and the call not made
 	calls   map[string]int
 }
 
@@ -55,7 +56,7 @@ func Start(t testing.TB, dsn string) (*Proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{addr: lis.Addr().String(), calls: make(map[string]int)}
+	p := &Proxy{addr: lis.Addr().String(), refuse: make(map[string]error), calls: make(map[string]int)}
 	p.Connect(t, dsn)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(frames{}), grpc.UnknownServiceHandler(p.handle), grpc.WaitForHandlers(true))
 	var served sync.WaitGroup
@@ -100,6 +101,14 @@ func (p *Proxy) Tamper(request, answer func(method string, msg []byte) []byte) {
 	p.request, p.answer = request, answer
 }
 
+// Refuse sets what calls of a method are answered with from now on instead of
+// being made; nil makes them again.
+func (p *Proxy) Refuse(method string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse[method] = err
+}
+
 // Count returns how many calls of a method were made.
 func (p *Proxy) Count(method string) int {
 	p.mu.Lock()
@@ -111,9 +120,12 @@ func (p *Proxy) handle(_ any, from grpc.ServerStream) error {
 	path, _ := grpc.MethodFromServerStream(from)
 	method := path[strings.LastIndexByte(path, '/')+1:]
 	p.mu.Lock()
-	backend, request, answer := p.backend, p.request, p.answer
+	backend, request, answer, refuse := p.backend, p.request, p.answer, p.refuse[method]
 	p.calls[method]++
 	p.mu.Unlock()
+	if refuse != nil {
+		return refuse
+	}
 
 	md, _ := metadata.FromIncomingContext(from.Context())
 	md = md.Copy()

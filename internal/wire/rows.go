@@ -115,6 +115,12 @@ func (b *Batch) Release() {
 	*b = Batch{}
 }
 
+// HasRow reports whether there is a row that has not been read.
+func (b *Batch) HasRow() bool {
+	num, typ, _ := protowire.ConsumeTag(b.rest) // rows come before columns
+	return num == 1 && typ == protowire.BytesType
+}
+
 // Next decodes the next row into dest, one value per column, and reports
 // whether there was one. A []byte in dest is the message's memory: it is valid
 // until Release and must not be written to. Strings are the caller's.
