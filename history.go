@@ -157,28 +157,44 @@ func (h *history) advance(ctx context.Context, trusted State, p proven) (bool, e
 	return true, nil
 }
 
-// pinTables adds table definitions to the trusted state, in turn.
+// pinTables makes proven definitions of tables those that are relied on, in
+// turn.
 func (h *history) pinTables(ctx context.Context, tables ...*proof.Table) error {
 	for {
 		old, _ := h.snapshot()
-		pinned := maps.Clone(old.Tables)
-		if pinned == nil {
-			pinned = make(map[string]Hash)
-		}
-		for _, t := range tables {
-			pinned[t.Name] = Hash(t.Fingerprint())
-		}
-		newer := old
-		newer.Tables = pinned
-		if maps.Equal(pinned, old.Tables) {
-			break
-		}
-		ok, err := h.swap(ctx, old, newer)
-		if err != nil {
+		if ok, err := h.pinOver(ctx, old, tables...); ok || err != nil {
 			return err
 		}
-		if ok {
-			break
+	}
+}
+
+// believe makes a definition that only the server vouches for the one that is
+// relied on, in turn. It reports false if another one is already.
+func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
+	for {
+		old, _ := h.snapshot()
+		if pinned, ok := old.Tables[t.Name]; ok && pinned != Hash(t.Fingerprint()) {
+			return false, nil
+		}
+		if ok, err := h.pinOver(ctx, old, t); ok || err != nil {
+			return ok, err
+		}
+	}
+}
+
+// pinOver adds table definitions to the trusted state old, in turn, and reports
+// whether that was still the trusted one.
+func (h *history) pinOver(ctx context.Context, old State, tables ...*proof.Table) (bool, error) {
+	newer := old
+	if newer.Tables = maps.Clone(old.Tables); newer.Tables == nil {
+		newer.Tables = make(map[string]Hash)
+	}
+	for _, t := range tables {
+		newer.Tables[t.Name] = Hash(t.Fingerprint())
+	}
+	if !maps.Equal(newer.Tables, old.Tables) {
+		if ok, err := h.swap(ctx, old, newer); !ok || err != nil {
+			return false, err
 		}
 	}
 	h.mu.Lock()
@@ -189,19 +205,18 @@ func (h *history) pinTables(ctx context.Context, tables ...*proof.Table) error {
 	for _, t := range tables {
 		h.tables[t.Name] = t
 	}
-	return nil
+	return true, nil
 }
 
 // swap replaces old by newer in the store and in memory. If the store has
-// another one, that is what is trusted from now on.
+// another one, that is what is trusted from now on, unless it is behind.
 func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	ok, err := h.trust.store.Swap(ctx, old, newer)
 	if err != nil {
 		return false, err
 	}
 	if !ok {
-		// Whoever stored it has proven it to extend what was stored before.
-		if newer, err = h.trust.store.Load(ctx, h.id.serverUUID, h.id.database); err != nil {
+		if newer, err = h.reload(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -210,8 +225,28 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	if newer.TxID != h.state.TxID {
 		h.chain = nil
 	}
+	maps.DeleteFunc(h.tables, func(name string, t *proof.Table) bool { return newer.Tables[name] != Hash(t.Fingerprint()) })
 	h.state, h.known = newer, true
 	return ok, nil
+}
+
+// reload returns what somebody else has stored. Whoever did so has proven it to
+// extend what was stored before, unless the store was put back.
+func (h *history) reload(ctx context.Context) (State, error) {
+	stored, found, err := h.load(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	now, _ := h.snapshot()
+	switch {
+	case !found:
+		return State{}, newError(ErrStateMissing, "55000", fmt.Sprintf("the stored state of database %s on the server at %s was deleted while it was in use: "+
+			"put it back, or start the program anew to trust what the server shows then", h.id.database, h.host))
+	case stored.TxID < now.TxID || stored.TxID == now.TxID && stored.Hash != now.Hash:
+		return State{}, newError(nil, "55000", fmt.Sprintf("the stored state of database %s on the server at %s was put back, from %s to %s, while it was in use: "+
+			"store the newer one", h.id.database, h.host, now.Pin(), stored.Pin()))
+	}
+	return stored, nil
 }
 
 // neighbour looks for the state of the same database on a server that was at

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -157,6 +158,9 @@ func equalValue(queried driver.Value, proven any) bool {
 	case []byte:
 		q, ok := queried.([]byte)
 		return ok && bytes.Equal(q, p)
+	case float64:
+		q, ok := queried.(float64)
+		return ok && (q == p || math.IsNaN(q) && math.IsNaN(p))
 	case time.Time:
 		q, ok := queried.(time.Time)
 		return ok && q.Equal(p)

@@ -52,14 +52,11 @@ func (p *prover) head(ctx context.Context) (proven, error) {
 		return proven{}, p.notAProof(err)
 	}
 	head := proven{state: s.State, signature: s.Signature}
-	if head.state.TxID == 0 {
-		return head, nil
-	}
 	return head, p.checkSignature(head)
 }
 
 func (p *prover) checkSignature(pr proven) error {
-	if p.trust.key == nil {
+	if p.trust.key == nil || pr.state.TxID == 0 { // of an empty database there is nothing to sign
 		return nil
 	}
 	if err := pr.state.VerifySignature(p.trust.key, p.id.database, pr.signature); err != nil {
@@ -80,6 +77,14 @@ func (p *prover) verify(ctx context.Context, c check) error {
 	}
 	// Most checks prove something older than the state, which then stays.
 	pr, err := p.try(ctx, trusted, c)
+	if errors.Is(err, proof.ErrNoState) { // the database was empty and is not any more
+		if trusted, err = p.establish(ctx); err == nil {
+			pr, err = p.try(ctx, trusted, c)
+		}
+		if errors.Is(err, proof.ErrNoState) {
+			err = p.tampering(&proof.Error{Check: "a database that is empty has no transactions"})
+		}
+	}
 	if err != nil || pr.state == trusted.proof() {
 		return err
 	}
@@ -118,18 +123,38 @@ func (p *prover) try(ctx context.Context, trusted State, c check) (proven, error
 	return pr, p.explain(ctx, trusted, err)
 }
 
-// explain tells a server that is older than the trusted state from one that
-// fails for another reason.
+// explain tells a server that does not show the trusted history any more from
+// one that says no for another reason: a no cannot be proven.
 func (p *prover) explain(ctx context.Context, trusted State, err error) error {
 	var e *Error
-	if !errors.As(err, &e) || e.kind != nil || errors.Is(err, driver.ErrBadConn) {
+	if !errors.As(err, &e) || errors.Is(err, driver.ErrBadConn) || trusted.TxID == 0 {
+		return err
+	}
+	switch e.kind {
+	case nil, errNoSuchKey, ErrNoSuchTable, ErrNoSuchColumn:
+	default:
 		return err
 	}
 	head, headErr := p.head(ctx)
-	if headErr == nil && head.state.TxID < trusted.TxID {
+	switch {
+	case headErr != nil:
+		return err
+	case head.state.TxID < trusted.TxID:
 		return p.older(head.state, trusted)
 	}
+	if _, verdict := p.proveHead(ctx, trusted, head.state); errors.Is(verdict, ErrTampered) {
+		return verdict
+	}
 	return err
+}
+
+// proveHead proves that the newest transaction extends the trusted one.
+func (p *prover) proveHead(ctx context.Context, trusted State, head proof.State) (proven, error) {
+	tx, pr, err := p.proveTx(ctx, trusted, head.TxID, wire.NoEntries)
+	if err != nil {
+		return pr, err
+	}
+	return pr, p.expect(tx, head, "the newest transaction is the one that the server says it is")
 }
 
 func (p *prover) older(head proof.State, trusted State) error {
@@ -218,11 +243,7 @@ func (p *prover) leadsTo(ctx context.Context, trusted State, head proof.State) e
 		return p.older(head, trusted)
 	}
 	_, err := p.try(ctx, trusted, func(ctx context.Context, trusted State) (proven, error) {
-		tx, pr, err := p.proveTx(ctx, trusted, head.TxID, wire.NoEntries)
-		if err != nil {
-			return pr, err
-		}
-		return pr, p.expect(tx, head, "the newest transaction is the one that the server says it is")
+		return p.proveHead(ctx, trusted, head)
 	})
 	return err
 }
@@ -255,7 +276,8 @@ func (p *prover) expect(h *proof.Header, s proof.State, what string) error {
 }
 
 // impostor says of a server that does not show the history of the one that was
-// at its place before that it is another one.
+// at its place before that it is another one. One that is older may yet come to
+// show it.
 func (p *prover) impostor(ctx context.Context, cause error) error {
 	if !errors.Is(cause, ErrTampered) && !errors.Is(cause, ErrServerOlder) {
 		return cause
@@ -263,6 +285,15 @@ func (p *prover) impostor(ctx context.Context, cause error) error {
 	before, _, err := p.neighbour(ctx)
 	if err != nil {
 		return err
+	}
+	if errors.Is(cause, ErrServerOlder) {
+		return &Error{
+			Message: fmt.Sprintf("the server at %s is %s, not %s as before: it is a replica that lags behind, or has nothing to do with that one "+
+				"(if it was replaced on purpose, delete the state of the old one)", p.host, p.id.serverUUID, before.ServerUUID),
+			SQLState: "XX001",
+			kind:     ErrServerOlder,
+			cause:    cause,
+		}
 	}
 	return tampered(&Tampering{
 		Check: "the server is the one that was at this address before, or shows the same history " +
@@ -279,14 +310,13 @@ func (p *prover) catchUp(ctx context.Context) (State, error) {
 		if err != nil {
 			return proven{}, err
 		}
-		if head.state.TxID < trusted.TxID {
+		switch {
+		case head.state.TxID < trusted.TxID:
 			return proven{}, p.older(head.state, trusted)
+		case head.state.TxID == 0: // the database is empty
+			return proven{state: trusted.proof()}, nil
 		}
-		tx, pr, err := p.proveTx(ctx, trusted, head.state.TxID, wire.NoEntries)
-		if err != nil {
-			return pr, err
-		}
-		return pr, p.expect(tx, head.state, "the newest transaction is the one that the server says it is")
+		return p.proveHead(ctx, trusted, head.state)
 	})
 	trusted, _ := p.snapshot()
 	return trusted, err

@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -52,7 +53,7 @@ func (p *prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d 
 				return err
 			}
 		}
-		limit = min(most, 4*limit, max(1, limit*replayBytes/(len(msg)+1)))
+		limit = min(most, 4*limit, max(1, int(int64(limit)*replayBytes/int64(len(msg)+1))))
 	}
 	return nil
 }
@@ -90,27 +91,35 @@ type schema struct {
 }
 
 // define puts the definition of a table to use, given what the server claims that
-// to be: one that was pinned, or, at first use, the claim, else what the history
-// says. again is true if the claim is not what the history says by now.
-func (p *prover) define(ctx context.Context, claim *proof.Table) (again bool, err error) {
+// to be: the claim if that is pinned, or nothing is and first use is trusted,
+// else what the history says. believed is the claim where a row has to be proven
+// by it first, for [prover.keep]. again is true if the claim is not what the history
+// says by now.
+func (p *prover) define(ctx context.Context, claim *proof.Table) (believed *proof.Table, again bool, err error) {
 	if err := claim.Check(); err != nil {
-		return false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
+		return nil, false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
 	}
 	s, _ := p.snapshot()
 	pinned, isPinned := s.Tables[claim.Name]
 	if isPinned && pinned == Hash(claim.Fingerprint()) || !isPinned && p.trust.firstUse {
-		leave, err := p.enter(ctx)
-		if err != nil {
-			return false, err
-		}
-		defer leave()
-		return false, p.pinTables(ctx, claim)
+		return claim, false, nil
 	}
 	t, err := p.proveDefinition(ctx, claim.Name)
 	if err != nil {
+		return nil, false, err
+	}
+	return nil, t.Same(claim) != nil, nil
+}
+
+// keep relies from now on on a definition that a row was proven by. kept is false
+// if another one is relied on meanwhile.
+func (p *prover) keep(ctx context.Context, t *proof.Table) (kept bool, err error) {
+	leave, err := p.enter(ctx)
+	if err != nil {
 		return false, err
 	}
-	return t.Same(claim) != nil, nil
+	defer leave()
+	return p.believe(ctx, t)
 }
 
 // proveDefinition reads the history up to now for what it says of a table, and
@@ -149,7 +158,7 @@ func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table
 	s.chain, s.catalog = chain, catalog
 	t, err := catalog.Table(name)
 	if err != nil {
-		return nil, newError(ErrNoSuchTable, "42P01", err.Error())
+		return nil, p.noDefinition(catalog, name, err)
 	}
 	leave, err := p.enter(ctx)
 	if err != nil {
@@ -157,4 +166,12 @@ func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table
 	}
 	defer leave()
 	return t, p.pinTables(ctx, t)
+}
+
+// noDefinition says why the history defines no table of a name.
+func (p *prover) noDefinition(catalog *proof.Catalog, name string, err error) error {
+	if !slices.Contains(catalog.TableNames(), name) {
+		return newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the history of database %s has no table %s", p.id.database, name))
+	}
+	return p.tampering(err)
 }

@@ -95,16 +95,20 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 	var row *proof.Row
 	err = onConn(ctx, v.db, func(c *Conn) error {
 		p := c.prover()
-		touched, err := c.touch(ctx, p, table, false)
+		trusted, err := p.establish(ctx)
 		if err != nil {
 			return err
+		}
+		touched, err := c.touch(ctx, p, table, false)
+		if err != nil {
+			return p.explain(ctx, trusted, err)
 		}
 		row, _, err = p.row(ctx, table, at, key)
 		if !errors.Is(err, errNoSuchKey) || touched {
 			return err
 		}
 		if _, err := c.touch(ctx, p, table, true); err != nil {
-			return err
+			return p.explain(ctx, trusted, err)
 		}
 		row, _, err = p.row(ctx, table, at, key)
 		return err
@@ -234,6 +238,7 @@ func (needsDefinition) Error() string { return "the definition of the table is n
 // row asks for a row and proves it. keys are those that its transaction wrote,
 // as the server claims.
 func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (row *proof.Row, keys [][]byte, err error) {
+	var believed *proof.Table // at first use what the server claims, to be kept if it proves the row
 	proveRow := func(ctx context.Context, trusted State) (proven, error) {
 		req, err := wire.VerifiableRowRequest(table, pk, at, trusted.TxID)
 		if err != nil {
@@ -252,6 +257,9 @@ func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (ro
 			return proven{}, err
 		}
 		t := p.table(&v.Claim)
+		if t == nil && believed != nil && believed.Same(&v.Claim) == nil {
+			t = believed
+		}
 		if t == nil {
 			return proven{}, needsDefinition{&v.Claim}
 		}
@@ -268,10 +276,19 @@ func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (ro
 	for try := 1; ; try++ {
 		err = p.verify(ctx, proveRow)
 		var needs needsDefinition
-		if !errors.As(err, &needs) {
+		again := false
+		switch {
+		case errors.As(err, &needs):
+			believed, again, err = p.define(ctx, needs.claim)
+		case err == nil && row.Table == believed:
+			var kept bool
+			if kept, err = p.keep(ctx, believed); kept {
+				return row, keys, nil
+			}
+			believed, again = nil, true // somebody else has been told otherwise
+		default:
 			return row, keys, err
 		}
-		again, err := p.define(ctx, needs.claim)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -35,6 +36,20 @@ type tableEntries struct {
 	columns  map[uint32]columnEntry
 	maxColID uint32
 	primary  []uint32
+
+	// mixed is the transaction that gave the id to a second table while the first one lived, 0 if
+	// none did. A server that has lost sight of a table does that.
+	mixed uint64
+	last  change
+}
+
+// change is what one transaction does to a table.
+type change struct {
+	tx      uint64
+	name    string   // before it, if the table was live
+	primary []uint32 // likewise
+	columns []uint32 // that it writes
+	creates bool
 }
 
 type columnEntry struct {
@@ -83,6 +98,7 @@ func (c *Catalog) Apply(tx *Tx) error {
 	if id != c.through+1 {
 		c.complete = false
 	}
+	changed := false
 	for i := range tx.entries {
 		e := &tx.entries[i]
 		if !IsCatalogKey(e.Key) || e.Metadata.NonIndexable {
@@ -91,9 +107,33 @@ func (c *Catalog) Apply(tx *Tx) error {
 		if err := c.apply(id, e); err != nil {
 			return err
 		}
+		changed = true
+	}
+	if changed {
+		for _, t := range c.tables {
+			if t.mixed == 0 && t.last.tx == id && t.createdOver() {
+				t.mixed = id
+			}
+		}
 	}
 	c.through = id
 	return nil
+}
+
+// createdOver tells whether the last change made another table in the place of a live one.
+func (t *tableEntries) createdOver() bool {
+	if !t.last.creates || t.last.primary == nil {
+		return false
+	}
+	if t.name != t.last.name || !slices.Equal(t.primary, t.last.primary) {
+		return true
+	}
+	for id, c := range t.columns {
+		if !c.dropped && !slices.Contains(t.last.columns, id) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Catalog) apply(tx uint64, e *Entry) error {
@@ -127,6 +167,12 @@ func (c *Catalog) apply(tx uint64, e *Entry) error {
 		t = &tableEntries{columns: make(map[uint32]columnEntry)}
 		c.tables[tableID] = t
 	}
+	if t.last.tx != tx {
+		t.last = change{tx: tx}
+		if t.live {
+			t.last.name, t.last.primary = t.name, t.primary
+		}
+	}
 	if !set(t, ids[8:], e) {
 		return failed(tx, "the catalog entries of table %d are well-formed", tableID)
 	}
@@ -143,11 +189,15 @@ func (t *tableEntries) setTable(ids []byte, e *Entry) bool {
 
 func (t *tableEntries) setColumn(ids []byte, e *Entry) bool {
 	id, typ, v := binary.BigEndian.Uint32(ids), Type(ids[4:]), e.Value
-	// The type is part of the key. The same id under a second type would be a second column.
-	if old, ok := t.columns[id]; id == 0 || ok && old.Type != typ {
+	if id == 0 {
 		return false
 	}
+	// The type is part of the key. The same id under a second type is a second column.
+	if old, ok := t.columns[id]; ok && old.Type != typ {
+		t.mixed = cmp.Or(t.mixed, t.last.tx)
+	}
 	t.maxColID = max(t.maxColID, id)
+	t.last.columns = append(t.last.columns, id)
 	if e.Metadata.Deleted {
 		t.columns[id] = columnEntry{Column: Column{ID: id, Type: typ}, dropped: true}
 		return true
@@ -185,6 +235,7 @@ func (t *tableEntries) setIndex(ids []byte, e *Entry) bool {
 	if e.Metadata.Deleted {
 		return true
 	}
+	t.last.creates = true
 	v := e.Value
 	if len(v) < 1+5 || len(v)%5 != 1 {
 		return false
@@ -213,6 +264,9 @@ func (c *Catalog) Table(name string) (*Table, error) {
 	}
 	if found == nil {
 		return nil, fmt.Errorf("%w: no table %q up to tx %d", ErrSchema, name, c.through)
+	}
+	if tx := c.tables[found.ID].mixed; tx != 0 {
+		return nil, found.misfit("tx %d created it in the place of another table, whose rows cannot be told from its own", tx)
 	}
 	if err := found.Check(); err != nil {
 		return nil, err
