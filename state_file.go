@@ -61,7 +61,33 @@ func (f *FileStateStore) path(serverUUID, database string) string {
 }
 
 // Load implements [StateStore].
-func (f *FileStateStore) Load(_ context.Context, serverUUID, database string) (State, error) {
+func (f *FileStateStore) Load(ctx context.Context, serverUUID, database string) (State, error) {
+	unlock, err := f.lockToRead(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	defer unlock()
+	return f.read(serverUUID, database)
+}
+
+func (f *FileStateStore) lock(ctx context.Context) (unlock func(), err error) {
+	unlock, err = lockFile(ctx, filepath.Join(f.dir, stateLockName))
+	if err != nil {
+		return nil, fmt.Errorf("immudb: state store: %w", err)
+	}
+	return unlock, nil
+}
+
+// lockToRead keeps a file from being replaced while it is open, where the system
+// does not allow that.
+func (f *FileStateStore) lockToRead(ctx context.Context) (unlock func(), err error) {
+	if replacesOpenFiles {
+		return func() {}, nil
+	}
+	return f.lock(ctx)
+}
+
+func (f *FileStateStore) read(serverUUID, database string) (State, error) {
 	path := f.path(serverUUID, database)
 	s, err := readStateFile(path)
 	if err == nil && (s.ServerUUID != serverUUID || s.Database != database) {
@@ -87,6 +113,8 @@ func readStateFile(path string) (State, error) {
 		return State{}, damaged(path, fmt.Errorf("format %d is not %d", file.Format, stateFormat))
 	case file.TxID == 0:
 		return State{}, damaged(path, errors.New("tx_id is missing"))
+	case file.Hash == Hash{}:
+		return State{}, damaged(path, errors.New("hash is missing"))
 	}
 	return file.State, nil
 }
@@ -102,12 +130,12 @@ func (f *FileStateStore) Swap(ctx context.Context, old, new State) (swapped bool
 	if err := checkSwap(old, new); err != nil {
 		return false, err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(f.dir, stateLockName))
+	unlock, err := f.lock(ctx)
 	if err != nil {
-		return false, fmt.Errorf("immudb: state store: %w", err)
+		return false, err
 	}
 	defer unlock()
-	now, err := f.Load(ctx, new.ServerUUID, new.Database)
+	now, err := f.read(new.ServerUUID, new.Database)
 	switch {
 	case errors.Is(err, ErrStateMissing):
 		if old.TxID != 0 {
@@ -143,7 +171,7 @@ func (f *FileStateStore) write(s State) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), f.path(s.ServerUUID, s.Database))
+		err = replaceFile(temp.Name(), f.path(s.ServerUUID, s.Database))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
@@ -152,7 +180,12 @@ func (f *FileStateStore) write(s State) error {
 }
 
 // States implements [StateStore].
-func (f *FileStateStore) States(context.Context) ([]State, error) {
+func (f *FileStateStore) States(ctx context.Context) ([]State, error) {
+	unlock, err := f.lockToRead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	files, err := os.ReadDir(f.dir)
 	if err != nil {
 		return nil, fmt.Errorf("immudb: state store: %w", err)
@@ -177,23 +210,34 @@ func (f *FileStateStore) States(context.Context) ([]State, error) {
 // lockFile waits for the lock on a file, which it makes if need be, until ctx
 // ends. The system gives the lock back when the process ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
 		locked, err := tryLock(file)
-		if locked {
+		if locked && isAt(file, path) {
 			return func() { _ = file.Close() }, nil // which also unlocks
 		}
+		_ = file.Close()
 		if err == nil {
 			err = sleep(ctx, lockPoll)
 		}
 		if err != nil {
-			_ = file.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}
+}
+
+// isAt reports whether the file is still the one at path. If it was deleted,
+// others lock another one.
+func isAt(file *os.File, path string) bool {
+	mine, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, now)
 }
 
 // lockPoll is how often a lock that somebody holds is tried again; it is held for

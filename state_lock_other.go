@@ -12,3 +12,7 @@ import (
 func tryLock(*os.File) (locked bool, err error) {
 	return false, errors.New("this system has no file locks that the driver knows; set Config.StateStore")
 }
+
+const replacesOpenFiles = true
+
+func replaceFile(from, to string) error { return os.Rename(from, to) }

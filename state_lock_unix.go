@@ -21,3 +21,8 @@ func tryLock(file *os.File) (locked bool, err error) {
 		}
 	}
 }
+
+// replacesOpenFiles: a file may be replaced while somebody reads it.
+const replacesOpenFiles = true
+
+func replaceFile(from, to string) error { return os.Rename(from, to) }

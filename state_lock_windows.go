@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -24,4 +25,21 @@ func tryLock(file *os.File) (locked bool, err error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// replacesOpenFiles: Windows neither replaces a file that somebody reads nor
+// opens one that is being replaced.
+const replacesOpenFiles = false
+
+// replaceFile waits a moment for programs that look into every new file, as
+// those against viruses do.
+func replaceFile(from, to string) error {
+	const sharingViolation = syscall.Errno(32)
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := os.Rename(from, to)
+		inUse := errors.Is(err, syscall.ERROR_ACCESS_DENIED) || errors.Is(err, sharingViolation)
+		if !inUse || time.Now().After(deadline) {
+			return err
+		}
+	}
 }

@@ -1,12 +1,15 @@
 package immudb_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 )
@@ -111,6 +114,90 @@ func TestOfSeveralSwapsFromOneStateOneWins(t *testing.T) {
 	}
 }
 
+// Whoever reads sees the old state or the new one, and keeps nobody from writing.
+func TestAStateIsReadWhileItIsReplaced(t *testing.T) {
+	store, err := immudb.NewFileStateStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSwap(t, store, immudb.State{}, stateAt(1))
+	var readers sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range 4 {
+		readers.Go(func() {
+			for last := uint64(1); ctx.Err() == nil; {
+				s, err := store.Load(t.Context(), "s", "db")
+				if err != nil || s.TxID < last || s.Pin() != stateAt(s.TxID).Pin() {
+					t.Errorf("after tx %d: got %s, %v", last, s.Pin(), err)
+					return
+				}
+				last = s.TxID
+				if _, err := store.States(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for tx := uint64(1); tx < 100; tx++ {
+		mustSwap(t, store, stateAt(tx), stateAt(tx+1))
+	}
+	stop()
+	readers.Wait()
+}
+
+func TestASwapWaitsForTheLockAsLongAsItsContext(t *testing.T) {
+	dir := t.TempDir()
+	store, err := immudb.NewFileStateStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := immudb.LockFile(t.Context(), filepath.Join(dir, "lock")) // as another process would
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if ok, err := store.Swap(ctx, immudb.State{}, stateAt(5)); ok || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock") {
+		t.Errorf("while it is locked: %v, %v", ok, err)
+	}
+	time.AfterFunc(10*time.Millisecond, unlock)
+	mustSwap(t, store, immudb.State{}, stateAt(5))
+}
+
+// The lock file may be deleted, with the directory's whole content, while somebody
+// holds it. Whoever waited for it then must not take it for the lock.
+func TestALockOnADeletedFileIsNone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // a file in use cannot be deleted
+	}
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := immudb.LockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan func())
+	go func() {
+		second, err := immudb.LockFile(t.Context(), path)
+		if err != nil {
+			t.Error(err)
+		}
+		waiting <- second
+	}()
+	time.Sleep(20 * time.Millisecond)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	defer (<-waiting)()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if third, err := immudb.LockFile(ctx, path); err == nil {
+		third()
+		t.Error("two have the lock")
+	}
+}
+
 func TestADamagedStateFileIsNotAMissingState(t *testing.T) {
 	dir := t.TempDir()
 	store, err := immudb.NewFileStateStore(dir)
@@ -131,7 +218,8 @@ func TestADamagedStateFileIsNotAMissingState(t *testing.T) {
 		"cut":                  string(whole[:len(whole)/2]),
 		"of another format":    strings.Replace(string(whole), `"format": 1`, `"format": 2`, 1),
 		"of another database":  strings.Replace(string(whole), `"db"`, `"other"`, 1),
-		"without a hash":       strings.Replace(string(whole), stateAt(5).Hash.String(), "", 1),
+		"with half a hash":     strings.Replace(string(whole), stateAt(5).Hash.String(), "00", 1),
+		"without a hash":       strings.Replace(string(whole), `"hash"`, `"other"`, 1),
 		"without a tx":         strings.Replace(string(whole), `"tx_id": 5`, `"tx_id": 0`, 1),
 		"with a hash of words": strings.Replace(string(whole), stateAt(5).Hash.String(), strings.Repeat("x", 64), 1),
 	} {

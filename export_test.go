@@ -1,0 +1,4 @@
+package immudb
+
+// LockFile is the lock of a [FileStateStore].
+var LockFile = lockFile
