@@ -53,6 +53,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/immudb-go/immudb"
 )
@@ -101,8 +102,10 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}
-	if *tables != "" {
-		s.opts.Tables = strings.Split(*tables, ",")
+	for name := range strings.SplitSeq(*tables, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			s.opts.Tables = append(s.opts.Tables, name)
+		}
 	}
 	switch {
 	case fs.NArg() > 1:
@@ -205,11 +208,10 @@ func writeJSON(w io.Writer, r *immudb.AuditReport, err error) {
 }
 
 func writeText(w io.Writer, r *immudb.AuditReport, err error) {
+	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
+	item := func(name, format string, args ...any) { line("  %-15s %s", name, fmt.Sprintf(format, args...)) }
 	if r.ServerUUID != "" {
-		fmt.Fprintf(w, "database %s on %s (server %s)\n", r.Database, r.Host, r.ServerUUID)
-	}
-	item := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %-15s %s\n", name, fmt.Sprintf(format, args...))
+		line("database %s on %s (server %s)", r.Database, r.Host, r.ServerUUID)
 	}
 	if r.Trusted.TxID > 0 {
 		note := ""
@@ -238,9 +240,9 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 	var found *immudb.Tampering
 	switch status := statusOf(err); {
 	case status == statusOK:
-		fmt.Fprintln(w, "nothing was altered")
+		line("nothing was altered")
 	case errors.As(err, &found):
-		fmt.Fprintf(w, "TAMPERED: %s\n", found.Check)
+		line("TAMPERED: %s", found.Check)
 		if found.TxID > 0 {
 			item("tx", "%d", found.TxID)
 		}
@@ -248,10 +250,21 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 			item("expected", "%s", found.Expected)
 			item("found", "%s", found.Found)
 		}
-		fmt.Fprintln(w, "What is trusted was left as it was.")
+		line("What is trusted was left as it was.")
 	case status == statusTampered:
-		fmt.Fprintln(w, "TAMPERED:", err)
+		line("TAMPERED: %s", err)
 	default:
-		fmt.Fprintln(w, "not checked:", err)
+		line("not checked: %s", err)
 	}
+}
+
+// printable keeps what a server calls itself, or says, from drawing lines of its
+// own into the report.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }

@@ -2,9 +2,17 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"database/sql"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +114,48 @@ func TestEachOutcomeHasItsStatus(t *testing.T) {
 		}
 		if strings.Contains(out+errs, "hunter2") {
 			t.Errorf("%s: the password is printed:\n%s%s", row.reason, out, errs)
+		}
+	}
+}
+
+// A server chooses its UUID and its words, and must not write the report with them.
+func TestAServerCannotWriteLinesOfTheReport(t *testing.T) {
+	forged := "x\r\x1b[2J\nnothing was altered\n"
+	report := &immudb.AuditReport{ServerUUID: forged, Database: "db", Rows: map[string]int64{forged: 1}}
+	for _, err := range []error{errors.New(forged), immudb.ErrTampered, immudb.ErrSignature} {
+		var out bytes.Buffer
+		writeText(&out, report, err)
+		if text := out.String(); strings.ContainsAny(text, "\r\x1b") || slices.Contains(strings.Split(text, "\n"), "nothing was altered") {
+			t.Errorf("%v:\n%q", err, text)
+		}
+	}
+}
+
+func TestTablesAreAListWithOrWithoutSpaces(t *testing.T) {
+	_, dsn := ledger(t)
+	if status, out, _ := audit(t, dsn+"&verify=trust-first-use", "-tables", " ledger , "); status != statusOK || !strings.Contains(out, "ledger: 3 revisions") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+func TestAServerThatDoesNotSignIsStatusOne(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, dsn := ledger(t)
+	for _, args := range [][]string{nil, {"-json"}} {
+		status, out, _ := audit(t, dsn+"&verify=trust-first-use&server_public_key="+path, args...)
+		if status != statusTampered || !strings.Contains(out, "server_public_key") {
+			t.Errorf("status %d:\n%s", status, out)
 		}
 	}
 }
