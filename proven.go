@@ -26,7 +26,7 @@ type ProvenRow struct {
 	Columns []string
 	Values  []any // one for each column: int64, float64, bool, string, []byte, time.Time or nil, as a query gives them
 
-	TxID uint64    // the transaction that wrote the row
+	TxID uint64    // the transaction that wrote the row; see [VerifyRows] where values were written more than once
 	Time time.Time // when, by the server's clock, UTC, in whole seconds
 	// Deleted: the transaction deleted the row. Values are those it had.
 	Deleted bool

@@ -27,7 +27,8 @@ import (
 //
 // What no immudb server can prove, and so is not promised: that the revision is
 // the latest one, that a row does not exist, that the rows of a result are all
-// there are, the number of a revision, and the time, which is the server's clock.
+// there are, and the time, which is the server's clock. The number of the revision
+// is not even in its answer; SELECT _rev FROM (HISTORY OF t) tells it, unproven.
 // A server that is not honest can answer with an older revision, which then has
 // an older TxID. An honest one answers with what was committed through this
 // sql.DB; what another client committed a moment ago may be missing, because the
@@ -51,10 +52,13 @@ func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*Pro
 //
 // The trusted state moves once, to the newest transaction; then each transaction
 // that wrote some of the rows is proven once, whatever their number. A row that
-// the query gave other values than its latest proven revision is an
-// [ErrTampered]; one that was changed meanwhile is read again, and is an
-// [ErrConflict] if that happens over and over. That rows are missing cannot be
-// told.
+// the query gave other values than were proven is an [ErrTampered]; one that was
+// changed meanwhile is read again, and is an [ErrConflict] if that happens over and
+// over. That rows are missing cannot be told.
+//
+// Each row's transaction wrote it as it is. If the same values were written more
+// than once, and others between, it may be an earlier one than [VerifiedRow]
+// tells.
 func VerifyRows(ctx context.Context, db *sql.DB, table, tail string, args ...any) ([]*ProvenRow, error) {
 	return NewVerifier(db).Rows(ctx, table, tail, args...)
 }

@@ -19,6 +19,9 @@ import (
 // is the proof. Any other takes one round trip more, as do all where states have
 // to be signed; a state_dir adds a write to the disk.
 //
+// Proven is that the commit is part of the history, not what it wrote: rows and
+// keys that it was answered with are the server's word until they are read.
+//
 // What the commit was answered with is then trusted. So a server that answers
 // with one transaction and keeps another is found out by what comes next, be it a
 // commit, a read or an audit.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
@@ -140,6 +142,63 @@ func TestRowAtProvesAnOlderRevision(t *testing.T) {
 	}
 	if row, err := v.RowAt(t.Context(), deleted.TxID, "accounts", 1); err != nil || !row.Deleted {
 		t.Errorf("the deletion: got %+v, %v", row, err)
+	}
+}
+
+// Nothing that comes with a proof says which revision of the row it is, and the
+// history commits to no number: the server's own is a query away.
+func TestTheNumberOfARevisionIsNotInTheProof(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, balance INTEGER, PRIMARY KEY id)")
+	for n := range 3 {
+		mustExec(t, db, "UPSERT INTO accounts (id, balance) VALUES (1, ?)", n)
+	}
+	fields := func(msg []byte) (numbers []protowire.Number, first []byte) {
+		for len(msg) > 0 {
+			num, typ, tag := protowire.ConsumeTag(msg)
+			size := protowire.ConsumeFieldValue(num, typ, msg[tag:])
+			if numbers = append(numbers, num); num == 1 && typ == protowire.BytesType {
+				first, _ = protowire.ConsumeBytes(msg[tag:])
+			}
+			msg = msg[tag+size:]
+		}
+		return numbers, first
+	}
+	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
+		_, entry := fields(msg)
+		if numbers, _ := fields(entry); !slices.Equal(numbers, []protowire.Number{1, 2, 3}) { // tx, key, value
+			t.Errorf("the row comes with fields %v", numbers)
+		}
+		return msg
+	}))
+	row := mustVerify(t, db)
+	if balance, _ := row.Value("balance"); balance != int64(2) {
+		t.Errorf("got %+v", row)
+	}
+	if revs := list[int](t, db, "SELECT _rev FROM (HISTORY OF accounts) WHERE id = 1"); !slices.Equal(slices.Sorted(slices.Values(revs)), []int{1, 2, 3}) {
+		t.Errorf("the history has the revisions %v", revs)
+	}
+}
+
+// Said at VerifyRows: the transaction of a row is one that wrote it as it is.
+func TestARowOfAQueryMayNameTheFirstOfTwoEqualRevisions(t *testing.T) {
+	db := openAccounts(t)
+	mustExec(t, db, "INSERT INTO accounts (owner, balance) VALUES ('bob', 1), ('cat', 1)")
+	for _, balance := range []int{2, 1} {
+		mustExec(t, db, "UPDATE accounts SET balance = ? WHERE owner = 'cat'", balance)
+	}
+	rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id > 1 ORDER BY id")
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	last, err := immudb.VerifiedRow(t.Context(), db, "accounts", 3)
+	if err != nil || !reflect.DeepEqual(last.Values, rows[1].Values) || rows[1].TxID > last.TxID {
+		t.Errorf("by a query %+v, by key %+v, %v", rows[1], last, err)
+	}
+	at, err := immudb.NewVerifier(db).RowAt(t.Context(), rows[1].TxID, "accounts", 3)
+	if err != nil || !reflect.DeepEqual(at, rows[1]) {
+		t.Errorf("in tx %d: %+v, %v, want %+v", rows[1].TxID, at, err, rows[1])
 	}
 }
 

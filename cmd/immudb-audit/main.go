@@ -3,18 +3,30 @@
 //
 //	immudb-audit [flags] [DSN]
 //
-// It reads the history from the trusted state to now, checks every transaction,
-// and then trusts the newest one. The DSN says which database and what is trusted
-// of it; without the argument it is taken from IMMUDB_DSN, which keeps a password
-// out of the list of processes. A first run, and one every night:
+// It reads the history from the trusted state to the newest transaction that the
+// server shows, checks every one, and then trusts the last. The DSN says which
+// database and what is trusted of it; without the argument it is taken from
+// IMMUDB_DSN, which keeps a password out of the list of processes.
 //
-//	export IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit&verify=trust-first-use'
-//	immudb-audit -from-start
-//	immudb-audit -json >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
+// # Setting it up
+//
+// The first run trusts what the server shows, and reads all of it:
+//
+//	export IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit'
+//	IMMUDB_DSN="$IMMUDB_DSN&verify=trust-first-use" immudb-audit -from-start
+//
+// Those after it do without verify=trust-first-use, so that a state that was lost
+// is an error (status 5) and not the first use again. In crontab, each night what
+// is new, and on Sundays everything, with the values of all tables:
+//
+//	IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit'
+//	15 3 * * 1-6  immudb-audit -json >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
+//	15 3 * * 0    immudb-audit -json -tables '*' >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
 //
 // Keep state_dir on another machine than the server: whoever can change both can
 // change what is trusted. With server_public_key=file it is also checked that
-// the server signs for the history.
+// the server signs for the history. A user who may only read the database
+// suffices.
 //
 // The flags:
 //
@@ -33,9 +45,32 @@
 //	4  the server is older than what is trusted: restored from a backup, rolled back, or a replica that lags
 //	5  nothing is trusted yet, and the DSN says neither trusted_state nor verify=trust-first-use
 //
-// What is trusted moves only with status 0. A server that leaves rows out of the
-// result of a query, or answers with an older revision, is not what an audit
-// can find: it proves what was written, not what is read.
+// What is trusted moves only with status 0.
+//
+// # What to do
+//
+// Status 1: believe nothing that the server says from now on. The report names
+// what failed and in which transaction; what came before that transaction was
+// checked in this run or an earlier one. Keep the report and state_dir: the state
+// in it is the evidence, a hash of the history as it was. Take a copy of the
+// server's files before anybody restarts it. Then audit a replica, or a backup
+// restored elsewhere, with -from-start and trusted_state=tx:hash of an earlier report
+// in place of state_dir: one that passes has the history as it was.
+//
+// Status 3: look at the message; nothing was found out. Run it again.
+//
+// Status 4: if the server was restored from a backup, the transactions after it
+// are lost; the report names the last that there is and the last that is trusted.
+// If that was meant, move the state's file out of state_dir and do the first run
+// again: what follows is another history. A replica that lags has caught up at the
+// next run.
+//
+// Status 5: at a first run, say verify=trust-first-use. Otherwise the state was
+// lost: restore it, or take trusted_state=tx:hash from the last report.
+//
+// An audit proves what was written, not what is read: a server that leaves rows
+// out of the result of a query, or answers with an older revision, is not what it
+// can find. Nor can it find what came last, if the server does not show it.
 package main
 
 import (

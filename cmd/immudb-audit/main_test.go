@@ -160,6 +160,34 @@ func TestAServerThatDoesNotSignIsStatusOne(t *testing.T) {
 	}
 }
 
+// What to do after status 1 says so: the state of a report is enough to audit
+// what is elsewhere, and a reader may do it.
+func TestAReaderAuditsWithTheStateOfAReport(t *testing.T) {
+	db, dsn := ledger(t)
+	_, out, _ := audit(t, dsn+"&verify=trust-first-use", "-json")
+	var line struct{ Report immudb.AuditReport }
+	if err := json.Unmarshal([]byte(out), &line); err != nil {
+		t.Fatal(err)
+	}
+	const password = "Reader-1-reads!"
+	name := "reader_" + strings.ToLower(rand.Text()[:8])
+	if _, err := db.Exec("CREATE USER " + name + " WITH PASSWORD '" + password + "' READ"); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.User, cfg.Password, cfg.Verify.StateDir, cfg.Verify.State = name, password, "", line.Report.State.Pin()
+	if status, out, _ := audit(t, cfg.FormatDSN(), "-from-start", "-tables=*"); status != statusOK || !strings.Contains(out, "ledger: 3 revisions") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	cfg.Verify.State = strings.Replace(cfg.Verify.State, ":", ":0", 1)[:len(cfg.Verify.State)]
+	if status, out, _ := audit(t, cfg.FormatDSN(), "-from-start"); status != statusTampered {
+		t.Errorf("another state: status %d:\n%s", status, out)
+	}
+}
+
 func TestTheProgressBarIsDrawnOnATerminalOnly(t *testing.T) {
 	_, dsn := ledger(t)
 	var out, errs bytes.Buffer
