@@ -135,14 +135,11 @@ func (p *prover) explain(ctx context.Context, trusted State, err error) error {
 	default:
 		return err
 	}
-	head, headErr := p.head(ctx)
-	switch {
-	case headErr != nil:
-		return err
-	case head.state.TxID < trusted.TxID:
-		return p.older(head.state, trusted)
+	head, verdict := p.head(ctx)
+	if verdict == nil {
+		verdict = p.leadsTo(ctx, trusted, head.state)
 	}
-	if _, verdict := p.proveHead(ctx, trusted, head.state); errors.Is(verdict, ErrTampered) {
+	if isVerdict(verdict) {
 		return verdict
 	}
 	return err
@@ -242,9 +239,7 @@ func (p *prover) leadsTo(ctx context.Context, trusted State, head proof.State) e
 	if head.TxID < trusted.TxID {
 		return p.older(head, trusted)
 	}
-	_, err := p.try(ctx, trusted, func(ctx context.Context, trusted State) (proven, error) {
-		return p.proveHead(ctx, trusted, head)
-	})
+	_, err := p.proveHead(ctx, trusted, head)
 	return err
 }
 

@@ -93,22 +93,17 @@ type schema struct {
 // define puts the definition of a table to use, given what the server claims that
 // to be: the claim if that is pinned, or nothing is and first use is trusted,
 // else what the history says. believed is the claim where a row has to be proven
-// by it first, for [prover.keep]. again is true if the claim is not what the history
-// says by now.
-func (p *prover) define(ctx context.Context, claim *proof.Table) (believed *proof.Table, again bool, err error) {
+// by it first, for [prover.keep].
+func (p *prover) define(ctx context.Context, claim *proof.Table) (believed *proof.Table, err error) {
 	if err := claim.Check(); err != nil {
-		return nil, false, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
+		return nil, p.tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
 	}
 	s, _ := p.snapshot()
 	pinned, isPinned := s.Tables[claim.Name]
 	if isPinned && pinned == Hash(claim.Fingerprint()) || !isPinned && p.trust.firstUse {
-		return claim, false, nil
+		return claim, nil
 	}
-	t, err := p.proveDefinition(ctx, claim.Name)
-	if err != nil {
-		return nil, false, err
-	}
-	return nil, t.Same(claim) != nil, nil
+	return nil, p.proveDefinition(ctx, claim.Name)
 }
 
 // keep relies from now on on a definition that a row was proven by. kept is false
@@ -124,18 +119,18 @@ func (p *prover) keep(ctx context.Context, t *proof.Table) (kept bool, err error
 
 // proveDefinition reads the history up to now for what it says of a table, and
 // pins that.
-func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table, error) {
+func (p *prover) proveDefinition(ctx context.Context, name string) error {
 	s := &p.schema
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	// First to now, then the history up to there.
 	trusted, err := p.catchUp(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.chain == nil {
 		s.chain, s.catalog = proof.NewChain(), proof.NewCatalog()
@@ -149,23 +144,23 @@ func (p *prover) proveDefinition(ctx context.Context, name string) (*proof.Table
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if at := chain.State(); at != trusted.proof() {
-		return nil, p.tampering(&proof.Error{Check: "the history leads to the trusted state", TxID: trusted.TxID,
+		return p.tampering(&proof.Error{Check: "the history leads to the trusted state", TxID: trusted.TxID,
 			Expected: trusted.Hash.String(), Found: at.Alh.String()})
 	}
 	s.chain, s.catalog = chain, catalog
 	t, err := catalog.Table(name)
 	if err != nil {
-		return nil, p.noDefinition(catalog, name, err)
+		return p.noDefinition(catalog, name, err)
 	}
 	leave, err := p.enter(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer leave()
-	return t, p.pinTables(ctx, t)
+	return p.pinTables(ctx, t)
 }
 
 // noDefinition says why the history defines no table of a name.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
@@ -45,6 +46,24 @@ func TestWhatAFailedFirstUseWasToldOfATableIsForgotten(t *testing.T) {
 }
 
 func binary64(n byte) []byte { return []byte{0, 0, 0, 0, 0, 0, 0, n} }
+
+func TestATableThatIsAnotherEachTimeIsTampering(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "INSERT INTO accounts (id, debit, money) VALUES (1, 10, 20)")
+	swap, swapped := strings.NewReplacer("debit", "money", "money", "debit"), false
+	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
+		if swapped = !swapped; swapped {
+			return []byte(swap.Replace(string(msg)))
+		}
+		return msg
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := immudb.VerifiedRow(ctx, db, "accounts", 1)
+	mustBeTampering(t, err)
+}
 
 // Two processes that meet a table at the same time must not each believe what the
 // server tells it of the table.

@@ -27,6 +27,12 @@ var (
 	ErrServerOlder = errors.New("immudb: server is older than the trusted state")
 )
 
+// isVerdict reports an error that says of the server that it does not show what
+// is trusted, rather than that nobody knows.
+func isVerdict(err error) bool {
+	return errors.Is(err, ErrTampered) || errors.Is(err, ErrSignature) || errors.Is(err, ErrServerOlder)
+}
+
 // Tampering says what an error that matches [ErrTampered] found.
 type Tampering struct {
 	Check    string // what should have held, in words

@@ -280,31 +280,30 @@ func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (ro
 	for try := 1; ; try++ {
 		err = p.verify(ctx, proveRow)
 		var needs needsDefinition
-		again := false
 		switch {
 		case errors.As(err, &needs):
-			believed, again, err = p.define(ctx, needs.claim)
+			believed, err = p.define(ctx, needs.claim)
 		case err == nil && row.Table == believed:
 			var kept bool
 			if kept, err = p.keep(ctx, believed); kept {
 				return row, keys, nil
 			}
-			believed, again = nil, true // somebody else has been told otherwise
+			believed = nil // somebody else has been told otherwise
 		default:
 			return row, keys, err
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		if again && try == maxDefinitionTries {
+		if try == maxDefinitionTries {
 			return nil, nil, p.tampering(&proof.Error{Check: "the server describes table " + table + " as its history does"})
 		}
 	}
 }
 
-// maxDefinitionTries is how often a table may change between the answer that
-// describes it and the end of the history.
-const maxDefinitionTries = 4
+// maxDefinitionTries is how often a row is asked for until the server describes
+// its table as it is relied on. Two or three do unless the table changes meanwhile.
+const maxDefinitionTries = 6
 
 // table returns the definition in use if it is what the server claims, or nil.
 func (p *prover) table(claim *proof.Table) *proof.Table {

@@ -76,10 +76,8 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 // unproven tells the caller of a commit why it is not proven. It must never
 // pass for a commit that did not happen, or somebody would run it again.
 func (c *Conn) unproven(tx uint64, err error) error {
-	for _, verdict := range []error{ErrTampered, ErrSignature, ErrServerOlder} {
-		if errors.Is(err, verdict) {
-			return err
-		}
+	if isVerdict(err) {
+		return err
 	}
 	var bad badConn
 	if errors.As(err, &bad) {
