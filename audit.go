@@ -57,7 +57,8 @@ type AuditReport struct {
 // makes its proofs, is the same. It then trusts the newest transaction.
 //
 // When it fails, the error is of the kinds of [VerifiedRow], the report says
-// how far it came, and what is trusted is what was trusted before.
+// how far it came, and what is trusted is what was trusted before: at first use
+// nothing.
 //
 // A server that has thrown away old values (retention) still proves that they
 // were there, but not what they were: then leave Tables empty.
@@ -95,19 +96,10 @@ type audit struct {
 func (a *audit) run(ctx context.Context) error {
 	r := a.report
 	r.ServerUUID, r.Database, r.Host = a.id.serverUUID, a.id.database, a.host
-	_, found, err := a.load(ctx)
+	trusted, err := a.begin(ctx)
 	if err != nil {
 		return err
 	}
-	_, isNeighbour, err := a.neighbour(ctx)
-	if err != nil {
-		return err
-	}
-	trusted, err := a.establish(ctx)
-	if err != nil {
-		return err
-	}
-	r.FirstUse = !found && !isNeighbour && a.trust.pin.TxID == 0
 	r.Trusted, r.State = trusted.clone(), trusted.clone()
 	head, err := a.head(ctx)
 	if err != nil {
@@ -136,7 +128,79 @@ func (a *audit) run(ctx context.Context) error {
 		return a.tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
 			Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
 	}
+	if err := a.checkTables(); err != nil {
+		return err
+	}
+	if r.FirstUse {
+		if err := a.adopt(ctx, trusted); err != nil {
+			return err
+		}
+	}
 	return a.accept(ctx)
+}
+
+// begin returns the state that the history has to lead to: the trusted one, or at
+// first use the newest, which is trusted only when the audit has come to its end.
+func (a *audit) begin(ctx context.Context) (State, error) {
+	if s, ok := a.snapshot(); ok {
+		return s, nil
+	}
+	_, found, err := a.load(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	if found {
+		return a.establish(ctx)
+	}
+	first, _, err := a.first(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	if first.TxID > 0 {
+		return a.establish(ctx)
+	}
+	a.report.FirstUse = true
+	head, err := a.head(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	first.TxID, first.Hash, first.Signature = head.state.TxID, Hash(head.state.Alh), head.signature
+	return first, nil
+}
+
+// adopt trusts what the audit has found in order, begun at a state that nothing
+// was known of. If somebody else trusts something by now, that stands, for accept
+// to compare.
+func (a *audit) adopt(ctx context.Context, begun State) error {
+	if a.end.TxID == 0 {
+		return nil
+	}
+	pr, err := a.try(ctx, begun, a.provesEnd)
+	if err != nil {
+		return err
+	}
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if _, ok := a.snapshot(); ok {
+		return nil
+	}
+	newer := begun
+	newer.TxID, newer.Hash, newer.Signature = pr.state.TxID, Hash(pr.state.Alh), pr.signature
+	_, err = a.swap(ctx, State{}, newer)
+	return err
+}
+
+// provesEnd checks that the server, asked for a proof as any client asks, proves
+// the history that was read: its proofs come from files of their own.
+func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
+	h, pr, err := a.proveTx(ctx, trusted, a.end.TxID, wire.NoEntries)
+	if err != nil {
+		return pr, err
+	}
+	return pr, a.expect(h, a.end, "the proof is one of the history that was read")
 }
 
 // beginChain decides where to start.
@@ -236,9 +300,9 @@ func (a *audit) rows(tx *proof.Tx) error {
 	return nil
 }
 
-// accept trusts what was checked, if the server, asked for a proof as any client
-// asks, proves the same: its proofs come from files of their own.
-func (a *audit) accept(ctx context.Context) error {
+// checkTables checks that the tables asked for were there, and those relied on
+// were what they were taken for.
+func (a *audit) checkTables() error {
 	for _, name := range a.opts.Tables {
 		if name != "*" && a.tables[name] == nil && a.report.Rows[name] == 0 {
 			return newError(ErrNoSuchTable, "42P01", "audit: the history has no table "+name)
@@ -252,22 +316,22 @@ func (a *audit) accept(ctx context.Context) error {
 			return a.tampering(&proof.Error{Check: "the definition of table " + name + " that was relied on is one of the history"})
 		}
 	}
+	return nil
+}
+
+// accept trusts what was checked.
+func (a *audit) accept(ctx context.Context) error {
 	if a.end.TxID > 0 {
-		if err := a.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-			h, pr, err := a.proveTx(ctx, trusted, a.end.TxID, wire.NoEntries)
-			if err != nil {
-				return pr, err
-			}
-			return pr, a.expect(h, a.end, "the proof is one of the history that was read")
-		}); err != nil {
+		if err := a.verify(ctx, a.provesEnd); err != nil {
 			return err
 		}
 	}
 	if err := a.pinProven(ctx); err != nil {
 		return err
 	}
-	now, _ := a.snapshot()
-	a.report.State = now.clone()
+	if now, ok := a.snapshot(); ok {
+		a.report.State = now.clone()
+	}
 	return nil
 }
 

@@ -120,3 +120,28 @@ func TestAuditFindsATableThatWasDescribedFalsely(t *testing.T) {
 	_, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true})
 	mustBeTampering(t, err)
 }
+
+// A first audit that fails must not leave a state behind that the next one starts
+// from and finds in order.
+func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	plain := openDSN(t, dsn)
+	mustExec(t, plain, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], PRIMARY KEY id)")
+	mustExec(t, plain, "INSERT INTO accounts (id, owner) VALUES (1, 'ann')")
+	dsn = dsnWith(dsn, "state_dir="+t.TempDir())
+	p.tamper(nil, on("TxScan", func(msg []byte) []byte { return bytes.Replace(msg, []byte("ann"), []byte("eve"), 1) }))
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
+	mustBeTampering(t, err)
+	if !r.FirstUse {
+		t.Errorf("got %+v", r)
+	}
+	if _, err := immudb.Audit(t.Context(), openDSN(t, dsn), immudb.AuditOptions{}); !errors.Is(err, immudb.ErrStateMissing) {
+		t.Errorf("after that: err = %v, want ErrStateMissing", err)
+	}
+	p.tamper(nil, nil)
+	r, err = immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
+	if err != nil || !r.FirstUse || r.State.TxID != 2 || r.State.Pin() != stateOf(t, openDSN(t, dsn)).Pin() {
+		t.Errorf("the truth: %+v, %v", r, err)
+	}
+}

@@ -84,7 +84,7 @@ func (r *ProvenRow) StructScan(dest any) error {
 		return fmt.Errorf("immudb: proven row: StructScan needs a pointer to a struct, not %T", dest)
 	}
 	fields := make(map[string][]int)
-	collectFields(v.Elem().Type(), nil, fields)
+	collectFields(v.Elem().Type(), nil, nil, fields)
 	into := make([]any, len(r.Columns))
 	for i, column := range r.Columns {
 		index, ok := fields[column]
@@ -96,8 +96,13 @@ func (r *ProvenRow) StructScan(dest any) error {
 	return r.Scan(into...)
 }
 
-// collectFields finds the field for each column name. The outermost wins.
-func collectFields(t reflect.Type, prefix []int, fields map[string][]int) {
+// collectFields finds the field for each column name. The outermost wins. A struct
+// that embeds itself, in one of those that it is within, has them once.
+func collectFields(t reflect.Type, within []reflect.Type, prefix []int, fields map[string][]int) {
+	if slices.Contains(within, t) {
+		return
+	}
+	within = append(slices.Clip(within), t)
 	var embedded []reflect.StructField
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -119,7 +124,7 @@ func collectFields(t reflect.Type, prefix []int, fields map[string][]int) {
 	}
 	for _, f := range embedded {
 		if f.IsExported() || f.Type.Kind() == reflect.Struct { // an embedded pointer must be settable
-			collectFields(structOf(f.Type), append(slices.Clone(prefix), f.Index[0]), fields)
+			collectFields(structOf(f.Type), within, append(slices.Clone(prefix), f.Index[0]), fields)
 		}
 	}
 }

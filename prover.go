@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -17,8 +18,10 @@ type prover struct {
 	session *session
 }
 
+// prover proves what is said of the database that c is in, by the name that the
+// server gives it: in lower case, whatever it was asked for.
 func (c *Conn) prover() *prover {
-	return &prover{c.connector.trust.history(c.session, c.Database()), c.session}
+	return &prover{c.connector.trust.history(c.session, strings.ToLower(c.Database())), c.session}
 }
 
 // call makes a call that changes nothing. The connection is not told how it

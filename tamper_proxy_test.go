@@ -292,6 +292,26 @@ func TestOnlyTheKeyOfTheServerSigns(t *testing.T) {
 	}
 }
 
+// The server takes any spelling of a database's name and signs its own.
+func TestADatabaseIsTheSameHoweverItIsSpelt(t *testing.T) {
+	private, public := newKey(t)
+	s := testserver.Start(t, "-synced=false", "-signing-key="+private)
+	dsn := dsnWith(s.DSN(), "server_public_key="+public, "state_dir="+t.TempDir())
+	first := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, first, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
+	mustVerify(t, first)
+	cfg, err := immudb.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Database = strings.ToUpper(cfg.Database)
+	again := openDSN(t, cfg.FormatDSN()) // which knows it, without first use
+	mustVerify(t, again)
+	if a, b := stateOf(t, first), stateOf(t, again); a.Database != b.Database || a.Pin() != b.Pin() {
+		t.Errorf("trusted are %+v and %+v", a, b)
+	}
+}
+
 func TestARestoredBackupIsOlderAndThenTampering(t *testing.T) {
 	s := testserver.Start(t)
 	dsn := dsnWith(s.DSN(), trustFirstUse, "state_dir="+t.TempDir())

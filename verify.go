@@ -23,7 +23,8 @@ import (
 //
 // Errors match [ErrTampered] (with a [*Tampering]), [ErrStateMissing],
 // [ErrSignature], [ErrServerOlder], or sql.ErrNoRows if the server says that there
-// is no such row. After an error the trusted state is what it was.
+// is no such row. After an error the trusted state is what it was, at first use
+// what the server showed first.
 //
 // What no immudb server can prove, and so is not promised: that the revision is
 // the latest one, that a row does not exist, that the rows of a result are all

@@ -91,6 +91,10 @@ func TestStructScanFillsFieldsByTheirDbTag(t *testing.T) {
 	if err := row.StructScan(&account); err != nil || account.ID != 1 || account.Name.String != "ann" || *account.Balance != 10 || account.Owner != "" {
 		t.Errorf("got %+v, %v", account, err)
 	}
+	var node treeNode
+	if err := row.StructScan(&node); err != nil || node.ID != 1 || node.treeNode != nil {
+		t.Errorf("a struct that embeds itself: got %+v, %v", node, err)
+	}
 	var onlyID struct{ ID int }
 	if err := row.StructScan(&onlyID); err == nil || !strings.Contains(err.Error(), "owner") {
 		t.Errorf("err = %v, want one that names the column without a field", err)
@@ -99,6 +103,15 @@ func TestStructScanFillsFieldsByTheirDbTag(t *testing.T) {
 		t.Error("a struct is accepted that cannot be written")
 	}
 }
+
+type treeNode struct {
+	*TreeNode
+	*treeNode
+	ID, Balance int
+	Owner       string
+}
+
+type TreeNode struct{ *TreeNode }
 
 func TestARowThatIsNotThereIsNoRows(t *testing.T) {
 	db := openAccounts(t)
