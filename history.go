@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -18,6 +19,7 @@ type trust struct {
 	firstUse bool
 	commits  bool
 	pin      proof.State      // TxID 0: none
+	pinned   string           // the database of the pin
 	key      *ecdsa.PublicKey // nil: signatures are not asked for
 	store    StateStore
 
@@ -41,6 +43,7 @@ func newTrust(cfg *Config) (*trust, error) {
 		if t.pin, err = parsePin(cfg.Verify.State); err != nil {
 			return nil, err
 		}
+		t.pinned = strings.ToLower(cfg.Database)
 	}
 	if cfg.Verify.PublicKey != "" {
 		pem, err := os.ReadFile(cfg.Verify.PublicKey)
@@ -72,6 +75,9 @@ func (t *trust) history(s *session, database string) *history {
 	if h == nil {
 		h = &history{trust: t, id: key, host: s.addr, turn: make(chan struct{}, 1),
 			schema: schema{turn: make(chan struct{}, 1)}}
+		if database == t.pinned {
+			h.pin = t.pin
+		}
 		t.histories[key] = h
 	}
 	return h
@@ -88,6 +94,7 @@ type history struct {
 	trust *trust
 	id    stateKey
 	host  string
+	pin   proof.State // TxID 0: none
 
 	turn chan struct{} // holds a token while somebody moves the state
 
@@ -269,10 +276,11 @@ func (h *history) neighbour(ctx context.Context) (State, bool, error) {
 // first returns the state to begin with, of which the store knows nothing yet.
 // Its TxID is 0 where only the server can tell.
 func (h *history) first(ctx context.Context) (s State, isNeighbour bool, err error) {
-	if h.trust.pin.TxID > 0 {
-		s = State{TxID: h.trust.pin.TxID, Hash: Hash(h.trust.pin.Alh)}
-	} else if s, isNeighbour, err = h.neighbour(ctx); err != nil {
+	if s, isNeighbour, err = h.neighbour(ctx); err != nil {
 		return State{}, false, err
+	}
+	if !isNeighbour && h.pin.TxID > 0 {
+		s = State{TxID: h.pin.TxID, Hash: Hash(h.pin.Alh)}
 	}
 	if s.TxID == 0 && !h.trust.firstUse {
 		return State{}, false, &Error{

@@ -207,10 +207,12 @@ func (p *prover) establishInTurn(ctx context.Context) (State, error) {
 		}
 		return State{}, err
 	}
-	if found {
-		if err := p.holdsPin(ctx, begin); err != nil {
+	if found || isNeighbour {
+		if err := p.holdsPin(ctx, begin, head.state); err != nil {
 			return State{}, err
 		}
+	}
+	if found {
 		p.mu.Lock()
 		p.state, p.known = begin, true
 		p.mu.Unlock()
@@ -246,17 +248,21 @@ func (p *prover) leadsTo(ctx context.Context, trusted State, head proof.State) e
 	return err
 }
 
-// holdsPin checks that the pinned state is part of the trusted history.
-func (p *prover) holdsPin(ctx context.Context, trusted State) error {
-	if p.trust.pin.TxID == 0 || p.trust.pin == trusted.proof() {
+// holdsPin checks that the pinned state is part of the trusted history, which
+// goes on to head.
+func (p *prover) holdsPin(ctx context.Context, trusted State, head proof.State) error {
+	switch {
+	case p.pin.TxID == 0 || p.pin == trusted.proof():
 		return nil
+	case head.TxID < p.pin.TxID:
+		return p.older(head, State{TxID: p.pin.TxID})
 	}
 	_, err := p.try(ctx, trusted, func(ctx context.Context, trusted State) (proven, error) {
-		tx, pr, err := p.proveTx(ctx, trusted, p.trust.pin.TxID, wire.NoEntries)
+		tx, pr, err := p.proveTx(ctx, trusted, p.pin.TxID, wire.NoEntries)
 		if err != nil {
 			return pr, err
 		}
-		return pr, p.expect(tx, p.trust.pin, "trusted_state is part of the history")
+		return pr, p.expect(tx, p.pin, "trusted_state is part of the history")
 	})
 	return err
 }

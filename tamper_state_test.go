@@ -218,6 +218,76 @@ func TestARolledBackServerHasNoMissingRows(t *testing.T) {
 	}
 }
 
+// A pinned state says where the history begins to be trusted. It does not make
+// what was trusted since be forgotten when another server takes the place.
+func TestAPinDoesNotExcuseAServerThatGoesOnOtherwise(t *testing.T) {
+	s := testserver.Start(t, "-synced=false")
+	p, dsn := startProxy(t, s.DSN())
+	dsn = dsnWith(dsn, "state_dir="+t.TempDir())
+	backup, dir := t.TempDir(), s.Info().Dir
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
+	pin, uuid := stateOf(t, db).Pin(), stateOf(t, db).ServerUUID
+	if err := errors.Join(s.Stop(), os.CopyFS(backup, os.DirFS(dir)), s.Restart()); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "UPSERT INTO accounts (id) VALUES (2)")
+	mustVerify(t, db)
+	catchUp(t, db)
+	if err := errors.Join(s.Stop(), os.RemoveAll(filepath.Join(dir, "defaultdb")),
+		os.CopyFS(filepath.Join(dir, "defaultdb"), os.DirFS(filepath.Join(backup, "defaultdb"))), s.Restart()); err != nil {
+		t.Fatal(err)
+	}
+	for id := range 3 {
+		mustExec(t, openDSN(t, s.DSN()), "UPSERT INTO accounts (id) VALUES (?)", 10+id)
+	}
+	p.tamper(nil, on("OpenSession", func(msg []byte) []byte {
+		return bytes.ReplaceAll(msg, []byte(uuid), []byte(strings.Repeat("x", len(uuid))))
+	}))
+	_, err := immudb.VerifiedRow(t.Context(), openDSN(t, dsnWith(dsn, "trusted_state="+pin)), "accounts", 1)
+	mustBeTampering(t, err)
+}
+
+// catchUp moves what is trusted to the newest transaction.
+func catchUp(t *testing.T, db *sql.DB) {
+	t.Helper()
+	if _, err := immudb.VerifyRows(t.Context(), db, "accounts", ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAPinThatIsAheadOfAKnownServerIsOlder(t *testing.T) {
+	dsn := freshDSN(t, "state_dir="+t.TempDir())
+	db := openDSN(t, dsnWith(dsn, trustFirstUse))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
+	mustVerify(t, db)
+	ahead := stateOf(t, db)
+	ahead.TxID += 100
+	_, err := immudb.VerifiedRow(t.Context(), openDSN(t, dsnWith(dsn, "trusted_state="+ahead.Pin())), "accounts", 1)
+	if !errors.Is(err, immudb.ErrServerOlder) {
+		t.Errorf("err = %v, want ErrServerOlder", err)
+	}
+}
+
+func TestAPinIsOfTheDatabaseOfItsDSN(t *testing.T) {
+	dsn := freshDSN(t)
+	db := openDSN(t, dsnWith(dsn, proveCommits))
+	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id)")
+	cfg, err := immudb.ParseDSN(freshDSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := openDSN(t, dsnWith(dsn, proveCommits, "trusted_state="+stateOf(t, db).Pin())).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	mustExec(t, conn, "UPSERT INTO accounts (id) VALUES (1)")
+	mustExec(t, conn, "USE DATABASE "+cfg.Database)
+	mustExec(t, conn, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id)")
+	mustExec(t, conn, "UPSERT INTO accounts (id) VALUES (1)")
+}
+
 // A replica behind the address of its primary has a UUID of its own, and may be
 // a little behind. So may a server that has nothing to do with it.
 func TestAnotherServerAtTheSameAddressThatLagsIsOlder(t *testing.T) {
