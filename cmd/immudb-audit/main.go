@@ -269,6 +269,8 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 		}
 		if r.State.TxID > 0 {
 			item("trusted now", "tx %d  %s", r.State.TxID, r.State.Hash)
+		} else {
+			item("trusted now", "nothing: the database is empty, and the next run is a first one, too")
 		}
 	}
 	item("took", "%s", r.Elapsed.Round(time.Millisecond))

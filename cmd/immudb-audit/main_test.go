@@ -131,6 +131,14 @@ func TestAServerCannotWriteLinesOfTheReport(t *testing.T) {
 	}
 }
 
+func TestAnEmptyDatabaseLeavesNothingToTrust(t *testing.T) {
+	dsn := testserver.Shared(t).NewDatabase(t)
+	status, out, _ := audit(t, dsn+"&verify=trust-first-use&state_dir="+t.TempDir(), "-from-start")
+	if status != statusOK || !strings.Contains(out, "the database is empty") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
 func TestTablesAreAListWithOrWithoutSpaces(t *testing.T) {
 	_, dsn := ledger(t)
 	if status, out, _ := audit(t, dsn+"&verify=trust-first-use", "-tables", " ledger , "); status != statusOK || !strings.Contains(out, "ledger: 3 revisions") {
