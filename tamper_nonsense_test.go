@@ -2,12 +2,9 @@ package immudb_test
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"sync"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -134,42 +131,4 @@ func spoilSignature(t *testing.T, msg []byte) []byte {
 	}
 	t.Error("there is no signature in the message")
 	return msg
-}
-
-func TestManyVerifyAtOnceWhileOthersWrite(t *testing.T) {
-	dsn := dsnWith(freshDSN(t), proveCommits, "state_dir="+t.TempDir())
-	dbs := []*sql.DB{openDSN(t, dsn), openDSN(t, dsn)} // as two processes would
-	mustExec(t, dbs[0], "CREATE TABLE accounts (id INTEGER, balance INTEGER, PRIMARY KEY id)")
-	mustExec(t, dbs[0], "INSERT INTO accounts (id, balance) VALUES (1, 0)")
-	verifiers := []*immudb.Verifier{immudb.NewVerifier(dbs[0]), immudb.NewVerifier(dbs[1])}
-	var wg sync.WaitGroup
-	for w := range 8 {
-		db, v := dbs[w%2], verifiers[w%2]
-		wg.Go(func() {
-			for n := range 6 {
-				var err error
-				switch (w/2 + n) % 4 {
-				case 0:
-					_, err = db.Exec("UPSERT INTO accounts (id, balance) VALUES (?, ?)", 10*w+n+2, n)
-				case 1:
-					_, err = v.Row(t.Context(), "accounts", 1)
-				case 2:
-					if _, err = v.Rows(t.Context(), "accounts", "WHERE id < 40"); errors.Is(err, immudb.ErrConflict) {
-						err = nil
-					}
-				case 3:
-					_, err = immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: n%2 == 0})
-				}
-				if err != nil {
-					t.Error(fmt.Errorf("worker %d, round %d: %w", w, n, err))
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for _, db := range dbs {
-		if _, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}}); err != nil {
-			t.Error(err)
-		}
-	}
 }

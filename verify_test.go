@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -252,69 +251,6 @@ func TestVerifyRowsProvesWhatAQueryGives(t *testing.T) {
 	}
 	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id < 0"); err != nil || len(rows) != 0 {
 		t.Errorf("no rows: got %v, %v", rows, err)
-	}
-}
-
-func TestVerifyRowsAsksOnceForEachTransaction(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
-	db := openDSN(t, dsnWith(dsn, trustFirstUse))
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	for range 3 {
-		tx, err := db.Begin()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 100 {
-			id := get[int](t, tx, "SELECT COUNT(*) FROM t")
-			mustExec(t, tx, "INSERT INTO t (id) VALUES (?)", id)
-		}
-		if err := tx.Commit(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	calls := func() int { return p.count("VerifiableTxById") + p.count("VerifiableSQLGet") }
-	for _, first := range []bool{true, false} {
-		before := calls()
-		v := immudb.NewVerifier(db)
-		v.Concurrency = 1
-		rows, err := v.Rows(t.Context(), "t", "")
-		if err != nil || len(rows) != 300 {
-			t.Fatal(len(rows), err)
-		}
-		// A row and the rest of its transaction for each of the three, one for where
-		// the history is now, and at first one for what the table is.
-		if n := calls() - before; n > 9 {
-			t.Errorf("first time %v: 300 rows of 3 transactions took %d calls", first, n)
-		}
-	}
-}
-
-func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
-	db := openDSN(t, dsnWith(dsn, trustFirstUse))
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	for id := range 24 {
-		mustExec(t, db, "INSERT INTO t (id) VALUES (?)", id)
-	}
-	var now, most atomic.Int32
-	p.tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
-		n := now.Add(1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		time.Sleep(5 * time.Millisecond)
-		now.Add(-1)
-		return msg
-	}), nil)
-	v := immudb.NewVerifier(db)
-	for _, concurrency := range []int{1, 3} {
-		most.Store(0)
-		v.Concurrency = concurrency
-		if rows, err := v.Rows(t.Context(), "t", ""); err != nil || len(rows) != 24 {
-			t.Fatal(len(rows), err)
-		}
-		if int(most.Load()) != concurrency {
-			t.Errorf("%d proofs at once, want %d", most.Load(), concurrency)
-		}
 	}
 }
 
