@@ -92,14 +92,26 @@ func TestArgumentsThatDoNotFitAreRefusedByName(t *testing.T) {
 		{"a map has no SQL form", []any{map[string]int{}, 1}, "$1"},
 		{"a channel has no SQL form", []any{make(chan int), 1}, "$1"},
 		{"a Valuer's own error", []any{1, failingValuer{}}, "$2"},
+		{"a text that is not UTF-8", []any{1, "a\xff"}, "$2"},
+		{"a named type whose text is not UTF-8", []any{named("\xff"), 1}, "$1"},
+		{"JSON that is not UTF-8", []any{1, json.RawMessage("\"\xff\"")}, "$2"},
 		{"a year beyond the range of TIMESTAMP", []any{1, time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC)}, "$2"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			_, err := db.Exec("INSERT INTO t (a, b) VALUES (?, ?)", row.args...)
-			if err == nil || !strings.Contains(err.Error(), row.names) {
-				t.Errorf("err = %v, want one that names %s", err, row.names)
+			if !errors.Is(err, immudb.ErrInvalidValue) || !strings.Contains(err.Error(), row.names) {
+				t.Errorf("err = %v, want ErrInvalidValue that names %s", err, row.names)
 			}
 		})
+	}
+}
+
+// The server cannot even read such a request, and its answer tells nothing of
+// what became of it.
+func TestAQueryTextThatIsNotUTF8IsRefused(t *testing.T) {
+	db := openDB(t)
+	if _, err := db.Exec("INSERT INTO t (a) VALUES ('\xff')"); !errors.Is(err, immudb.ErrSyntax) || !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("err = %v, want ErrSyntax that names UTF-8", err)
 	}
 }
 

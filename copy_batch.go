@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -171,8 +170,8 @@ func (b *batch) appendFloat(f float64, v any) error {
 
 // appendString appends a text; v is the same, in the interface that it came in.
 func (b *batch) appendString(s string, v any) error {
-	if !utf8.ValidString(s) {
-		return fmt.Errorf("the text is not valid UTF-8; use a BLOB for bytes")
+	if err := checkText(s); err != nil {
+		return err
 	}
 	if len(s) > maxLiteralString {
 		return b.appendArg(v)

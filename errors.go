@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -105,10 +106,19 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) Retryable() bool { return e.safe }
 
 // isRetryable reports whether err says that nothing was committed and that
-// another try may succeed.
+// another try may succeed. The sentinels alone, as a mock answers with, say so
+// by what they mean. Nothing beside an unknown outcome is safe to run again.
 func isRetryable(err error) bool {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return false
+	}
 	var e *Error
-	return errors.As(err, &e) && e.Retryable()
+	if errors.As(err, &e) {
+		return e.Retryable()
+	}
+	return slices.ContainsFunc([]error{ErrConflict, ErrOverloaded, ErrSessionLost, ErrMaxSessions}, func(kind error) bool {
+		return errors.Is(err, kind)
+	})
 }
 
 // newError makes an error of the driver's own.
@@ -224,6 +234,9 @@ func classify(ctx context.Context, err error) error {
 		}
 	}
 	e := &Error{Message: st.Message(), GRPC: st.Code()}
+	if answerLost(err) {
+		return e // not the server's words, whatever they say
+	}
 	for _, detail := range st.Proto().GetDetails() {
 		if d, ok := wire.DecodeErrorDetail(detail.GetTypeUrl(), detail.GetValue()); ok {
 			e.SQLState = d.SQLState

@@ -321,6 +321,29 @@ func TestLostAnswerIsNotRetried(t *testing.T) {
 	})
 }
 
+// What stands between may use the server's words; they do not tell what the
+// server did.
+func TestWordsOfAProxyAreNotTheServers(t *testing.T) {
+	for _, words := range []string{"tx read conflict", "max concurrency limit exceeded", "upstream: permission denied"} {
+		t.Run(words, func(t *testing.T) {
+			proxy := fakeserver.Fault{Status: &fakeserver.Failure{Code: codes.Unavailable, Message: words}}
+			faulty(t, rule("SQLExec", 1, proxy), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				_, err := db.Exec(insert)
+				for _, kind := range []error{immudb.ErrConflict, immudb.ErrOverloaded, immudb.ErrPermission} {
+					if errors.Is(err, kind) {
+						t.Errorf("err = %v is %v", err, kind)
+					}
+				}
+				if !errors.Is(err, immudb.ErrOutcomeUnknown) {
+					t.Errorf("err = %v, want ErrOutcomeUnknown", err)
+				}
+				expectCommitted(t, fake, insert)
+				expectSentOnce(t, fake)
+			})
+		})
+	}
+}
+
 // INSERT … RETURNING outside a transaction is several calls. Until the Commit
 // nothing is committed, so that only its lost answer leaves the outcome unknown.
 func TestLostCallsOfAQueryThatWrites(t *testing.T) {

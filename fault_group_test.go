@@ -188,3 +188,23 @@ func TestLostAnswersInRunTx(t *testing.T) {
 		})
 	}
 }
+
+func TestRunTxGivesUpOnAServerThatIsAway(t *testing.T) {
+	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		fake.Down()
+		expectWithin(t, 5*time.Second, "RunTx", func() {
+			err := immudb.RunTx(t.Context(), db, nil, func(*sql.Tx) error { t.Error("it was run"); return nil })
+			if err == nil {
+				t.Error("it did not fail")
+			}
+		})
+	})
+}
+
+func TestRunTxFindsAServerThatComesBack(t *testing.T) {
+	faulty(t, fakeserver.Script{Refusals: 3}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		if err := immudb.RunTx(t.Context(), db, nil, func(*sql.Tx) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -125,6 +126,44 @@ func TestRunTxWorksWithTheDBOfAnyDriver(t *testing.T) {
 				m.ExpectCommit()
 			},
 			func() error { return nil }, nil},
+		{"so does the conflict that a mock answers with",
+			func(m sqlmock.Sqlmock) {
+				m.ExpectBegin()
+				m.ExpectCommit().WillReturnError(immudb.ErrConflict)
+				m.ExpectBegin()
+				m.ExpectCommit()
+			},
+			func() error { return nil }, nil},
+		{"so does a server without room, wherever it says so",
+			func(m sqlmock.Sqlmock) {
+				m.ExpectBegin().WillReturnError(immudb.ErrOverloaded)
+				m.ExpectBegin()
+				m.ExpectCommit().WillReturnError(fmt.Errorf("wrapped: %w", immudb.ErrOverloaded))
+				m.ExpectBegin()
+				m.ExpectCommit()
+			},
+			func() error { return nil }, nil},
+		{"so does a session that is lost, and the transaction with it",
+			func(m sqlmock.Sqlmock) {
+				m.ExpectBegin()
+				m.ExpectCommit().WillReturnError(immudb.ErrSessionLost)
+				m.ExpectBegin()
+				m.ExpectCommit()
+			},
+			func() error { return nil }, nil},
+		{"a transaction that a failed statement ended is not run again",
+			func(m sqlmock.Sqlmock) { m.ExpectBegin(); m.ExpectCommit().WillReturnError(immudb.ErrTxAborted) },
+			func() error { return nil }, immudb.ErrTxAborted},
+		{"nor is one that did something else whose outcome is unknown, whatever went wrong beside it",
+			func(m sqlmock.Sqlmock) { m.ExpectBegin(); m.ExpectRollback() },
+			func() error { return errors.Join(conflictOf(t), immudb.ErrOutcomeUnknown) }, immudb.ErrOutcomeUnknown},
+		{"a server that has no session to give is tried three times",
+			func(m sqlmock.Sqlmock) {
+				for range 3 {
+					m.ExpectBegin().WillReturnError(immudb.ErrMaxSessions)
+				}
+			},
+			func() error { return nil }, immudb.ErrMaxSessions},
 		{"an unknown outcome is never run again",
 			func(m sqlmock.Sqlmock) {
 				m.ExpectBegin()

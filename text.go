@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -71,6 +72,9 @@ func (t *text) knownColumns() []wire.Column {
 // parseText reads a query text. Its error is final: the text is refused
 // wherever it is used.
 func parseText(query string) (*text, error) {
+	if !utf8.ValidString(query) {
+		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
+	}
 	q, err := sqltext.Parse(query)
 	if err != nil {
 		return nil, &Error{Message: err.Error(), SQLState: "42601", kind: ErrSyntax}

@@ -4,12 +4,14 @@ import (
 	"database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -43,8 +45,10 @@ const maxValuerDepth = 8
 func convert(v any) (driver.Value, error) {
 	for range maxValuerDepth {
 		switch x := v.(type) {
-		case nil, int64, bool, string:
+		case nil, int64, bool:
 			return x, nil
+		case string:
+			return v, checkText(x) // v, not x, which would be boxed again
 		case float64:
 			return checkFloat(x)
 		case []byte:
@@ -58,7 +62,7 @@ func convert(v any) (driver.Value, error) {
 			if x == nil {
 				return nil, nil
 			}
-			return string(x), nil
+			return string(x), checkText(string(x))
 		}
 		valuer, ok := v.(driver.Valuer)
 		if !ok {
@@ -97,7 +101,7 @@ func convertKind(v any) (driver.Value, error) {
 	case reflect.Bool:
 		return rv.Bool(), nil
 	case reflect.String:
-		return rv.String(), nil
+		return rv.String(), checkText(rv.String())
 	case reflect.Slice:
 		if rv.Type().Elem().Kind() == reflect.Uint8 {
 			if rv.IsNil() {
@@ -121,6 +125,15 @@ func convertKind(v any) (driver.Value, error) {
 func uuidText(b []byte) string {
 	h := hex.EncodeToString(b)
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+}
+
+// checkText refuses what the server could not even read, and would answer with an
+// error that tells nothing of what became of the call.
+func checkText(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("the text is not valid UTF-8; use a []byte and a BLOB for bytes")
+	}
+	return nil
 }
 
 func checkFloat(f float64) (driver.Value, error) {
