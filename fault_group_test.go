@@ -5,11 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/fakeserver"
@@ -67,6 +71,62 @@ func TestFaultsOfAGroup(t *testing.T) {
 				}
 				if got := strings.Count(strings.Join(fake.Committed(), " "), "INSERT"); got != want {
 					t.Errorf("%d inserts are committed, want %d: %q", got, want, fake.Committed())
+				}
+			}, grouped)
+		})
+	}
+}
+
+// TestWhatTravelsTogether sends one insert alone, and while that is under way the
+// statements of each row.
+func TestWhatTravelsTogether(t *testing.T) {
+	const (
+		insert   = "INSERT INTO t (id) VALUES (1)"
+		upsert   = "UPSERT INTO t (id) VALUES (1)"
+		update   = "UPDATE t SET id = 1"
+		remove   = "DELETE FROM t"
+		computed = "INSERT INTO t (id) VALUES ((SELECT MAX(id) FROM t))"
+		skipping = "INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING"
+	)
+	many := "INSERT INTO t (id) VALUES (1)" + strings.Repeat(",(1)", 599)
+	long := "INSERT INTO t (id) VALUES ('" + strings.Repeat("x", 600<<10) + "')"
+	for _, row := range []struct {
+		reason string
+		sent   []string
+		groups []int // how many statements each request holds
+	}{
+		{"writes of given rows", []string{insert, upsert, insert}, []int{3}},
+		{"an update counts what the others did not", []string{update, insert, insert}, []int{3}},
+		{"what reads comes first, before its own transaction wrote anything", []string{insert, update, insert, remove, insert}, []int{1, 2, 2}},
+		{"a row that is computed from others", []string{insert, computed, insert}, []int{1, 2}},
+		{"what may skip rows goes alone", []string{skipping, insert, insert}, []int{1, 2}},
+		{"no more rows than a transaction holds", []string{many, many, insert}, []int{1, 2}},
+		{"no more bytes than are worth it", []string{long, long, insert}, []int{1, 2}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			script := fakeserver.Script{Rules: []fakeserver.Rule{
+				{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+				{Method: "SQLExec", Do: fakeserver.Fault{AnswerDelay: time.Second}},
+			}}
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				var wg sync.WaitGroup
+				for _, query := range append([]string{insert}, row.sent...) {
+					wg.Go(func() {
+						if _, err := db.Exec(query); err != nil {
+							t.Error(err)
+						}
+					})
+					synctest.Wait()
+				}
+				wg.Wait()
+				var got []int
+				for _, text := range fake.Committed()[1:] {
+					got = append(got, max(strings.Count(text, ";"), 1))
+				}
+				slices.Sort(got)
+				slices.Sort(row.groups)
+				if !slices.Equal(got, row.groups) {
+					t.Errorf("%d requests of %v statements, want %v", len(got), got, row.groups)
 				}
 			}, grouped)
 		})
@@ -207,4 +267,69 @@ func TestRunTxFindsAServerThatComesBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestGroupsThatNeverGetTheirTurnSaySo(t *testing.T) {
+	script := fakeserver.Script{Rules: []fakeserver.Rule{
+		{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+		{Method: "SQLExec", Do: fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}},
+	}}
+	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				_, err := db.Exec(insert)
+				if !errors.Is(err, immudb.ErrOverloaded) || !retryable(err) || errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("err = %v, want a retryable ErrOverloaded: the caller has set no deadline", err)
+				}
+			})
+		}
+		wg.Wait()
+		expectCommitted(t, fake)
+	}, grouped, func(cfg *immudb.Config) { cfg.MaxRetries = 1000 })
+}
+
+// An interceptor of the program's runs in the caller that sends the group.
+func TestAPanicInOneCallerIsAnUnknownOutcomeForItsGroup(t *testing.T) {
+	script := fakeserver.Script{Rules: []fakeserver.Rule{
+		{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+		{Method: "SQLExec", Do: fakeserver.Fault{AnswerDelay: time.Second}},
+	}}
+	calls := 0
+	panics := grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, ans any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if strings.HasSuffix(method, "/SQLExec") {
+			if calls++; calls == 2 {
+				panic("boom")
+			}
+		}
+		return invoke(ctx, method, req, ans, cc, opts...)
+	})
+	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		var wg sync.WaitGroup
+		var unknown, panicked atomic.Int64
+		for i := range 4 {
+			wg.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panicked.Add(1)
+					}
+				}()
+				_, err := db.Exec(insert)
+				switch {
+				case errors.Is(err, immudb.ErrOutcomeUnknown):
+					unknown.Add(1)
+				case err != nil || i > 0:
+					t.Errorf("caller %d was told %v", i, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if unknown.Load() != 2 || panicked.Load() != 1 {
+			t.Errorf("%d panicked and %d were told that nobody knows, want 1 and 2", panicked.Load(), unknown.Load())
+		}
+		if _, err := db.Exec(insert); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	}, grouped, func(cfg *immudb.Config) { cfg.DialOptions = append(cfg.DialOptions, panics) })
 }

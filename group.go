@@ -1,9 +1,11 @@
 package immudb
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +25,9 @@ import (
 //     after the other with nobody in between.
 //  2. Each caller gets the result of its own statement. Only statements whose
 //     result can be told apart travel in groups: INSERT … VALUES and UPSERT …
-//     VALUES whose keys are known or counted, and at most one UPDATE or DELETE
-//     per group. Everything else is sent alone.
+//     VALUES whose keys are known or counted. One that reads rows (an UPDATE, a
+//     DELETE, a SELECT among VALUES) only begins a group: through a secondary
+//     index a transaction sees its own writes wrong. All else is sent alone.
 //  3. When a statement fails, nothing of its group is committed: the group is
 //     halved and run again until the failing statement is alone. It alone gets
 //     its error.
@@ -63,14 +66,21 @@ type member struct {
 	table     string
 	rows      int64 // rows it will write, or -1: known only from the total
 	generates bool  // its rows get keys from the table's AUTO_INCREMENT
+	reads     bool  // what it does depends on rows that are there
 
 	lead    chan struct{} // receives when the member is to lead
 	outcome chan outcome  // receives when its statement has been dealt with
+	told    bool          // outcome was sent to; the leader's
 }
 
 type outcome struct {
 	res *result
 	err error
+}
+
+func (m *member) tell(res *result, err error) {
+	m.told = true
+	m.outcome <- outcome{res, err}
 }
 
 // groupTimeout bounds the wait for the answer to a group, which no single
@@ -107,7 +117,6 @@ func (g *groups) exec(c *Conn, m *member) (*result, error) {
 				return nil, m.ctx.Err()
 			}
 			g.leadOne(c, m)
-			g.passOn()
 		case <-done:
 			if g.leave(m) {
 				return nil, m.ctx.Err()
@@ -172,7 +181,8 @@ func (g *groups) passOn() {
 	}
 }
 
-// leadOne sends a group with m, the head of the queue, in it.
+// leadOne sends a group with m, the head of the queue, in it, and passes the lead
+// on, also when a handler or an interceptor of the program's panics.
 func (g *groups) leadOne(c *Conn, m *member) {
 	batch := g.take(c.connector.cfg.GroupCommit)
 	began := time.Now()
@@ -183,28 +193,44 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), groupTimeout)
 	defer cancel()
-	if err := c.runGroup(ctx, batch); err != nil {
-		// The leader's session is of no use and nothing was run: the leader takes
-		// another connection, the others find another leader.
-		g.mu.Lock()
-		g.queue = append(slices.DeleteFunc(batch, func(other *member) bool { return other == m }), g.queue...)
-		g.mu.Unlock()
-		m.outcome <- outcome{err: err}
+	untold := func() []*member {
+		return slices.DeleteFunc(batch, func(other *member) bool { return other == m || other.told })
+	}
+	panicked := true
+	defer func() {
+		if panicked {
+			tellAll(untold(), outcomeUnknown("Exec", errLeaderPanicked))
+		}
+		g.passOn()
+	}()
+	err := c.runGroup(ctx, batch)
+	panicked = false
+	if err == nil {
+		return
+	}
+	// The leader's session is of no use, and what has not been told was not run:
+	// the leader takes another connection, the others find another leader.
+	g.mu.Lock()
+	g.queue = append(untold(), g.queue...)
+	g.mu.Unlock()
+	if !m.told {
+		m.tell(nil, err)
 	}
 }
 
-// take takes the members of the next group off the queue.
+var errLeaderPanicked = errors.New("the caller whose connection sent it panicked")
+
+// take takes the members of the next group off the queue. More rows than a
+// transaction holds would only be refused together.
 func (g *groups) take(most int) []*member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, size, uncounted := 0, 0, 0
+	n, size, rows := 0, 0, int64(0)
 	for n < len(g.queue) && n < most {
 		m := g.queue[n]
 		size += m.size
-		if m.rows < 0 {
-			uncounted++
-		}
-		if n > 0 && (size > groupBytes || uncounted > 1) {
+		rows += max(m.rows, 0)
+		if n > 0 && (m.reads || size > groupBytes || rows > defaultTxEntries) {
 			break
 		}
 		n++
@@ -215,8 +241,8 @@ func (g *groups) take(most int) []*member {
 }
 
 // runGroup runs the members' statements in one transaction and tells each its
-// outcome. It returns an error only if nothing was run and nobody was told,
-// because the connection is of no use.
+// outcome. It returns an error only if the connection is of no use; then nothing
+// was run of those that have not been told.
 func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	var (
 		text  strings.Builder
@@ -269,25 +295,37 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		attribute(batch, ans.Txs)
 	case errors.Is(err, driver.ErrBadConn):
 		return err
-	case len(batch) > 1 && !errors.Is(err, ErrOutcomeUnknown) && !isRetryable(err) && ctx.Err() == nil:
-		half := len(batch) / 2
-		for _, part := range [][]*member{batch[:half], batch[half:]} {
-			if err := c.runGroup(ctx, part); err != nil {
-				for _, m := range part { // the first half may have been told already
-					m.outcome <- outcome{err: err}
-				}
-			}
+	case errors.Is(err, ErrOutcomeUnknown):
+		tellAll(batch, err)
+	case ctx.Err() != nil && (len(batch) > 1 || errors.Is(err, ctx.Err())):
+		for _, m := range batch {
+			m.tell(nil, cmp.Or(m.ctx.Err(), errGroupLate))
 		}
+	case len(batch) > 1 && !isRetryable(err):
+		half := len(batch) / 2
+		if err := c.runGroup(ctx, batch[:half]); err != nil {
+			return err
+		}
+		return c.runGroup(ctx, batch[half:])
 	default:
 		tellAll(batch, err)
 	}
 	return nil
 }
 
+// errGroupLate is for callers who set no limit of their own. Nothing of theirs
+// was committed.
+var errGroupLate error = &Error{
+	Message:  fmt.Sprintf("the statement did not get its turn within %v, nothing was committed", groupTimeout),
+	SQLState: "53000",
+	kind:     ErrOverloaded,
+	safe:     true,
+}
+
 // tellAll ends the batch with an error.
 func tellAll(batch []*member, err error) {
 	for _, m := range batch {
-		m.outcome <- outcome{err: err}
+		m.tell(nil, err)
 	}
 }
 
@@ -301,7 +339,7 @@ func (m *member) report(txs []wire.CommittedTx) {
 }
 
 // attribute tells each member of a committed group its own result. The rows of
-// each are known beforehand, but for one at most, which did the rest of the
+// each are known beforehand, but for the first at most, which did the rest of the
 // total. Generated keys are consecutive in the order of the statements.
 func attribute(batch []*member, txs []wire.CommittedTx) {
 	var (
@@ -339,7 +377,7 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 				r.idErr = errKeysNotConsecutive
 			}
 		}
-		m.outcome <- outcome{res: r}
+		m.tell(r, nil)
 	}
 }
 
@@ -352,7 +390,7 @@ func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValu
 		return nil
 	}
 	st := &t.statements[0]
-	m := &member{ctx: ctx, table: st.Table, rows: -1, lead: make(chan struct{}, 1), outcome: make(chan outcome, 1)}
+	m := &member{ctx: ctx, table: st.Table, rows: -1, reads: true, lead: make(chan struct{}, 1), outcome: make(chan outcome, 1)}
 	if st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
 		if st.NumRows < 1 || st.OnConflict != sqltext.ConflictFails {
 			return nil
@@ -361,7 +399,7 @@ func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValu
 		if err != nil {
 			return nil // the statement will say so itself
 		}
-		m.rows = int64(st.NumRows)
+		m.rows, m.reads = int64(st.NumRows), st.Selects
 		if tab.autoIncrement != "" {
 			if st.Kind == sqltext.Upsert || st.Columns == nil || slices.Contains(st.Columns, tab.autoIncrement) {
 				return nil // the key is the caller's, and only the last of a group is told
@@ -380,18 +418,12 @@ func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValu
 		if t.Style == sqltext.Named {
 			arg = namedArg(args, t.Names[at])
 		}
+		size, err := wire.ParamSize(arg.Value)
+		if err != nil {
+			return nil // whoever came without database/sql shall be told alone
+		}
 		m.args = append(m.args, arg.Value)
-		m.size += 24 + valueBytes(arg.Value)
+		m.size += size
 	}
 	return m
-}
-
-func valueBytes(v driver.Value) int {
-	switch v := v.(type) {
-	case string:
-		return len(v)
-	case []byte:
-		return len(v)
-	}
-	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 func TestGroupedInsertsGetTheirOwnKeys(t *testing.T) {
@@ -127,6 +128,36 @@ func TestGroupedResultsAreExact(t *testing.T) {
 			}
 			wg.Wait()
 		})
+	}
+}
+
+// Through a secondary index a transaction sees its own writes wrong: the DELETE
+// would find the row where it was before the UPSERT in front of it.
+func TestAGroupedDeleteFindsTheRowsWhereTheyAre(t *testing.T) {
+	server := testserver.Start(t) // its commits take long enough to queue behind
+	db := openDSN(t, dsnWith(server.DSN(), "group_commit=64"))
+	mustExec(t, db, "CREATE TABLE busy (id INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "CREATE INDEX ON t(v)")
+	for i := range 10 {
+		mustExec(t, db, "INSERT INTO t (id, v) VALUES (?, 5)", i)
+		var wg sync.WaitGroup
+		for _, query := range []string{
+			"INSERT INTO busy (id) VALUES (?)",
+			"UPSERT INTO t (id, v) VALUES (?, 6)",
+			"DELETE FROM t WHERE v = 5 AND id = ?",
+		} {
+			wg.Go(func() {
+				if _, err := db.Exec(query, i); err != nil {
+					t.Errorf("%s: %v", query, err)
+				}
+			})
+			time.Sleep(2 * time.Millisecond) // they queue in this order
+		}
+		wg.Wait()
+		if got := list[int](t, db, "SELECT v FROM t WHERE id = ?", i); len(got) != 1 || got[0] != 6 {
+			t.Errorf("row %d: v = %v, want one row with v = 6", i, got)
+		}
 	}
 }
 

@@ -101,6 +101,9 @@ type Statement struct {
 	// when the rows come from a query. It is 0 for every other statement.
 	NumRows int
 
+	// Selects is true where a SELECT stands anywhere in the statement.
+	Selects bool
+
 	// SelfSelect is true for an INSERT or UPSERT whose query reads Table itself.
 	// Inside a transaction that has already written to Table such an INSERT makes
 	// the server (v1.11.1) panic, and its process ends. A read through a view is

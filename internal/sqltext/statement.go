@@ -61,6 +61,8 @@ func (p *parser) read() {
 	switch {
 	case p.tok.kind == tokArg:
 		p.argument()
+	case p.tok.is(kwSelect):
+		p.st.Selects = true
 	case p.tok.isSymbol('('):
 		p.depth++
 	case p.tok.isSymbol(')') && p.depth > 0:

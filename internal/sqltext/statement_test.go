@@ -221,6 +221,29 @@ func TestFatalList(t *testing.T) {
 	}
 }
 
+func TestASelectAnywhereInAStatement(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want bool
+		why  string
+	}{
+		{"SELECT 1", true, "it is one"},
+		{"INSERT INTO t (a) VALUES ((select MAX(a) + 1 FROM u))", true, "in a row"},
+		{"INSERT INTO t (a) SELECT a FROM u", true, "instead of rows"},
+		{"UPDATE t SET a = 1 WHERE EXISTS (SELECT 1 FROM u)", true, "in a condition"},
+		{"INSERT INTO t (\"select\", a) VALUES ('SELECT', 1) /* SELECT */ RETURNING a", false, "a name, a string, a comment"},
+		{"SELECT 1; DELETE FROM t", false, "in the statement before"},
+	} {
+		q, err := Parse(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := q.Statements[len(q.Statements)-1].Selects; got != tc.want {
+			t.Errorf("%s: %q: Selects = %v, want %v", tc.why, tc.text, got, tc.want)
+		}
+	}
+}
+
 func TestOnConflict(t *testing.T) {
 	for _, tc := range []struct {
 		text string

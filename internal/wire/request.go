@@ -105,6 +105,13 @@ func AppendNumberedParam(b []byte, n int, v any) ([]byte, error) {
 	return appendParam(b, strconv.AppendInt(append(name[:0], "param"...), int64(n), 10), v)
 }
 
+// ParamSize is about how many bytes an argument takes, or the error that
+// appending it would return.
+func ParamSize(v any) (int, error) {
+	size, err := sqlValueSize(v)
+	return size + 16, err // its name and what surrounds it
+}
+
 // AppendNamedParam appends the argument for @name.
 func AppendNamedParam(b []byte, name string, v any) ([]byte, error) { return appendParam(b, name, v) }
 
