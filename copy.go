@@ -80,6 +80,9 @@ func (p CopyProgress) BytesPerSecond() float64 {
 // panics, the batches under way are finished, the panic goes on and nothing is
 // left behind. A batch whose answer was lost is not sent again: its rows may or
 // may not be there (see [CopyError].Unknown). When ctx ends, so does CopyFrom.
+//
+// CopyFrom uses a conn of db for each writer. Rows that query db themselves need
+// another one: sql.DB.SetMaxOpenConns must allow it.
 func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, rows iter.Seq2[[]any, error], opts *CopyOptions) (int64, error) {
 	c := &copier{ctx: ctx, db: db, started: time.Now()}
 	if opts != nil {

@@ -34,7 +34,8 @@ type CopyError struct {
 	// one range and the next. With one writer there is at most one, which begins
 	// with the first row.
 	Committed []RowRange
-	// Unknown are the rows whose batch was sent but not answered, in order.
+	// Unknown are the rows whose batch was sent but not answered, in order; with
+	// verify=commits also those whose commit could not be proven.
 	Unknown []RowRange
 	// Row is the number of the row at fault, counted from 1, and Column its
 	// column at fault. They are 0 and "" if it is not known to be one row's or

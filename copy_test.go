@@ -578,3 +578,20 @@ func TestCopyFromTellsTheLastTransaction(t *testing.T) {
 		t.Errorf("%+v, then %+v: want two transactions between them", first, last)
 	}
 }
+
+func TestCopyFromFindsTheColumnsThatOthersHaveMade(t *testing.T) {
+	dsn := freshDSN(t)
+	db, other := openDSN(t, dsn), openDSN(t, dsn)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, a INTEGER, b INTEGER, PRIMARY KEY id)")
+	if _, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1, 10, 20}), nil); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, other, "DROP TABLE t")
+	mustExec(t, other, "CREATE TABLE t (id INTEGER, b INTEGER, a INTEGER, PRIMARY KEY id)")
+	if _, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1, 20, 10}), nil); err != nil {
+		t.Fatal(err)
+	}
+	if a := get[int](t, db, "SELECT a FROM t"); a != 10 {
+		t.Errorf("a = %d, want 10: the columns are now in another order", a)
+	}
+}

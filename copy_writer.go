@@ -57,7 +57,6 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 		i := slices.IndexFunc(t.columns, func(known string) bool { return strings.EqualFold(known, column) })
 		switch {
 		case i < 0:
-			conn.connector.catalog.forget() // another client may add it yet
 			return newError(ErrNoSuchColumn, "42703", fmt.Sprintf("copy into %s: column does not exist (%s)", c.table, column))
 		case slices.Contains(c.columns, t.columns[i]):
 			return newError(ErrSyntax, "42701", fmt.Sprintf("copy into %s: column %s is given twice", c.table, column))
@@ -85,7 +84,9 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 // the server makes of names that are no keywords.
 func (c *copier) lookup(conn *Conn, name string) (*table, error) {
 	for _, c.table = range []string{name, strings.ToLower(name)} {
-		t, err := conn.table(c.ctx, c.table)
+		// Not from the catalog: the rows of a whole file must not end up in columns
+		// that another client has put in another order since.
+		t, err := conn.describe(c.ctx, c.table)
 		if err == nil && len(t.columns) > 0 {
 			return t, nil
 		}

@@ -50,6 +50,10 @@ func TestEveryWayToCommitMovesTheTrustedState(t *testing.T) {
 			mustExec(t, tx, "INSERT INTO t (id) VALUES (3)")
 			return tx.Commit()
 		})
+		moved("CopyFrom", func(ctx context.Context) error {
+			_, err := immudb.CopyFrom(ctx, db, "t", nil, rowsOf([]any{4}, []any{5}, []any{6}), &immudb.CopyOptions{BatchRows: 2})
+			return err
+		})
 	}
 }
 
@@ -219,6 +223,29 @@ func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 	}
 }
 
+func TestACopiedBatchThatIsNotProvenIsUnknown(t *testing.T) {
+	p, dsn := startProxy(t, freshDSN(t))
+	db := openDSN(t, dsnWith(dsn, proveCommits))
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	batches := 0
+	p.tamper(nil, on("SQLExec", func(msg []byte) []byte {
+		if batches++; batches != 2 {
+			return msg
+		}
+		trusted := stateOf(t, db).Hash
+		return bytes.Replace(msg, trusted[:], make([]byte, len(trusted)), 1) // the hash of the transaction before
+	}))
+	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1}, []any{2}, []any{3}, []any{4}, []any{5}), &immudb.CopyOptions{BatchRows: 2})
+	var e *immudb.CopyError
+	if !errors.As(err, &e) || n != 2 || len(e.Unknown) != 1 || e.Unknown[0] != (immudb.RowRange{From: 2, To: 4}) {
+		t.Fatalf("%d rows, err = %v, want two committed and two unknown", n, err)
+	}
+	mustBeTampering(t, err)
+	if batches != 2 {
+		t.Errorf("%d batches were sent, want 2", batches)
+	}
+}
+
 // What a commit was answered with is what is trusted, so that the server cannot
 // take it back.
 func TestAForgedCommitIsNoticedByTheNext(t *testing.T) {
@@ -244,6 +271,9 @@ func TestWithoutATrustedStateNothingIsWritten(t *testing.T) {
 	}
 	if _, err := db.Begin(); !errors.Is(err, immudb.ErrStateMissing) {
 		t.Errorf("Begin: err = %v, want ErrStateMissing", err)
+	}
+	if n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1}), nil); n != 0 || !errors.Is(err, immudb.ErrStateMissing) || errors.Is(err, immudb.ErrOutcomeUnknown) {
+		t.Errorf("CopyFrom: %d rows, err = %v, want ErrStateMissing", n, err)
 	}
 	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
 		t.Errorf("%d rows were written", n)
