@@ -5,11 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -327,70 +325,6 @@ func TestCopyFromTellsTheTruthWhenTheServerIsKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			expectTold(t, db, n, err, 100000)
-		})
-	}
-}
-
-// cutConn breaks after a number of bytes has been written to it.
-type cutConn struct {
-	net.Conn
-	left *atomic.Int64
-}
-
-func (c cutConn) Write(b []byte) (int, error) {
-	left := c.left.Add(-int64(len(b)))
-	if left >= 0 {
-		return c.Conn.Write(b)
-	}
-	if part := left + int64(len(b)); part > 0 {
-		c.Conn.Write(b[:part])
-	}
-	c.Conn.Close()
-	return 0, net.ErrClosed
-}
-
-func TestCopyFromTellsTheTruthWhereverTheConnectionBreaks(t *testing.T) {
-	for _, writers := range []int{1, 3} {
-		t.Run(fmt.Sprint(writers, " writers"), func(t *testing.T) {
-			// A server of its own: where the connection breaks, sessions stay behind
-			// that nobody can close.
-			dsn := testserver.Start(t, "-synced=false").DSN()
-			db := openDSN(t, dsn)
-			failed, succeeded := 0, 0
-			for after := int64(100); succeeded == 0; after += 160 {
-				mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (id INTEGER, v INTEGER, PRIMARY KEY id)")
-				cfg, err := immudb.ParseDSN(dsn)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var left atomic.Int64
-				left.Store(after)
-				cfg.DialContext = func(ctx context.Context, addr string) (net.Conn, error) {
-					if left.Load() < 0 {
-						return nil, net.ErrClosed
-					}
-					conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-					return cutConn{conn, &left}, err
-				}
-				connector, err := immudb.NewConnector(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				cut := sql.OpenDB(connector)
-				n, err := immudb.CopyFrom(t.Context(), cut, "t", nil, numbered(0, 400), &immudb.CopyOptions{BatchRows: 40, Writers: writers})
-				if err != nil {
-					failed++
-				} else {
-					succeeded++
-				}
-				expectTold(t, db, n, err, 400)
-				left.Store(1 << 40) // so that the sessions can be closed
-				cut.Close()
-				mustExec(t, db, "DROP TABLE t")
-			}
-			if failed < 20 {
-				t.Errorf("only %d places to break at were tried", failed)
-			}
 		})
 	}
 }

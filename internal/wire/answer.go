@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -261,13 +262,18 @@ func (c *Column) decode(msg []byte) error {
 }
 
 // columnName takes the column out of a selector "(table.column)". Names hold
-// letters, digits and underscores only, so the last dot ends the table.
+// letters, digits and underscores only, so the last dot ends the table, but for
+// those in the keys of "(table.column->'key.of.a.JSON')".
 func columnName(selector []byte) (string, error) {
 	s := selector
 	if len(s) >= 2 && s[0] == '(' && s[len(s)-1] == ')' {
 		s = s[1 : len(s)-1]
 	}
-	for i := len(s) - 1; i >= 0; i-- {
+	names := len(s)
+	if arrow := bytes.Index(s, []byte("->")); arrow >= 0 {
+		names = arrow
+	}
+	for i := names - 1; i >= 0; i-- {
 		if s[i] == '.' {
 			s = s[i+1:]
 			break
