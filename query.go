@@ -15,7 +15,8 @@ import (
 
 // QueryContext runs a text and streams its rows. A text of several statements
 // has a result set for each. If one of them writes (INSERT … RETURNING), all run
-// in one transaction, which is committed before the first row is handed out.
+// before the first row is handed out: in the open transaction, or in one of their
+// own, which is committed.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	t, err := c.connector.texts.parse(query)
 	if err != nil {
@@ -52,12 +53,11 @@ func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue)
 	if err := tx.admit(t); err != nil {
 		return nil, err
 	}
-	run := func(st *sqltext.Statement) (*resultSet, error) {
-		if st.Kind.IsQuery() || st.Returning.Has {
-			return tx.queryStatement(ctx, t, st, args)
-		}
-		return &resultSet{columns: noColumns}, tx.execStatement(ctx, t, st, args, &result{})
+	if !t.reads {
+		// What writes is not left to whether somebody asks for the next result.
+		return tx.runAll(ctx, t, args)
 	}
+	run := func(st *sqltext.Statement) (*resultSet, error) { return tx.queryStatement(ctx, t, st, args) }
 	set, err := run(&t.statements[0])
 	if err != nil {
 		return nil, err
@@ -84,56 +84,67 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 		}
 		return r, nil
 	}
-	var sets []*resultSet
+	var r *rows
 	err := c.retry(ctx, t.table, func() error {
 		var err error
-		sets, err = c.runInTx(ctx, t, args)
+		r, err = c.runInTx(ctx, t, args)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	r := sets[0].rows()
-	r.rest = sets[1:]
 	return r, nil
 }
 
 // runInTx runs the statements in a transaction of their own and returns what
 // they answered once it is committed.
-func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (sets []*resultSet, err error) {
+func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (*rows, error) {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return nil, err
 	}
+	r, err := tx.runAll(ctx, t, args)
+	if err == nil {
+		if _, err = tx.commit(ctx); err == nil {
+			return r, nil
+		}
+		_ = r.Close()
+	}
+	if c.tx != nil {
+		tx.abandon()
+	}
+	return nil, err
+}
+
+// runAll runs the statements one after the other and receives all they answer.
+func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_ *rows, err error) {
+	var sets []*resultSet
 	defer func() {
-		if err == nil {
-			return
-		}
-		for _, set := range sets {
-			set.close()
-		}
-		if c.tx != nil {
-			tx.abandon()
+		if err != nil {
+			for _, set := range sets {
+				set.close()
+			}
 		}
 	}()
-	for i := range t.statements {
-		st := &t.statements[i]
+	for i := range txt.statements {
+		st := &txt.statements[i]
 		set := &resultSet{columns: noColumns}
 		if st.Kind.IsQuery() || st.Returning.Has {
-			set, err = tx.queryStatement(ctx, t, st, args)
+			set, err = t.queryStatement(ctx, txt, st, args)
 		} else {
-			err = tx.execStatement(ctx, t, st, args, &result{})
+			err = t.execStatement(ctx, txt, st, args, &result{})
 		}
 		if err != nil {
-			return sets, err
+			return nil, err
 		}
 		sets = append(sets, set)
-		if err = tx.settle(ctx); err != nil {
-			return sets, err
+		if err = t.settle(ctx); err != nil {
+			return nil, err
 		}
 	}
-	_, err = tx.commit(ctx)
-	return sets, err
+	r := sets[0].rows()
+	r.rest = sets[1:]
+	return r, nil
 }
 
 // stream sends one statement of t, as sql, in tx or with a nil tx by itself, and

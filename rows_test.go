@@ -287,3 +287,20 @@ func TestErrorInTheMiddleOfRowsIsReported(t *testing.T) {
 		t.Errorf("err = %v, want the division by zero in row 2500", err)
 	}
 }
+
+// As outside a transaction: what writes does not wait for somebody to ask for
+// its result, which QueryRow never does.
+func TestEveryStatementOfAQueryThatWritesIsRunInATransaction(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, nil)
+	if id := get[int](t, tx, "INSERT INTO t (id, v) VALUES (1, 1) RETURNING id; SELECT id FROM t; UPDATE t SET v = 2 WHERE id = 1; SELECT 1"); id != 1 {
+		t.Errorf("id = %d, want 1", id)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if v := get[int](t, db, "SELECT v FROM t"); v != 2 {
+		t.Errorf("v = %d, want 2", v)
+	}
+}
