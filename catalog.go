@@ -26,8 +26,9 @@ type table struct {
 // may change them at any time, so nothing is believed for long; changes made
 // through this connector make it forget at once. The zero value is ready to use.
 type catalog struct {
-	mu     sync.Mutex
-	tables map[string]rememberedTable // by database and table
+	mu      sync.Mutex
+	tables  map[string]rememberedTable // by database and table
+	changes int                        // how often it was made to forget
 }
 
 type rememberedTable struct {
@@ -48,9 +49,14 @@ func (c *catalog) get(key string) *table {
 	return nil
 }
 
-func (c *catalog) put(key string, t *table) {
+// put remembers a table as it was when there had been that many changes. If there
+// were more since, it may be another one now.
+func (c *catalog) put(key string, t *table, changes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.changes != changes {
+		return
+	}
 	if c.tables == nil {
 		c.tables = make(map[string]rememberedTable)
 	}
@@ -61,6 +67,13 @@ func (c *catalog) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.tables)
+	c.changes++
+}
+
+func (c *catalog) changed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
 }
 
 // table looks a table up as the open transaction, if there is one, sees it.
@@ -74,6 +87,10 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	} else if t := c.connector.catalog.get(key); t != nil {
 		return t, nil
 	}
+	changes := c.connector.catalog.changed()
+	if c.tx != nil {
+		changes = c.tx.changes // what it sees is from when it began
+	}
 	t, err := c.describe(ctx, name)
 	if err != nil {
 		return nil, err
@@ -81,7 +98,7 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	if own {
 		c.tx.tables[key] = t
 	} else {
-		c.connector.catalog.put(key, t)
+		c.connector.catalog.put(key, t, changes)
 	}
 	return t, nil
 }

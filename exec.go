@@ -69,6 +69,9 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 		ans = wire.ExecResult{}
 		return c.call(ctx, "Exec", wire.MethodSQLExec, req, &ans)
 	})
+	if t.changesCatalog {
+		c.connector.catalog.forget() // also if nobody knows what became of it
+	}
 	if err != nil {
 		if t.statements[0].Kind == sqltext.UseDatabase {
 			c.lost = true // the session may have moved, or be about to
@@ -85,9 +88,6 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 // noteChanges takes note of what a text that was carried out has changed beside
 // rows.
 func (c *Conn) noteChanges(ctx context.Context, t *text, txs []wire.CommittedTx) {
-	if t.changesCatalog {
-		c.connector.catalog.forget()
-	}
 	if st := &t.statements[0]; st.Kind == sqltext.UseDatabase {
 		c.database = st.Database
 	}

@@ -333,3 +333,20 @@ func TestAPanicInOneCallerIsAnUnknownOutcomeForItsGroup(t *testing.T) {
 		}
 	}, grouped, func(cfg *immudb.Config) { cfg.DialOptions = append(cfg.DialOptions, panics) })
 }
+
+func TestAChangeOfTheSchemaThatNobodyKnowsOfIsForgottenToo(t *testing.T) {
+	script := fakeserver.Script{Rules: []fakeserver.Rule{
+		{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
+		{Method: "SQLExec", SQL: "CREATE", Do: fakeserver.Fault{CutAfter: true}},
+	}}
+	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		mustExec(t, db, insert)
+		if _, err := db.Exec("CREATE TABLE u (id INTEGER, PRIMARY KEY id)"); !errors.Is(err, immudb.ErrOutcomeUnknown) {
+			t.Fatalf("err = %v, want ErrOutcomeUnknown", err)
+		}
+		mustExec(t, db, insert)
+		if n := len(fake.Log("SQLQuery")); n != 2 {
+			t.Errorf("the table was looked up %d times, want once before and once after", n)
+		}
+	}, grouped)
+}

@@ -30,6 +30,8 @@ type tx struct {
 	wrote bool       // it holds something to commit, for certain
 	rows  *resultSet // rows that the server may still be sending, or nil
 
+	changes int // how often the catalog had changed when it began
+
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
 	tables map[string]*table
@@ -90,6 +92,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	} else if err := c.readyToProve(ctx); err != nil {
 		return nil, err
 	}
+	changes := c.connector.catalog.changed()
 	var ans wire.NewTx
 	for resumed := false; ; resumed = true {
 		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodNewTx, req.Append(nil), &ans)
@@ -102,7 +105,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 			return nil, err
 		}
 	}
-	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly}
+	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly, changes: changes}
 	t.md = metadata.NewOutgoingContext(context.Background(), c.session.tokens.metadata(t.tokens))
 	t.report, _ = ctx.Value(commitInfoKey{}).(*CommitInfo)
 	c.tx = t
@@ -135,6 +138,9 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	c := t.conn
 	t.err = sql.ErrTxDone
 	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodCommit, nil, &committed)
+	if t.tables != nil {
+		c.connector.catalog.forget() // also if nobody knows what became of it
+	}
 	if err != nil {
 		c.lost = !sent || answerLost(err) // then it may still be open on the server
 		err = c.failed(ctx, err, sent, "COMMIT")
@@ -145,9 +151,6 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		return committed, err
 	}
 	c.tx = nil
-	if t.tables != nil {
-		c.connector.catalog.forget()
-	}
 	t.report.add(committed)
 	return committed, c.proveCommits(ctx, t.wrote, committed)
 }

@@ -115,6 +115,22 @@ func TestLastInsertIdSurvivesSchemaChangesOfOthers(t *testing.T) {
 	}
 }
 
+func TestATransactionDoesNotRememberForOthersWhatOnlyItStillSees(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	old := begin(t, db, nil)
+	get[int](t, old, "SELECT COUNT(*) FROM t")
+	mustExec(t, db, "DROP TABLE t")
+	mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
+	mustExec(t, old, "INSERT INTO t (id, v) VALUES (7, 7)")
+	if err := old.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := mustExec(t, begin(t, db, nil), "INSERT INTO t (v) VALUES (1)").LastInsertId(); id != 1 || err != nil {
+		t.Errorf("id %d (%v), want 1", id, err)
+	}
+}
+
 func TestReturningFindsColumnsAddedByOthers(t *testing.T) {
 	dsn := freshDSN(t)
 	db, other := openDSN(t, dsn), openDSN(t, dsn)
