@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -201,4 +204,66 @@ func TestGroupCommitReportsTheTransaction(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestWritesTogetherAreThoseWritesOneAfterTheOther pins what groups rely on the
+// server for: as long as only the first statement reads rows, a transaction of
+// several that succeeds leaves the table and its indexes as the same statements
+// do one by one, and counts the same.
+func TestWritesTogetherAreThoseWritesOneAfterTheOther(t *testing.T) {
+	db := openDB(t)
+	for _, table := range []string{"together", "single"} {
+		mustExec(t, db, "CREATE TABLE "+table+" (id INTEGER, v INTEGER, u INTEGER, PRIMARY KEY id)")
+		mustExec(t, db, "CREATE INDEX ON "+table+"(v)")
+		mustExec(t, db, "CREATE UNIQUE INDEX ON "+table+"(u)")
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	n := func(n int) int { return random.IntN(n) }
+	write := func(first bool) string {
+		switch {
+		case first && n(2) == 0:
+			return fmt.Sprintf("DELETE FROM %%[1]s WHERE v = %d", n(4))
+		case first:
+			return fmt.Sprintf("UPDATE %%[1]s SET v = %d, u = u + 100 WHERE v = %d", n(4), n(4))
+		case n(3) > 0:
+			return fmt.Sprintf("UPSERT INTO %%[1]s (id, v, u) VALUES (%d, %d, %d)", n(12), n(4), n(400))
+		default:
+			return fmt.Sprintf("INSERT INTO %%[1]s (id, v, u) VALUES (%d, %d, %d)", n(12), n(4), n(400))
+		}
+	}
+	content := func(table string) (rows [][]string) {
+		for _, order := range []string{"", " USE INDEX ON (v)", " USE INDEX ON (u)"} {
+			set := list[string](t, db, "SELECT CONCAT(CAST(id AS VARCHAR), ' ', CAST(v AS VARCHAR), ' ', CAST(u AS VARCHAR)) FROM "+table+order)
+			slices.Sort(set)
+			rows = append(rows, set)
+		}
+		return rows
+	}
+	succeeded := 0
+	for round := range 500 {
+		writes := []string{write(round%3 == 0), write(false), write(false)}
+		text := fmt.Sprintf(strings.Join(writes, "; "), "together")
+		res, err := db.Exec(text)
+		if err != nil {
+			continue // the group would be halved
+		}
+		succeeded++
+		together, _ := res.RowsAffected()
+		for _, w := range writes {
+			alone, err := mustExec(t, db, fmt.Sprintf(w, "single")).RowsAffected()
+			if err != nil {
+				t.Fatal(err)
+			}
+			together -= alone
+		}
+		if together != 0 {
+			t.Fatalf("%s: counted %d rows more together", text, together)
+		}
+		if a, b := content("together"), content("single"); !reflect.DeepEqual(a, b) {
+			t.Fatalf("%s: together\n\t%q\none by one\n\t%q", text, a, b)
+		}
+	}
+	if succeeded < 100 {
+		t.Errorf("only %d of 500 texts succeeded", succeeded)
+	}
 }
