@@ -1,6 +1,7 @@
 package immudb_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -319,6 +321,23 @@ func TestLostAnswerIsNotRetried(t *testing.T) {
 			t.Errorf("sent %d times", n)
 		}
 	})
+}
+
+func TestRetriesEndWithTheirContext(t *testing.T) {
+	conflicts := rule("SQLExec", 0, fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}})
+	faulty(t, conflicts, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		expectWithin(t, time.Second, "Exec", func() {
+			if _, err := db.ExecContext(ctx, insert); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("err = %v, want DeadlineExceeded", err)
+			}
+		})
+		if tries := len(fake.Log("SQLExec")); tries < 4 {
+			t.Errorf("tried %d times", tries)
+		}
+		expectCommitted(t, fake)
+	}, func(cfg *immudb.Config) { cfg.MaxRetries = 1000 })
 }
 
 // What stands between may use the server's words; they do not tell what the

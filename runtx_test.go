@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -39,6 +40,38 @@ func TestRunTxCountsToTheSumWithManyWriters(t *testing.T) {
 	wg.Wait()
 	if got := get[int](t, db, "SELECT n FROM t"); got != goroutines*each {
 		t.Errorf("n = %d, want %d", got, goroutines*each)
+	}
+}
+
+func TestRunTxLeavesNothingHoweverTheFunctionEnds(t *testing.T) {
+	db := openDB(t)
+	db.SetMaxOpenConns(1) // a leaked transaction would block the next call
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+			mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
+			runtime.Goexit() // as t.FailNow does
+			return nil
+		})
+	})
+	wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
+		mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: err = %v, want context.Canceled", err)
+	}
+	for name, end := range map[string]func(*sql.Tx) error{"Commit": (*sql.Tx).Commit, "Rollback": (*sql.Tx).Rollback} {
+		if err := immudb.RunTx(t.Context(), db, nil, end); !errors.Is(err, sql.ErrTxDone) {
+			t.Errorf("the function calls %s: err = %v, want sql.ErrTxDone", name, err)
+		}
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+		t.Errorf("%d rows, want none", got)
 	}
 }
 
