@@ -237,7 +237,7 @@ func blamesRows(err error) bool {
 		return false
 	}
 	switch e.kind {
-	case ErrDuplicateKey, ErrNotNull, ErrCheck, ErrInvalidValue, ErrTooLong, ErrTooManyEntries:
+	case ErrDuplicateKey, ErrNotNull, ErrCheck, ErrInvalidValue, ErrTooLong, ErrTooManyEntries, ErrUnsupported:
 		return true
 	case nil: // a refusal in words that the driver does not know
 		return e.GRPC == codes.Unknown || e.GRPC == codes.InvalidArgument

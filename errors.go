@@ -209,12 +209,17 @@ var messages = []struct {
 	{"permission denied", false, ErrPermission, "42501", false},
 	{"does not have permission", false, ErrPermission, "42501", false},
 	{"insufficient permission", false, ErrPermission, "42501", false},
+	{indexedTwice, false, ErrUnsupported, "0A000", false},
 	{"not supported", false, ErrUnsupported, "0A000", false},
 }
 
 // tooLargeForServer begins what gRPC says of a message over the receiver's limit
 // (the server's max-recv-msg-size, 32 MiB by default).
 const tooLargeForServer = "grpc: received message larger than max"
+
+// indexedTwice is what the server says (seen in v1.11.1) of a transaction that
+// writes a value of an indexed column and takes it away, be it of other rows.
+const indexedTwice = "cannot change a non-transient key to transient"
 
 // classify turns the error of a call made under ctx into an *[Error], or into
 // the context's own error where that is what ended the call. It is the only
@@ -245,8 +250,11 @@ func classify(ctx context.Context, err error) error {
 	for _, m := range messages {
 		if strings.HasPrefix(e.Message, m.text) || !m.prefix && strings.Contains(e.Message, m.text) {
 			e.kind, e.SQLState, e.safe = m.kind, m.sqlState, m.safe
-			if m.text == tooLargeForServer {
+			switch m.text {
+			case tooLargeForServer:
 				e.Message = "the request is larger than the server takes (its max-recv-msg-size, 32 MiB by default): send less at once"
+			case indexedTwice:
+				e.Message = "the server cannot write and remove the same value of an indexed column in one transaction: commit in between (" + e.Message + ")"
 			}
 			return e
 		}

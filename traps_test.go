@@ -326,3 +326,27 @@ func TestReplicaRefusesWrites(t *testing.T) {
 		t.Errorf("reading a table that is not there: %v", err)
 	}
 }
+
+// The server's limit, and that neither CopyFrom nor a group passes it on.
+func TestAnIndexedValueCannotComeAndGoInOneTransaction(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	mustExec(t, db, "CREATE INDEX ON t(v)")
+	mustExec(t, db, "INSERT INTO t (id, v) VALUES (1, 10), (2, 20)")
+	tx := begin(t, db, nil)
+	mustExec(t, tx, "UPDATE t SET v = 11 WHERE id = 1")
+	_, err := tx.Exec("UPDATE t SET v = 12 WHERE id = 1")
+	if !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), "commit in between") {
+		t.Errorf("err = %v, want ErrUnsupported with the remedy", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1, 20}, []any{2, 10}), &immudb.CopyOptions{Upsert: true})
+	if err != nil || n != 2 {
+		t.Errorf("CopyFrom: %d rows, err = %v", n, err)
+	}
+	if got := list[int](t, db, "SELECT v FROM t ORDER BY id"); !reflect.DeepEqual(got, []int{20, 10}) {
+		t.Errorf("v = %v, want 20 and 10", got)
+	}
+}
