@@ -101,7 +101,7 @@ func (c *Conn) noteChanges(ctx context.Context, t *text, txs []wire.CommittedTx)
 // discard runs queries for the sake of their errors.
 func (c *Conn) discard(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
 	for i := range t.statements {
-		set, err := c.stream(ctx, nil, t.statements[i].Text, t, &t.statements[i], args)
+		set, err := c.read(ctx, t, &t.statements[i], args)
 		if err != nil {
 			return nil, err
 		}

@@ -186,11 +186,6 @@ func (g *groups) passOn() {
 func (g *groups) leadOne(c *Conn, m *member) {
 	batch := g.take(c.connector.cfg.GroupCommit)
 	began := time.Now()
-	defer func() {
-		g.mu.Lock()
-		g.wanted, g.took = len(batch)+len(g.queue), time.Since(began)
-		g.mu.Unlock()
-	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), groupTimeout)
 	defer cancel()
 	untold := func() []*member {
@@ -201,6 +196,9 @@ func (g *groups) leadOne(c *Conn, m *member) {
 		if panicked {
 			tellAll(untold(), outcomeUnknown("Exec", errLeaderPanicked))
 		}
+		g.mu.Lock()
+		g.wanted, g.took = len(batch)+len(g.queue), time.Since(began)
+		g.mu.Unlock()
 		g.passOn()
 	}()
 	err := c.runGroup(ctx, batch)

@@ -35,17 +35,29 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	if !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
-	set, err := c.stream(ctx, nil, t.statements[0].Text, t, &t.statements[0], args)
+	set, err := c.read(ctx, t, &t.statements[0], args)
 	if err != nil {
 		return nil, err
 	}
 	r := set.rows()
 	if len(t.statements) > 1 {
-		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) {
-			return c.stream(ctx, nil, st.Text, t, st, args)
-		})
+		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) { return c.read(ctx, t, st, args) })
 	}
 	return r, nil
+}
+
+// read runs a query outside a transaction, again while the server has no room for
+// it, up to max_retries times.
+func (c *Conn) read(ctx context.Context, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
+	for try := 0; ; try++ {
+		set, err := c.stream(ctx, nil, st.Text, t, st, args)
+		if err == nil || try >= c.connector.cfg.MaxRetries || !worthRetrying(err) {
+			return set, err
+		}
+		if sleep(ctx, backoffDelay(try+1)) != nil {
+			return nil, err // it says more than the end of ctx
+		}
+	}
 }
 
 func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
