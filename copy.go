@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// CopyOptions say how [CopyFrom] writes. The zero value inserts with one writer
-// in batches as large as the server takes.
+// CopyOptions say how [CopyFrom] writes. The zero value inserts in batches as
+// large as the server takes.
 type CopyOptions struct {
 	// Upsert replaces rows whose primary key exists. Without it they are refused
 	// with [ErrDuplicateKey]. Only with it is writing a row twice harmless.
@@ -21,10 +21,11 @@ type CopyOptions struct {
 	// many for one are refused with [ErrTooManyEntries]. There is one writer.
 	AllOrNothing bool
 
-	// Writers is how many batches are written at once, each on a conn of its
-	// own, as far as sql.DB.SetMaxOpenConns allows. 0: one, which writes the rows
-	// in their order. A table with an AUTO_INCREMENT key always has one: the
-	// server lets no two transactions count at once.
+	// Writers is how many batches are sent at once, each on a conn of its own, as
+	// far as sql.DB.SetMaxOpenConns allows. They are committed in their order
+	// whatever Writers is; the server works on the next ones meanwhile. 0: three. A
+	// table with an AUTO_INCREMENT key always has one: the server lets no two
+	// transactions count at once.
 	Writers int
 
 	// BatchRows is the most rows in one transaction. 0: what the server allows,
@@ -122,9 +123,9 @@ type copier struct {
 	maxRows, maxBytes atomic.Int64
 
 	work    chan *batch
-	done    chan *batch // has room for all there are
-	failed  atomic.Bool // a batch failed: those not begun are not sent
-	divided sync.Mutex  // held while a refused batch is divided, which decides on failed
+	done    chan *batch  // has room for all there are
+	failed  atomic.Bool  // a batch failed: those behind it are not written
+	clashes atomic.Int32 // staged batches that could not be committed
 	writers sync.WaitGroup
 	close   func() // closes work, once
 
@@ -132,12 +133,14 @@ type copier struct {
 	batches    int // made so far
 	maxBatches int
 	free       []*batch
-	next       int64 // number of the next row, counted from 0
+	last       chan struct{} // of the last batch handed over, closed when that is finished
+	next       int64         // number of the next row, counted from 0
 	progress   CopyProgress
 	report     CopyError // its cause is nil as long as all goes well
 }
 
 const (
+	defaultWriters    = 3
 	defaultBatchBytes = 4 << 20
 	maxBatchBytes     = 1 << 30
 	// maxRequestBytes is what a server receives in one message by default.
@@ -158,7 +161,9 @@ func (c *copier) checkOptions() error {
 			return newError(ErrInvalidValue, "22023", fmt.Sprintf("CopyOptions.%s is %d; it must be between 0, for the default, and %d", v.name, v.n, v.max))
 		}
 	}
-	o.Writers = max(o.Writers, 1)
+	if o.Writers == 0 {
+		o.Writers = defaultWriters
+	}
 	if o.AllOrNothing {
 		o.Writers = 1
 	}
@@ -180,6 +185,8 @@ func (c *copier) start(first *sql.Conn) {
 	c.maxBatches = c.opts.Writers + 1
 	c.work = make(chan *batch, c.maxBatches)
 	c.done = make(chan *batch, c.maxBatches)
+	c.last = make(chan struct{})
+	close(c.last)
 	c.close = sync.OnceFunc(func() { close(c.work) })
 	for i := range c.opts.Writers {
 		w := &copyWriter{copier: c}
@@ -229,13 +236,20 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 		}
 		c.next++
 		if c.full(b) && !c.opts.AllOrNothing {
-			c.work <- b
+			c.hand(b)
 			b = nil
 		}
 	}
 	if b != nil && len(b.rows) > 0 && !(c.opts.AllOrNothing && c.report.cause != nil) {
-		c.work <- b
+		c.hand(b)
 	}
+}
+
+// hand hands a batch to the writers, to be written after the one before.
+func (c *copier) hand(b *batch) {
+	b.turn, b.finished = c.last, make(chan struct{})
+	c.last = b.finished
+	c.work <- b
 }
 
 func (c *copier) full(b *batch) bool {
@@ -269,19 +283,17 @@ func (c *copier) drain() {
 }
 
 // collect takes note of what became of a batch and keeps its memory for another.
+// Batches come in their order.
 func (c *copier) collect(b *batch) {
 	if b.committed > 0 {
-		c.report.Committed = insertRange(c.report.Committed, RowRange{b.first, b.first + int64(b.committed)})
+		c.report.Committed += int64(b.committed)
 		c.progress.Rows += int64(b.committed)
 		c.progress.Bytes += b.bytes
 		if info, _ := c.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil && b.tx.TxID > info.TxID {
 			info.add(b.tx)
 		}
 	}
-	if b.unknown > 0 {
-		from := b.first + int64(b.committed)
-		c.report.Unknown = insertRange(c.report.Unknown, RowRange{from, from + int64(b.unknown)})
-	}
+	c.report.Unknown += int64(b.unknown)
 	if b.err != nil && b.err != errNotSent {
 		row := int64(-1)
 		if b.failedRow >= 0 {
@@ -306,13 +318,9 @@ func (c *copier) fail(err error, at, row int64, column string) {
 }
 
 func (c *copier) outcome() (int64, error) {
-	n := int64(0)
-	if done := c.report.Committed; len(done) > 0 && done[0].From == 0 {
-		n = done[0].To
-	}
 	if c.report.cause == nil {
-		return n, nil
+		return c.report.Committed, nil
 	}
 	c.report.Table = c.table
-	return n, &c.report
+	return c.report.Committed, &c.report
 }

@@ -23,6 +23,9 @@ type batch struct {
 	args   int
 	rows   []rowEnd
 
+	turn     <-chan struct{} // closed when the batch before it is finished
+	finished chan struct{}   // closed when this one is
+
 	// What became of it: the rows committed and, behind them, those of which
 	// that is unknown. err is why the others are not, failedRow the one at
 	// fault or -1.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -34,7 +35,7 @@ var withoutCounting = fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: f
 
 func TestCopyFromSendsBatchesAndNothingElse(t *testing.T) {
 	faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-		n, err := immudb.CopyFrom(t.Context(), db, "t", []string{"id", "v"}, numbered(0, 7), &immudb.CopyOptions{BatchRows: 3})
+		n, err := immudb.CopyFrom(t.Context(), db, "t", []string{"id", "v"}, numbered(0, 7), &immudb.CopyOptions{BatchRows: 3, Writers: 1})
 		if err != nil || n != 7 {
 			t.Fatalf("%d rows, err = %v", n, err)
 		}
@@ -57,9 +58,9 @@ func TestCopyFromReportsALostAnswerAndDoesNotSendAgain(t *testing.T) {
 		for nth := range 3 {
 			t.Run(fmt.Sprint(row.reason, nth), func(t *testing.T) {
 				faulty(t, rule("SQLExec", nth+1, row.do), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
+					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3, Writers: 1})
 					e := copyError(t, err, immudb.ErrOutcomeUnknown)
-					if n != int64(3*nth) || !slices.Equal(e.Unknown, []immudb.RowRange{{From: n, To: n + 3}}) || e.Row != 0 {
+					if n != int64(3*nth) || e.Unknown != 3 || e.Row != 0 {
 						t.Errorf("%d rows, err = %v", n, err)
 					}
 					want := []string{}
@@ -91,7 +92,7 @@ func TestCopyFromSendsAgainWhatProvablyDidNotRun(t *testing.T) {
 		for nth := range 3 {
 			t.Run(fmt.Sprint(row.reason, nth), func(t *testing.T) {
 				faulty(t, rule("SQLExec", nth+1, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
+					n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3, Writers: 1})
 					if err != nil || n != 9 {
 						t.Fatalf("%d rows, err = %v", n, err)
 					}
@@ -105,8 +106,8 @@ func TestCopyFromSendsAgainWhatProvablyDidNotRun(t *testing.T) {
 func TestCopyFromGivesUpOnAConflictAfterMaxRetries(t *testing.T) {
 	script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "SQLExec", SQL: "(3,30)", Do: fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}}}}
 	faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-		n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3})
-		if e := copyError(t, err, immudb.ErrConflict); n != 3 || len(e.Unknown) > 0 {
+		n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 9), &immudb.CopyOptions{BatchRows: 3, Writers: 1})
+		if e := copyError(t, err, immudb.ErrConflict); n != 3 || e.Unknown > 0 {
 			t.Errorf("%d rows, err = %v", n, err)
 		}
 		if sent := len(fake.Log("SQLExec")); sent != 1+3 {
@@ -166,36 +167,59 @@ func TestCopyFromBeginsOnAFreshSessionWhenThePoolsIsGone(t *testing.T) {
 	})
 }
 
+// Batches that are run ahead of their turn are committed in turn, once each, or
+// not at all.
 func TestCopyFromWithParallelWritersAccountsForEachRow(t *testing.T) {
-	for nth := range 6 {
-		t.Run(fmt.Sprint("the answer to batch ", nth, " is lost"), func(t *testing.T) {
-			script := fakeserver.Script{Rules: []fakeserver.Rule{withoutCounting, {Method: "SQLExec", Nth: nth + 1, Do: fakeserver.Fault{CutAfter: true}}}}
-			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-				// A session opened while the connection is cut would stay behind:
-				// nobody but the server knows it.
-				openConns(t, db, 3)
-				n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 60), &immudb.CopyOptions{BatchRows: 3, Writers: 3})
-				e := copyError(t, err, immudb.ErrOutcomeUnknown)
-				if len(e.Committed) > 0 && e.Committed[0].From == 0 && n != e.Committed[0].To {
-					t.Errorf("%d leading rows, but %v", n, err)
-				}
-				committed := map[string]bool{}
-				for _, text := range fake.Committed() {
-					if committed[text] {
-						t.Errorf("%q was committed twice", text)
-					}
-					committed[text] = true
-				}
-				for at := 0; at < 60; at += 3 {
-					switch told, unknown, there := inRanges(e.Committed, at), inRanges(e.Unknown, at), committed[batch3(at)]; {
-					case told && unknown:
-						t.Errorf("row %d is told to be committed and to be unknown", at)
-					case told != there && !unknown:
-						t.Errorf("row %d: told to be committed %v, is %v", at, told, there)
-					}
-				}
-			})
-		})
+	slow := fakeserver.Rule{Method: "SQLExec", Do: fakeserver.Fault{Delay: 10 * time.Millisecond}} // so that the others are staged
+	for _, method := range []string{"NewTx", "TxSQLExec", "Commit", "SQLExec"} {
+		for _, row := range []struct {
+			reason string
+			fault  fakeserver.Fault
+			cut    bool // what the other writers have sent gets no answer either
+		}{
+			{"is refused", fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}, false},
+			{"does not arrive", fakeserver.Fault{CutBefore: true}, true},
+			{"is not answered", fakeserver.Fault{CutAfter: true}, true},
+			{"finds no session", fakeserver.Fault{Fail: &fakeserver.Failure{Code: codes.PermissionDenied, Message: "session not found"}}, false},
+		} {
+			for nth := 1; nth <= 4 && (nth == 1 || method != "SQLExec"); nth++ { // the first only
+				t.Run(fmt.Sprintf("%s %d %s", method, nth, row.reason), func(t *testing.T) {
+					script := fakeserver.Script{Rules: []fakeserver.Rule{withoutCounting, {Method: method, Nth: nth, Do: row.fault}, slow}}
+					faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+						// A session opened while the connection is cut would stay behind:
+						// nobody but the server knows it.
+						openConns(t, db, 3)
+						n, err := immudb.CopyFrom(t.Context(), db, "t", nil, numbered(0, 60), &immudb.CopyOptions{BatchRows: 3, Writers: 3})
+						if len(fake.Log(method)) < nth {
+							t.Fatalf("%s was called %d times, too few for this test", method, len(fake.Log(method)))
+						}
+						commits := method == "Commit" || method == "SQLExec"
+						if err != nil && !row.cut || err == nil && (n != 60 || row.cut && commits) {
+							t.Errorf("%d rows, err = %v", n, err)
+						}
+						told := &immudb.CopyError{Committed: n}
+						if err != nil {
+							told = copyError(t, err, immudb.ErrOutcomeUnknown)
+						}
+						var want []string
+						for at := int64(0); at < n; at += 3 {
+							want = append(want, batch3(int(at)))
+						}
+						got := fake.Committed()
+						if len(got) == len(want)+1 && told.Unknown == 3 {
+							want = append(want, batch3(int(n)))
+						}
+						if !slices.Equal(got, want) {
+							t.Errorf("told %v; committed\n\t%q\nwant\n\t%q", err, got, want)
+						}
+						synctest.Wait()
+						if left := fake.Transactions(); len(left) > 0 {
+							t.Errorf("transactions %v are still open: %q", left, fake.Log())
+						}
+					})
+				})
+			}
+		}
 	}
 }
 
@@ -213,10 +237,6 @@ func openConns(t *testing.T, db *sql.DB, n int) {
 	for _, conn := range conns {
 		conn.Close()
 	}
-}
-
-func inRanges(ranges []immudb.RowRange, row int) bool {
-	return slices.ContainsFunc(ranges, func(r immudb.RowRange) bool { return r.From <= int64(row) && int64(row) < r.To })
 }
 
 func TestCopyFromLeavesNothingWhenTheSourcePanics(t *testing.T) {
@@ -243,9 +263,9 @@ func TestCopyFromDoesNotOutlastItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		expectWithin(t, time.Second, "CopyFrom", func() {
-			n, err := immudb.CopyFrom(ctx, db, "t", nil, numbered(0, 90), &immudb.CopyOptions{BatchRows: 3})
+			n, err := immudb.CopyFrom(ctx, db, "t", nil, numbered(0, 90), &immudb.CopyOptions{BatchRows: 3, Writers: 1})
 			e := copyError(t, err, context.DeadlineExceeded)
-			if n != 3 || !slices.Equal(e.Unknown, []immudb.RowRange{{From: 3, To: 6}}) {
+			if n != 3 || e.Unknown != 3 {
 				t.Errorf("%d rows, err = %v", n, err)
 			}
 		})
@@ -264,14 +284,14 @@ func expectTold(t *testing.T, db *sql.DB, n int64, err error, total int) {
 		e = &immudb.CopyError{}
 	}
 	if err == nil {
-		e = &immudb.CopyError{Committed: []immudb.RowRange{{From: 0, To: n}}}
+		e = &immudb.CopyError{Committed: n}
 	}
 	there := map[int]bool{}
 	for _, id := range list[int](t, db, "SELECT id FROM t") {
 		there[id] = true
 	}
 	for id := range total {
-		if told := inRanges(e.Committed, id); told != there[id] && (told || !inRanges(e.Unknown, id)) {
+		if told, unknown := int64(id) < e.Committed, int64(id) < e.Committed+e.Unknown; told != there[id] && (told || !unknown) {
 			t.Fatalf("row %d: told to be committed %v, is %v (%v)", id, told, there[id], err)
 		}
 	}

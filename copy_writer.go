@@ -141,36 +141,48 @@ type copyWriter struct {
 var errNotSent = errors.New("not sent")
 
 func (w *copyWriter) run() {
-	defer func() {
-		if w.conn != nil {
-			w.conn.Close() // fails only if it is closed already
-		}
-	}()
+	defer w.leaveConn()
 	for b := range w.work {
-		// While it is being found out whether another batch can be written, none
-		// is begun: the gap behind it would grow.
-		w.divided.Lock()
-		hopeless := w.failed.Load()
-		w.divided.Unlock()
-		if hopeless {
-			b.err = errNotSent
-		} else {
-			w.write(b)
-		}
-		w.done <- b
+		w.write(b)
+		finished := b.finished
+		w.done <- b // in order; from here on it is another batch
+		close(finished)
 	}
 }
 
-// write writes a batch and notes in it what came of it.
+// leaveConn gives the conn back.
+func (w *copyWriter) leaveConn() {
+	if w.conn != nil {
+		w.conn.Close() // fails only if it is closed already
+		w.conn = nil
+	}
+}
+
+// write writes a batch when those before it are written, and notes in it what
+// came of it. While they are being written it already runs the statement, in a
+// transaction of its own that it commits in turn: for the server that is most of
+// the work.
 func (w *copyWriter) write(b *batch) {
-	b.err = w.writeRows(b, 0, len(b.rows))
-	if w.divisible(b.err) {
-		w.divided.Lock()
-		defer w.divided.Unlock()
-		b.err = w.divide(b, 0, len(b.rows), b.err)
+	staged := 0 // bytes
+	select {
+	case <-b.turn:
+	default:
+		staged = w.stage(b)
+		<-b.turn
+	}
+	switch {
+	case w.failed.Load():
+		b.err = errNotSent
+		w.unstage()
+	case staged > 0 && w.commitStaged(b, staged):
+	default:
+		b.err = w.writeRows(b, 0, len(b.rows))
+		if w.divisible(b.err) {
+			b.err = w.divide(b, 0, len(b.rows), b.err)
+		}
 	}
 	if b.err != nil {
-		w.failed.Store(true) // before others are let through
+		w.failed.Store(true)
 	}
 }
 
@@ -249,17 +261,20 @@ func blamesRows(err error) bool {
 // server was restarted and has forgotten the sessions that the pool holds.
 const maxBadConns = 3
 
+func (w *copyWriter) connect() (err error) {
+	if w.conn == nil {
+		w.conn, err = w.db.Conn(w.ctx)
+	}
+	return err
+}
+
 // send sends one request. It is sent again only if the server provably did not
 // run it.
 func (w *copyWriter) send(req []byte) (wire.CommittedTx, error) {
 	var tx wire.CommittedTx
 	for try := 1; ; try++ {
-		if w.conn == nil {
-			conn, err := w.db.Conn(w.ctx)
-			if err != nil {
-				return tx, withoutBadConn(err)
-			}
-			w.conn = conn
+		if err := w.connect(); err != nil {
+			return tx, withoutBadConn(err)
 		}
 		err := w.conn.Raw(func(dc any) (err error) {
 			tx, err = dc.(*Conn).copyBatch(w.ctx, w.table, req)
@@ -296,12 +311,8 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	if err != nil {
 		return wire.CommittedTx{}, err
 	}
-	if err := c.proveCommits(ctx, true, ans.Txs...); err != nil {
-		return wire.CommittedTx{}, &Error{Message: "a batch that the server says it has committed is not proven", SQLState: "08007",
-			kind: ErrOutcomeUnknown, cause: err}
-	}
-	if len(ans.Txs) == 0 {
-		return wire.CommittedTx{}, nil
+	if err := c.proveCommits(ctx, true, ans.Txs...); err != nil || len(ans.Txs) == 0 {
+		return wire.CommittedTx{}, unprovenBatch(err)
 	}
 	return ans.Txs[len(ans.Txs)-1], nil
 }

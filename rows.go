@@ -161,7 +161,7 @@ func (s *resultSet) close() {
 		}
 		stalled.Stop()
 	}
-	if s.live && s.tx == nil && !s.batch.HasRows() {
+	if s.live && s.tx == nil && !s.batch.HasRow() {
 		s.awaitEnd()
 	}
 	if s.live {

@@ -32,11 +32,15 @@ type session struct {
 
 	// users is how many connections have leased it. It changes with pool.mu held.
 	users atomic.Int32
+	// txs is how many of them are in a transaction.
+	txs atomic.Int32
 	// retired is set with pool.mu held when nobody is to lease the session any
 	// more: the server has dropped it, or something of ours goes on in it that only
-	// its end will end, or it is being closed. Then its last user closes it.
+	// its end will end. It is closed as soon as nobody is in a transaction in it;
+	// whoever still uses it then finds that out, and moves to another one.
 	retired atomic.Bool
 
+	ended     bool      // somebody closes it; guarded by pool.mu
 	alone     bool      // its only user does not share it; guarded by pool.mu
 	idleSince time.Time // when its last user left; guarded by pool.mu
 }

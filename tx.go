@@ -109,6 +109,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	t.md = metadata.NewOutgoingContext(context.Background(), c.session.tokens.metadata(t.tokens))
 	t.report, _ = ctx.Value(commitInfoKey{}).(*CommitInfo)
 	c.tx = t
+	c.session.txs.Add(1)
 	return t, nil
 }
 
@@ -128,7 +129,7 @@ func (t *tx) Commit() error {
 func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	var committed wire.CommittedTx
 	if err := t.settle(ctx); err != nil {
-		t.conn.tx = nil
+		t.leave()
 		return committed, err
 	}
 	if t.readOnly {
@@ -144,13 +145,13 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	if err != nil {
 		c.lost = !sent || answerLost(err) // then it may still be open on the server
 		err = c.failed(ctx, err, sent, "COMMIT")
-		c.tx = nil
+		t.leave()
 		if !sent {
 			err = &Error{Message: "COMMIT could not be sent, nothing was committed", SQLState: "08003", kind: ErrSessionLost, cause: err, safe: true}
 		}
 		return committed, err
 	}
-	c.tx = nil
+	t.leave()
 	t.report.add(committed)
 	return committed, c.proveCommits(ctx, t.wrote, committed)
 }
@@ -161,7 +162,7 @@ func (t *tx) Rollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	if t.err != nil {
-		t.conn.tx = nil
+		t.leave()
 		return nil
 	}
 	if t.rows != nil {
@@ -178,15 +179,23 @@ func (t *tx) rollback(ctx context.Context) error {
 	if err != nil {
 		lost := !sent || answerLost(err)
 		err = c.failed(ctx, err, sent, "")
-		c.tx = nil
+		t.leave()
 		if errors.Is(err, ErrSessionLost) || errors.Is(err, ErrTxAborted) {
 			return nil // gone already, which is what was asked for
 		}
 		c.lost = c.lost || lost
 		return err
 	}
-	c.tx = nil
+	t.leave()
 	return nil
+}
+
+// leave ends the transaction on its connection.
+func (t *tx) leave() {
+	if t.conn.tx == t {
+		t.conn.tx = nil
+		t.conn.connector.leaveTx(t.conn.session)
+	}
 }
 
 // abandon ends a transaction that nobody will end.

@@ -51,7 +51,7 @@ func TestEveryWayToCommitMovesTheTrustedState(t *testing.T) {
 			return tx.Commit()
 		})
 		moved("CopyFrom", func(ctx context.Context) error {
-			_, err := immudb.CopyFrom(ctx, db, "t", nil, rowsOf([]any{4}, []any{5}, []any{6}), &immudb.CopyOptions{BatchRows: 2})
+			_, err := immudb.CopyFrom(ctx, db, "t", nil, rowsOf([]any{4}, []any{5}, []any{6}), &immudb.CopyOptions{BatchRows: 2, Writers: 1})
 			return err
 		})
 	}
@@ -235,9 +235,9 @@ func TestACopiedBatchThatIsNotProvenIsUnknown(t *testing.T) {
 		trusted := stateOf(t, db).Hash
 		return bytes.Replace(msg, trusted[:], make([]byte, len(trusted)), 1) // the hash of the transaction before
 	}))
-	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1}, []any{2}, []any{3}, []any{4}, []any{5}), &immudb.CopyOptions{BatchRows: 2})
+	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rowsOf([]any{1}, []any{2}, []any{3}, []any{4}, []any{5}), &immudb.CopyOptions{BatchRows: 2, Writers: 1})
 	var e *immudb.CopyError
-	if !errors.As(err, &e) || n != 2 || len(e.Unknown) != 1 || e.Unknown[0] != (immudb.RowRange{From: 2, To: 4}) {
+	if !errors.As(err, &e) || n != 2 || e.Unknown != 2 {
 		t.Fatalf("%d rows, err = %v, want two committed and two unknown", n, err)
 	}
 	mustBeTampering(t, err)
@@ -292,7 +292,7 @@ func TestCopyFromProvesItsBatches(t *testing.T) {
 		}
 	}
 	before := stateOf(t, db)
-	if _, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10}); err != nil {
+	if _, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10, Writers: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if now := stateOf(t, db); now.TxID != before.TxID+3 {
@@ -301,10 +301,10 @@ func TestCopyFromProvesItsBatches(t *testing.T) {
 
 	hash := stateOf(t, db).Hash
 	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { return bytes.Replace(msg, hash[:], make([]byte, len(hash)), 1) }))
-	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10})
+	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10, Writers: 1})
 	mustBeTampering(t, err)
 	var copied *immudb.CopyError
-	if !errors.As(err, &copied) || n != 0 || len(copied.Unknown) != 1 || copied.Unknown[0] != (immudb.RowRange{From: 0, To: 10}) {
+	if !errors.As(err, &copied) || n != 0 || copied.Unknown != 10 {
 		t.Errorf("got %d, %+v, want the first batch as unknown", n, copied)
 	}
 	unpinned := openDSN(t, dsnWith(dsn, "verify=commits"))

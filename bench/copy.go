@@ -58,7 +58,7 @@ func handBatched(ctx context.Context, e *env) (*task, error) {
 	var best byHand
 	var bestTime time.Duration
 	for _, h := range []byHand{
-		{256, false, 1}, {1024, false, 1}, {256, true, 1}, {1024, true, 1}, {1024, true, 2},
+		{256, false, 1}, {1024, false, 1}, {256, true, 1}, {1024, true, 1}, {1024, true, 2}, {1024, true, 4},
 	} {
 		began := time.Now()
 		if _, err = h.load(ctx, db, e.Scale.CopyTries); err != nil {

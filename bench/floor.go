@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -250,16 +251,27 @@ func floorTxInserts(_ context.Context, f *floorConn) (*task, error) {
 	}, note: func() string { return "no statement told its result" }}, nil
 }
 
+// transaction runs a request as often as a transaction of the workload does.
 func (f *floorConn) transaction(ctx context.Context, begin, req []byte) error {
+	return f.transact(ctx, begin, func(ctx context.Context) error {
+		for range txRows {
+			if err := f.call(ctx, wire.MethodTxSQLExec, req); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// transact begins a transaction, has work done in it and commits it.
+func (f *floorConn) transact(ctx context.Context, begin []byte, work func(ctx context.Context) error) error {
 	var tx wire.NewTx // its id must be known
 	if _, err := wire.Call(f.ctx, f.cc, wire.MethodNewTx, begin, &tx, wire.CallOptions()...); err != nil {
 		return err
 	}
 	ctx = metadata.NewOutgoingContext(ctx, metadata.Join(f.md, metadata.Pairs("transactionid", tx.ID)))
-	for range txRows {
-		if err := f.call(ctx, wire.MethodTxSQLExec, req); err != nil {
-			return err
-		}
+	if err := work(ctx); err != nil {
+		return err
 	}
 	return f.call(ctx, wire.MethodCommit, nil)
 }
@@ -283,25 +295,51 @@ func floorGroupedInserts(_ context.Context, f *floorConn) (*task, error) {
 	}, note: func() string { return fmt.Sprintf("%d inserts in each request", goroutines) }}, nil
 }
 
-// floorCopy sends the very requests again that CopyFrom made.
+// floorCopy sends the very requests again that CopyFrom made, and as it does: two at once, committed in their order.
 func floorCopy(ctx context.Context, f *floorConn) (*task, error) {
 	reqs, err := recordCopy(ctx, f.env)
 	if err != nil {
 		return nil, err
 	}
-	return &task{run: func(_ context.Context, n int) (int, error) {
+	return &task{run: func(ctx context.Context, n int) (int, error) {
 		for i := range n {
-			for _, req := range reqs {
-				if err := f.call(f.ctx, wire.MethodSQLExec, req); err != nil {
-					return i * f.Scale.CopyRows, err
-				}
+			if err := f.inOrder(ctx, reqs); err != nil {
+				return i * f.Scale.CopyRows, err
 			}
 		}
 		return n * f.Scale.CopyRows, nil
-	}, note: func() string { return fmt.Sprintf("the %d requests of CopyFrom, one after the other", len(reqs)) }}, nil
+	}, note: func() string { return fmt.Sprintf("the %d requests of CopyFrom, two at once", len(reqs)) }}, nil
 }
 
-// recordCopy runs the CopyFrom of the workload and returns its requests.
+// inOrder runs each request in a transaction, two at once, and commits them one after the other.
+func (f *floorConn) inOrder(ctx context.Context, reqs [][]byte) error {
+	begin := wire.NewTxRequest{Mode: wire.ReadWrite}.Append(nil)
+	committed := make([]chan struct{}, len(reqs))
+	errs := make([]error, len(reqs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for i := range committed {
+		committed[i] = make(chan struct{})
+	}
+	for range 2 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(reqs); i = int(next.Add(1)) - 1 {
+				errs[i] = f.transact(ctx, begin, func(ctx context.Context) error {
+					if err := f.call(ctx, wire.MethodTxSQLExec, reqs[i]); err != nil || i == 0 {
+						return err
+					}
+					<-committed[i-1]
+					return errs[i-1]
+				})
+				close(committed[i])
+			}
+		})
+	}
+	wg.Wait()
+	return errs[len(errs)-1]
+}
+
+// recordCopy runs the CopyFrom of the workload and returns its requests, made by one writer.
 func recordCopy(ctx context.Context, e *env) ([][]byte, error) {
 	cfg, err := immudb.ParseDSN(e.Server.dsn())
 	if err != nil {
@@ -323,6 +361,6 @@ func recordCopy(ctx context.Context, e *env) ([][]byte, error) {
 		return nil, err
 	}
 	db := sql.OpenDB(c)
-	_, err = immudb.CopyFrom(ctx, db, "copied", nil, accountRows(e.Scale.CopyRows), &immudb.CopyOptions{Upsert: true})
+	_, err = immudb.CopyFrom(ctx, db, "copied", nil, accountRows(e.Scale.CopyRows), &immudb.CopyOptions{Upsert: true, Writers: 1})
 	return reqs, errors.Join(err, db.Close())
 }

@@ -87,7 +87,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "copy", title: "bulk load of 100,000 rows × 7 columns", unit: "row", table: copied,
-		n: 1, quick: 1, rounds: 3,
+		n: 1, quick: 1, rounds: 5,
 		database: handBatched, ours: copyFrom, floor: floorCopy,
 	},
 	{

@@ -32,7 +32,7 @@ func main() {
 	flag.StringVar(&l.table, "table", "", "the table to write")
 	flag.Int64Var(&l.skip, "skip", 0, "rows to leave out because they are there")
 	flag.BoolVar(&l.opts.Upsert, "upsert", false, "replace rows whose key exists")
-	flag.IntVar(&l.opts.Writers, "writers", 1, "transactions at once")
+	flag.IntVar(&l.opts.Writers, "writers", 3, "batches sent at once")
 	flag.Parse()
 	if flag.NArg() != 1 || l.table == "" || *dsn == "" {
 		fmt.Fprintln(os.Stderr, "usage: copycsv -dsn immudb://… -table t [-upsert] [-writers n] [-skip n] file.csv")
@@ -94,10 +94,8 @@ func (l *load) run(ctx context.Context, db *sql.DB, file io.Reader, screen io.Wr
 	switch {
 	case !errors.As(err, &failed):
 		return err
-	case len(failed.Unknown) > 0:
+	case failed.Unknown > 0:
 		return fmt.Errorf("%w\ngo on with -skip %d -upsert: some rows behind these may be there", err, l.skip+n)
-	case n == 0 && len(failed.Committed) > 0 || len(failed.Committed) > 1:
-		return fmt.Errorf("%w\ngo on with -skip %d -upsert: there are rows behind these", err, l.skip+n)
 	}
 	return fmt.Errorf("%w\ngo on with -skip %d", err, l.skip+n)
 }

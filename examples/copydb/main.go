@@ -26,7 +26,7 @@ func main() {
 	target := flag.String("to-dsn", os.Getenv("IMMUDB_DSN"), "the database to write")
 	table := flag.String("table", "", "the table to write")
 	upsert := flag.Bool("upsert", false, "replace rows whose key exists")
-	writers := flag.Int("writers", 1, "transactions at once")
+	writers := flag.Int("writers", 3, "batches sent at once")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -117,8 +117,7 @@ func (b *Batch) Release() {
 
 // HasRow reports whether there is a row that has not been read.
 func (b *Batch) HasRow() bool {
-	num, typ, _ := protowire.ConsumeTag(b.rest) // rows come before columns
-	return num == 1 && typ == protowire.BytesType
+	return len(b.rest) > 0 && b.rest[0] == tagRow // rows come before columns
 }
 
 // Next decodes the next row into dest, one value per column, and reports
@@ -146,9 +145,6 @@ func (b *Batch) Next(dest []driver.Value) (bool, error) {
 	}
 	return false, nil
 }
-
-// HasRows reports whether Next has another row to decode.
-func (b *Batch) HasRows() bool { return len(b.rest) > 0 && b.rest[0] == tagRow }
 
 const (
 	tagRow = 1<<3 | byte(protowire.BytesType)
