@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
 func TestAuditReadsTheHistoryFromTheTrustedStateToNow(t *testing.T) {
@@ -88,12 +89,12 @@ func TestAuditNoticesTamperingAndMovesNothing(t *testing.T) {
 		p, db := lyingServer(t)
 		before := stateOf(t, db)
 		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (9, 'x', 9)")
-		p.tamper(nil, on(lie.method, lie.change))
+		p.Tamper(nil, on(lie.method, lie.change))
 		_, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
 		if mustBeTampering(t, err); t.Failed() {
 			t.Fatal(name)
 		}
-		p.tamper(nil, nil)
+		p.Tamper(nil, nil)
 		if after := stateOf(t, db); after.Pin() != before.Pin() {
 			t.Errorf("%s: the trusted state is %s, was %s", name, after.Pin(), before.Pin())
 		}
@@ -106,17 +107,17 @@ func TestAuditNoticesTamperingAndMovesNothing(t *testing.T) {
 // A server that describes a table with its columns swapped is believed at first
 // use, and found out by an audit.
 func TestAuditFindsATableThatWasDescribedFalsely(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO accounts (id, debit, money) VALUES (1, 10, 20)")
 	swap := strings.NewReplacer("debit", "money", "money", "debit")
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { return []byte(swap.Replace(string(msg))) }))
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { return []byte(swap.Replace(string(msg))) }))
 	row := mustVerify(t, db)
 	if debit, _ := row.Value("debit"); debit != int64(20) {
 		t.Fatalf("the proxy did not lie: %+v", row)
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	_, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true})
 	mustBeTampering(t, err)
 }
@@ -124,12 +125,12 @@ func TestAuditFindsATableThatWasDescribedFalsely(t *testing.T) {
 // A first audit that fails must not leave a state behind that the next one starts
 // from and finds in order.
 func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	plain := openDSN(t, dsn)
 	mustExec(t, plain, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], PRIMARY KEY id)")
 	mustExec(t, plain, "INSERT INTO accounts (id, owner) VALUES (1, 'ann')")
 	dsn = dsnWith(dsn, "state_dir="+t.TempDir())
-	p.tamper(nil, on("TxScan", func(msg []byte) []byte { return bytes.Replace(msg, []byte("ann"), []byte("eve"), 1) }))
+	p.Tamper(nil, on("TxScan", func(msg []byte) []byte { return bytes.Replace(msg, []byte("ann"), []byte("eve"), 1) }))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
 	mustBeTampering(t, err)
@@ -139,7 +140,7 @@ func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
 	if _, err := immudb.Audit(t.Context(), openDSN(t, dsn), immudb.AuditOptions{}); !errors.Is(err, immudb.ErrStateMissing) {
 		t.Errorf("after that: err = %v, want ErrStateMissing", err)
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	r, err = immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
 	if err != nil || !r.FirstUse || r.State.TxID != 2 || r.State.Pin() != stateOf(t, openDSN(t, dsn)).Pin() {
 		t.Errorf("the truth: %+v, %v", r, err)

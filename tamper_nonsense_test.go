@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
@@ -20,7 +21,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 	honest := mustVerify(t, db)
 	noise := rand.New(rand.NewPCG(7, 7))
 	answers := make(map[string][]byte)
-	p.tamper(nil, func(method string, msg []byte) []byte {
+	p.Tamper(nil, func(method string, msg []byte) []byte {
 		answers[method] = bytes.Clone(msg)
 		return msg
 	})
@@ -49,7 +50,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 	}
 	for _, method := range []string{"CurrentState", "VerifiableSQLGet", "VerifiableTxById", "TxScan", "TxById"} {
 		for lie, change := range lies {
-			p.tamper(nil, on(method, change))
+			p.Tamper(nil, on(method, change))
 			for i, err := range all() {
 				if err != nil && !errors.Is(err, immudb.ErrTampered) && !errors.Is(err, immudb.ErrServerOlder) {
 					t.Errorf("%s answers with %s, call %d: err = %v", method, lie, i, err)
@@ -57,7 +58,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 			}
 		}
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	if err := errors.Join(all()...); err != nil {
 		t.Errorf("after that, the truth: %v", err)
 	}
@@ -82,14 +83,14 @@ func hugeFields() []byte {
 // A server may answer with fewer transactions than it was asked for.
 func TestAuditReadsOnWhereAnAnswerEnds(t *testing.T) {
 	p, db := lyingServer(t)
-	p.tamper(nil, on("TxScan", func(msg []byte) []byte {
+	p.Tamper(nil, on("TxScan", func(msg []byte) []byte {
 		_, tag := protowire.ConsumeVarint(msg)
 		_, first := protowire.ConsumeBytes(msg[tag:])
 		return msg[:tag+first]
 	}))
 	r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
-	if err != nil || r.Transactions != 3 || r.Rows["accounts"] != 3 || p.count("TxScan") != 3 {
-		t.Errorf("in %d answers: got %+v, %v", p.count("TxScan"), r, err)
+	if err != nil || r.Transactions != 3 || r.Rows["accounts"] != 3 || p.Count("TxScan") != 3 {
+		t.Errorf("in %d answers: got %+v, %v", p.Count("TxScan"), r, err)
 	}
 }
 
@@ -97,7 +98,7 @@ func TestAuditReadsOnWhereAnAnswerEnds(t *testing.T) {
 func TestASignatureIsAskedForWithEachProof(t *testing.T) {
 	private, public := newKey(t)
 	s := testserver.Start(t, "-synced=false", "-signing-key="+private)
-	p, dsn := startProxy(t, s.DSN())
+	p, dsn := tamperproxy.Start(t, s.DSN())
 	db := openDSN(t, dsnWith(dsn, proveCommits, "server_public_key="+public))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO accounts (id) VALUES (1)")
@@ -108,11 +109,11 @@ func TestASignatureIsAskedForWithEachProof(t *testing.T) {
 		"VerifiableTxById": func() error { _, err := db.Exec("UPSERT INTO accounts (id) VALUES (1)"); return err },
 		"CurrentState":     func() error { _, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{}); return err },
 	} {
-		p.tamper(nil, on(method, func(msg []byte) []byte { return spoilSignature(t, msg) }))
+		p.Tamper(nil, on(method, func(msg []byte) []byte { return spoilSignature(t, msg) }))
 		if err := call(); !errors.Is(err, immudb.ErrSignature) {
 			t.Errorf("%s: err = %v, want ErrSignature", method, err)
 		}
-		p.tamper(nil, nil)
+		p.Tamper(nil, nil)
 		if now := stateOf(t, db); now.Pin() != before.Pin() {
 			t.Errorf("%s: the trusted state is %s, was %s", method, now.Pin(), before.Pin())
 		}

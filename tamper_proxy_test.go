@@ -16,14 +16,15 @@ import (
 	"testing"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 // lyingServer is an accounts table with three rows behind a proxy, of which a
 // state is trusted.
-func lyingServer(t *testing.T, options ...string) (*proxy, *sql.DB) {
+func lyingServer(t *testing.T, options ...string) (*tamperproxy.Proxy, *sql.DB) {
 	t.Helper()
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, append([]string{trustFirstUse}, options...)...))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', 10), (2, 'bob', 20)")
@@ -76,12 +77,12 @@ func TestTamperingWithAnyBitOfARowAnswerIsNoticed(t *testing.T) {
 	p, db := lyingServer(t)
 	honest, before := mustVerify(t, db), stateOf(t, db)
 	size := 0
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { size = len(msg); return msg }))
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { size = len(msg); return msg }))
 	mustVerify(t, db)
 	refused := 0
 	for at := range size {
 		bit := byte(1) << (at * 5 % 8)
-		p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { msg[at] ^= bit; return msg }))
+		p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { msg[at] ^= bit; return msg }))
 		row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
 		switch {
 		case err != nil:
@@ -97,7 +98,7 @@ func TestTamperingWithAnyBitOfARowAnswerIsNoticed(t *testing.T) {
 	if refused < size/2 {
 		t.Errorf("only %d of %d flips are refused", refused, size)
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustVerify(t, db)
 	if after := stateOf(t, db); !reflect.DeepEqual(after, before) {
 		t.Errorf("the trusted state is %+v, was %+v", after, before)
@@ -107,32 +108,32 @@ func TestTamperingWithAnyBitOfARowAnswerIsNoticed(t *testing.T) {
 func TestTamperingWithAValueIsNoticed(t *testing.T) {
 	p, db := lyingServer(t)
 	lie := func(msg []byte) []byte { return bytes.ReplaceAll(msg, []byte("ann"), []byte("eve")) }
-	p.tamper(nil, on("VerifiableSQLGet", lie))
+	p.Tamper(nil, on("VerifiableSQLGet", lie))
 	_, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
 	mustBeTampering(t, err)
 
-	p.tamper(nil, on("SQLQuery", lie))
+	p.Tamper(nil, on("SQLQuery", lie))
 	_, err = immudb.VerifyRows(t.Context(), db, "accounts", "")
 	mustBeTampering(t, err)
 	if err != nil && !strings.Contains(err.Error(), "owner") {
 		t.Errorf("err = %v, want one that names the column", err)
 	}
 
-	p.tamper(nil, on("VerifiableTxById", lie))
+	p.Tamper(nil, on("VerifiableTxById", lie))
 	_, err = immudb.VerifyRows(t.Context(), db, "accounts", "")
 	mustBeTampering(t, err)
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustVerify(t, db)
 }
 
 func TestAnotherRowsProofIsTampering(t *testing.T) {
 	p, db := lyingServer(t)
 	var other []byte
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { other = msg; return msg }))
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { other = msg; return msg }))
 	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 2); err != nil {
 		t.Fatal(err)
 	}
-	p.tamper(nil, on("VerifiableSQLGet", func([]byte) []byte { return other }))
+	p.Tamper(nil, on("VerifiableSQLGet", func([]byte) []byte { return other }))
 	_, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
 	mustBeTampering(t, err)
 }
@@ -140,12 +141,12 @@ func TestAnotherRowsProofIsTampering(t *testing.T) {
 func TestAStaleProofIsTampering(t *testing.T) {
 	p, db := lyingServer(t)
 	var stale []byte
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { stale = msg; return msg }))
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { stale = msg; return msg }))
 	mustVerify(t, db)
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustExec(t, db, "UPDATE accounts SET balance = 0 WHERE id = 1")
 	mustVerify(t, db)
-	p.tamper(nil, on("VerifiableSQLGet", func([]byte) []byte { return stale }))
+	p.Tamper(nil, on("VerifiableSQLGet", func([]byte) []byte { return stale }))
 	_, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
 	mustBeTampering(t, err)
 }
@@ -157,7 +158,7 @@ func TestAnOlderRevisionIsToldByItsTx(t *testing.T) {
 	old := mustVerify(t, db)
 	mustExec(t, db, "UPDATE accounts SET balance = 0 WHERE id = 1")
 	latest := mustVerify(t, db)
-	p.tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
+	p.Tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
 		// atTx, field 3 of the request within, which comes first.
 		inner := append(bytes.Clone(msg[2:2+msg[1]]), 3<<3, byte(old.TxID))
 		return append(append([]byte{msg[0], msg[1] + 2}, inner...), msg[2+msg[1]:]...)
@@ -184,11 +185,11 @@ func TestASwappedDatabaseIsTampering(t *testing.T) {
 		}
 		return []byte(cfg.Database)
 	}
-	p, dsn := startProxy(t, one)
+	p, dsn := tamperproxy.Start(t, one)
 	dir := "state_dir=" + t.TempDir()
 	mustVerify(t, openDSN(t, dsnWith(dsn, trustFirstUse, dir)))
 
-	p.tamper(on("OpenSession", func(msg []byte) []byte { return bytes.Replace(msg, name(one), name(two), 1) }), nil)
+	p.Tamper(on("OpenSession", func(msg []byte) []byte { return bytes.Replace(msg, name(one), name(two), 1) }), nil)
 	_, err := immudb.VerifiedRow(t.Context(), openDSN(t, dsnWith(dsn, trustFirstUse, dir)), "accounts", 1)
 	mustBeTampering(t, err)
 }
@@ -201,11 +202,11 @@ func TestAServerReplacedUnderTheSameAddressIsTampering(t *testing.T) {
 		mustExec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', ?)", n)
 		mustExec(t, db, "UPDATE accounts SET balance = 11 WHERE id = 1")
 	}
-	p, dsn := startProxy(t, first.DSN())
+	p, dsn := tamperproxy.Start(t, first.DSN())
 	dsn = dsnWith(dsn, trustFirstUse, "state_dir="+t.TempDir())
 	trusted := stateOf(t, openDSN(t, dsn))
 
-	p.connect(t, second.DSN())
+	p.Connect(t, second.DSN())
 	_, err := immudb.VerifiedRow(t.Context(), openDSN(t, dsn), "accounts", 1)
 	mustBeTampering(t, err)
 	var found *immudb.Tampering
@@ -214,7 +215,7 @@ func TestAServerReplacedUnderTheSameAddressIsTampering(t *testing.T) {
 	}
 
 	other := stateOf(t, openDSN(t, dsnWith(second.DSN(), trustFirstUse))).ServerUUID
-	p.tamper(nil, on("OpenSession", func(msg []byte) []byte {
+	p.Tamper(nil, on("OpenSession", func(msg []byte) []byte {
 		return bytes.ReplaceAll(msg, []byte(other), []byte(trusted.ServerUUID))
 	}))
 	_, err = immudb.VerifiedRow(t.Context(), openDSN(t, dsn), "accounts", 1)
@@ -222,19 +223,19 @@ func TestAServerReplacedUnderTheSameAddressIsTampering(t *testing.T) {
 		t.Errorf("with the UUID of the first: err = %v", err)
 	}
 
-	p.connect(t, first.DSN())
-	p.tamper(nil, nil)
+	p.Connect(t, first.DSN())
+	p.Tamper(nil, nil)
 	mustVerify(t, openDSN(t, dsn))
 }
 
 // A replica behind the same address has another UUID and the same history.
 func TestAServerWithTheSameHistoryIsTrustedUnderAnotherUUID(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	dsn = dsnWith(dsn, "state_dir="+t.TempDir())
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
 	uuid := stateOf(t, db).ServerUUID
-	p.tamper(nil, on("OpenSession", func(msg []byte) []byte {
+	p.Tamper(nil, on("OpenSession", func(msg []byte) []byte {
 		return bytes.ReplaceAll(msg, []byte(uuid), []byte(strings.Repeat("x", len(uuid))))
 	}))
 	mustVerify(t, openDSN(t, dsn)) // not even by first use

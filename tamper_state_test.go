@@ -13,19 +13,20 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 // A call that fails leaves nothing behind, not even what it was told of a table
 // that nobody has heard of before.
 func TestWhatAFailedFirstUseWasToldOfATableIsForgotten(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO accounts (id, debit, money) VALUES (1, 10, 20)")
 	before := stateOf(t, db)
 	swap := strings.NewReplacer("debit", "money", "money", "debit")
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
 		msg = []byte(swap.Replace(string(msg)))
 		return bytes.ReplaceAll(msg, binary64(20), binary64(21)) // a value that is not the proven one
 	}))
@@ -36,7 +37,7 @@ func TestWhatAFailedFirstUseWasToldOfATableIsForgotten(t *testing.T) {
 	if after := stateOf(t, db); !reflect.DeepEqual(after, before) {
 		t.Errorf("the trusted state is %+v, was %+v", after, before)
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	if debit, _ := mustVerify(t, db).Value("debit"); debit != int64(10) {
 		t.Errorf("debit is %v, want 10", debit)
 	}
@@ -48,12 +49,12 @@ func TestWhatAFailedFirstUseWasToldOfATableIsForgotten(t *testing.T) {
 func binary64(n byte) []byte { return []byte{0, 0, 0, 0, 0, 0, 0, n} }
 
 func TestATableThatIsAnotherEachTimeIsTampering(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
 	mustExec(t, db, "INSERT INTO accounts (id, debit, money) VALUES (1, 10, 20)")
 	swap, swapped := strings.NewReplacer("debit", "money", "money", "debit"), false
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
 		if swapped = !swapped; swapped {
 			return []byte(swap.Replace(string(msg)))
 		}
@@ -68,7 +69,7 @@ func TestATableThatIsAnotherEachTimeIsTampering(t *testing.T) {
 // Two processes that meet a table at the same time must not each believe what the
 // server tells it of the table.
 func TestATableIsBelievedOnce(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	dsn = dsnWith(dsn, trustFirstUse, "state_dir="+t.TempDir())
 	first, second := openDSN(t, dsn), openDSN(t, dsn)
 	mustExec(t, first, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
@@ -79,10 +80,10 @@ func TestATableIsBelievedOnce(t *testing.T) {
 	pinned := stateOf(t, first).Tables["accounts"]
 
 	swap := strings.NewReplacer("debit", "money", "money", "debit")
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { return []byte(swap.Replace(string(msg))) }))
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte { return []byte(swap.Replace(string(msg))) }))
 	_, err := immudb.VerifiedRow(t.Context(), second, "accounts", 1)
 	mustBeTampering(t, err)
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	if debit, _ := mustVerify(t, second).Value("debit"); debit != int64(10) || stateOf(t, second).Tables["accounts"] != pinned {
 		t.Errorf("debit is %v, want 10, by the definition that was pinned", debit)
 	}
@@ -105,15 +106,15 @@ func TestATableThatChangesBetweenTwoFirstUsesIsProven(t *testing.T) {
 }
 
 func TestADatabaseThatOnlySaysThatItIsEmptyIsTampering(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	mustExec(t, openDSN(t, dsn), "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
-	p.tamper(nil, on("CurrentState", func([]byte) []byte { return nil }))
+	p.Tamper(nil, on("CurrentState", func([]byte) []byte { return nil }))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	_, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)
 	mustBeTampering(t, err)
 	_, err = immudb.VerifyRows(t.Context(), db, "accounts", "")
 	mustBeTampering(t, err)
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustVerify(t, db)
 }
 
@@ -222,7 +223,7 @@ func TestARolledBackServerHasNoMissingRows(t *testing.T) {
 // what was trusted since be forgotten when another server takes the place.
 func TestAPinDoesNotExcuseAServerThatGoesOnOtherwise(t *testing.T) {
 	s := testserver.Start(t, "-synced=false")
-	p, dsn := startProxy(t, s.DSN())
+	p, dsn := tamperproxy.Start(t, s.DSN())
 	dsn = dsnWith(dsn, "state_dir="+t.TempDir())
 	backup, dir := t.TempDir(), s.Info().Dir
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
@@ -241,7 +242,7 @@ func TestAPinDoesNotExcuseAServerThatGoesOnOtherwise(t *testing.T) {
 	for id := range 3 {
 		mustExec(t, openDSN(t, s.DSN()), "UPSERT INTO accounts (id) VALUES (?)", 10+id)
 	}
-	p.tamper(nil, on("OpenSession", func(msg []byte) []byte {
+	p.Tamper(nil, on("OpenSession", func(msg []byte) []byte {
 		return bytes.ReplaceAll(msg, []byte(uuid), []byte(strings.Repeat("x", len(uuid))))
 	}))
 	_, err := immudb.VerifiedRow(t.Context(), openDSN(t, dsnWith(dsn, "trusted_state="+pin)), "accounts", 1)
@@ -291,7 +292,7 @@ func TestAPinIsOfTheDatabaseOfItsDSN(t *testing.T) {
 // A replica behind the address of its primary has a UUID of its own, and may be
 // a little behind. So may a server that has nothing to do with it.
 func TestAnotherServerAtTheSameAddressThatLagsIsOlder(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	dsn = dsnWith(dsn, trustFirstUse, "state_dir="+t.TempDir())
 	db := openDSN(t, dsn)
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
@@ -302,7 +303,7 @@ func TestAnotherServerAtTheSameAddressThatLagsIsOlder(t *testing.T) {
 	head := func(msg []byte) []byte { // tx_id, field 2 of the state
 		return bytes.Replace(msg, []byte{2 << 3, byte(stateOf(t, db).TxID)}, []byte{2 << 3, 1}, 1)
 	}
-	p.tamper(nil, func(method string, msg []byte) []byte {
+	p.Tamper(nil, func(method string, msg []byte) []byte {
 		switch method {
 		case "OpenSession":
 			return bytes.ReplaceAll(msg, []byte(uuid), []byte(other))
@@ -315,7 +316,7 @@ func TestAnotherServerAtTheSameAddressThatLagsIsOlder(t *testing.T) {
 	if !errors.Is(err, immudb.ErrServerOlder) || errors.Is(err, immudb.ErrTampered) || !strings.Contains(err.Error(), uuid) || !strings.Contains(err.Error(), other) {
 		t.Errorf("err = %v, want ErrServerOlder that names both servers", err)
 	}
-	p.tamper(nil, on("OpenSession", func(msg []byte) []byte { return bytes.ReplaceAll(msg, []byte(uuid), []byte(other)) }))
+	p.Tamper(nil, on("OpenSession", func(msg []byte) []byte { return bytes.ReplaceAll(msg, []byte(uuid), []byte(other)) }))
 	mustVerify(t, openDSN(t, dsn)) // it has caught up
 }
 
@@ -366,7 +367,7 @@ func TestVerifyingEndsWithItsContext(t *testing.T) {
 	p, db := lyingServer(t)
 	for _, method := range []string{"CurrentState", "VerifiableTxById", "VerifiableSQLGet", "TxScan"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		p.tamper(on(method, func(msg []byte) []byte { cancel(); return msg }), nil)
+		p.Tamper(on(method, func(msg []byte) []byte { cancel(); return msg }), nil)
 		_, row := immudb.VerifiedRow(ctx, db, "accounts", 1)
 		_, rows := immudb.VerifyRows(ctx, db, "accounts", "")
 		_, audit := immudb.Audit(ctx, db, immudb.AuditOptions{FromStart: true})
@@ -375,7 +376,7 @@ func TestVerifyingEndsWithItsContext(t *testing.T) {
 		}
 		cancel()
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustVerify(t, db)
 	if _, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true}); err != nil {
 		t.Errorf("after that: %v", err)

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
 func TestAVerifiedRowIsOneRoundTripAndTwoAfterAWrite(t *testing.T) {
 	p, db := lyingServer(t)
 	calls := func() (n int) {
 		for _, method := range []string{"CurrentState", "VerifiableSQLGet", "VerifiableTxById", "SQLQuery", "TxScan", "KeepAlive"} {
-			n += p.count(method)
+			n += p.Count(method)
 		}
 		return n
 	}
@@ -33,7 +34,7 @@ func TestAVerifiedRowIsOneRoundTripAndTwoAfterAWrite(t *testing.T) {
 }
 
 func TestVerifyRowsAsksOnceForEachTransaction(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	for range 3 {
@@ -49,7 +50,7 @@ func TestVerifyRowsAsksOnceForEachTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	calls := func() int { return p.count("VerifiableTxById") + p.count("VerifiableSQLGet") }
+	calls := func() int { return p.Count("VerifiableTxById") + p.Count("VerifiableSQLGet") }
 	for _, first := range []bool{true, false} {
 		before := calls()
 		v := immudb.NewVerifier(db)
@@ -67,14 +68,14 @@ func TestVerifyRowsAsksOnceForEachTransaction(t *testing.T) {
 }
 
 func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	for id := range 24 {
 		mustExec(t, db, "INSERT INTO t (id) VALUES (?)", id)
 	}
 	var now, most atomic.Int32
-	p.tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
+	p.Tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
 		n := now.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
 const proveCommits = "verify=trust-first-use,commits"
@@ -58,14 +59,14 @@ func TestEveryWayToCommitMovesTheTrustedState(t *testing.T) {
 }
 
 func TestALoneWritersCommitsAreProvenWithoutACall(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, proveCommits))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	before := p.count("VerifiableTxById") + p.count("CurrentState")
+	before := p.Count("VerifiableTxById") + p.Count("CurrentState")
 	for i := range 10 {
 		mustExec(t, db, "INSERT INTO t (id) VALUES (?)", i)
 	}
-	if n := p.count("VerifiableTxById") + p.count("CurrentState") - before; n != 0 {
+	if n := p.Count("VerifiableTxById") + p.Count("CurrentState") - before; n != 0 {
 		t.Errorf("10 commits took %d calls to prove", n)
 	}
 	// Somebody else writes: one call, and then none again.
@@ -73,7 +74,7 @@ func TestALoneWritersCommitsAreProvenWithoutACall(t *testing.T) {
 	for i := range 10 {
 		mustExec(t, db, "INSERT INTO t (id) VALUES (?)", 200+i)
 	}
-	if n := p.count("VerifiableTxById") + p.count("CurrentState") - before; n != 1 {
+	if n := p.Count("VerifiableTxById") + p.Count("CurrentState") - before; n != 1 {
 		t.Errorf("10 commits after somebody else's took %d calls to prove, want 1", n)
 	}
 	if _, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true}); err != nil {
@@ -102,13 +103,13 @@ func TestParallelCommitsAreAllProven(t *testing.T) {
 }
 
 func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	dir := "state_dir=" + t.TempDir()
 	db := openDSN(t, dsnWith(dsn, proveCommits, dir))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	before := stateOf(t, db)
-	sent := p.count("SQLExec")
-	p.tamper(nil, on("SQLExec", func(msg []byte) []byte {
+	sent := p.Count("SQLExec")
+	p.Tamper(nil, on("SQLExec", func(msg []byte) []byte {
 		return bytes.Replace(msg, before.Hash[:], make([]byte, len(before.Hash)), 1) // the hash of the transaction before
 	}))
 	_, err := db.Exec("INSERT INTO t (id) VALUES (1)")
@@ -116,26 +117,26 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	if errors.Is(err, driver.ErrBadConn) {
 		t.Error("the pool would run it again")
 	}
-	if n := p.count("SQLExec") - sent; n != 1 {
+	if n := p.Count("SQLExec") - sent; n != 1 {
 		t.Errorf("it was sent %d times", n)
 	}
 	if after := stateOf(t, openDSN(t, dsnWith(dsn, dir))); after.Pin() != before.Pin() {
 		t.Errorf("the trusted state is %s, was %s", after.Pin(), before.Pin())
 	}
 	// Now the answer to the proof is lost.
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustExec(t, openDSN(t, dsn), "INSERT INTO t (id) VALUES (2)")
-	p.tamper(on("VerifiableTxById", func([]byte) []byte { return []byte{8, 255, 255, 255, 15} }), nil) // a tx that is not there
-	sent = p.count("SQLExec")
+	p.Tamper(on("VerifiableTxById", func([]byte) []byte { return []byte{8, 255, 255, 255, 15} }), nil) // a tx that is not there
+	sent = p.Count("SQLExec")
 	_, err = db.Exec("INSERT INTO t (id) VALUES (3)")
 	var e *immudb.Error
 	if !errors.Is(err, immudb.ErrOutcomeUnknown) || !errors.As(err, &e) || e.Retryable() {
 		t.Errorf("err = %v, want ErrOutcomeUnknown, not to be retried", err)
 	}
-	if n := p.count("SQLExec") - sent; n != 1 {
+	if n := p.Count("SQLExec") - sent; n != 1 {
 		t.Errorf("it was sent %d times", n)
 	}
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	mustExec(t, db, "INSERT INTO t (id) VALUES (4)")
 	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 4 {
 		t.Errorf("%d rows, want 4", n)
@@ -146,7 +147,7 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 // again that has been committed, whatever the server calls it.
 func TestAServerThatIsTooBusyToProveACommitDoesNotHaveItRunAgain(t *testing.T) {
 	for _, text := range []string{"read tx pool exhausted", "tx read conflict", "session not found"} {
-		p, dsn := startProxy(t, freshDSN(t))
+		p, dsn := tamperproxy.Start(t, freshDSN(t))
 		db := openDSN(t, dsnWith(dsn, proveCommits))
 		mustExec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, n INTEGER, PRIMARY KEY id)")
 		for what, write := range map[string]func() error{
@@ -165,9 +166,9 @@ func TestAServerThatIsTooBusyToProveACommitDoesNotHaveItRunAgain(t *testing.T) {
 		} {
 			mustExec(t, openDSN(t, dsn), "INSERT INTO t (n) VALUES (0)") // so that a proof has to be asked for
 			before := get[int](t, db, "SELECT COUNT(*) FROM t")
-			p.refusing("VerifiableTxById", status.Error(codes.Unknown, text))
+			p.Refuse("VerifiableTxById", status.Error(codes.Unknown, text))
 			err := write()
-			p.refusing("VerifiableTxById", nil)
+			p.Refuse("VerifiableTxById", nil)
 			if !errors.Is(err, immudb.ErrOutcomeUnknown) || errors.Is(err, driver.ErrBadConn) {
 				t.Errorf("%s, %q: err = %v, want ErrOutcomeUnknown", what, text, err)
 			}
@@ -191,7 +192,7 @@ func inOneTx(db *sql.DB, statement string) error {
 
 func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 	for _, option := range []string{"group_commit=0", "group_commit=8"} {
-		p, dsn := startProxy(t, freshDSN(t))
+		p, dsn := tamperproxy.Start(t, freshDSN(t))
 		db := openDSN(t, dsnWith(dsn, proveCommits, option))
 		mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
 		for lie, answers := range map[string]map[string][]byte{
@@ -199,7 +200,7 @@ func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 			"with the rows alone":            {"SQLExec": {5<<3 | 2, 2, 2 << 3, 1}, "Commit": {2 << 3, 1}},
 			"not at all":                     {"SQLExec": {}, "Commit": {}},
 		} {
-			p.tamper(nil, func(method string, msg []byte) []byte {
+			p.Tamper(nil, func(method string, msg []byte) []byte {
 				if answer, ok := answers[method]; ok {
 					return answer
 				}
@@ -213,7 +214,7 @@ func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 				t.Fatalf("%s, a Commit, %s", option, lie)
 			}
 		}
-		p.tamper(nil, nil)
+		p.Tamper(nil, nil)
 		mustExec(t, db, "UPDATE t SET n = 3 WHERE id = 99") // nothing is written, which is no lie
 		mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 1) ON CONFLICT DO NOTHING")
 		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t (id INTEGER, PRIMARY KEY id)")
@@ -224,11 +225,11 @@ func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 }
 
 func TestACopiedBatchThatIsNotProvenIsUnknown(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, proveCommits))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	batches := 0
-	p.tamper(nil, on("SQLExec", func(msg []byte) []byte {
+	p.Tamper(nil, on("SQLExec", func(msg []byte) []byte {
 		if batches++; batches != 2 {
 			return msg
 		}
@@ -249,12 +250,12 @@ func TestACopiedBatchThatIsNotProvenIsUnknown(t *testing.T) {
 // What a commit was answered with is what is trusted, so that the server cannot
 // take it back.
 func TestAForgedCommitIsNoticedByTheNext(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, proveCommits))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { msg[len(msg)/2] ^= 1; return msg })) // within the header
+	p.Tamper(nil, on("SQLExec", func(msg []byte) []byte { msg[len(msg)/2] ^= 1; return msg })) // within the header
 	_, err := db.Exec("INSERT INTO t (id) VALUES (1)")
-	p.tamper(nil, nil)
+	p.Tamper(nil, nil)
 	if err == nil {
 		_, err = db.Exec("INSERT INTO t (id) VALUES (2)")
 	}
@@ -281,7 +282,7 @@ func TestWithoutATrustedStateNothingIsWritten(t *testing.T) {
 }
 
 func TestCopyFromProvesItsBatches(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, proveCommits))
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	rows := func(yield func([]any, error) bool) {
@@ -300,7 +301,7 @@ func TestCopyFromProvesItsBatches(t *testing.T) {
 	}
 
 	hash := stateOf(t, db).Hash
-	p.tamper(nil, on("SQLExec", func(msg []byte) []byte { return bytes.Replace(msg, hash[:], make([]byte, len(hash)), 1) }))
+	p.Tamper(nil, on("SQLExec", func(msg []byte) []byte { return bytes.Replace(msg, hash[:], make([]byte, len(hash)), 1) }))
 	n, err := immudb.CopyFrom(t.Context(), db, "t", nil, rows, &immudb.CopyOptions{Upsert: true, BatchRows: 10, Writers: 1})
 	mustBeTampering(t, err)
 	var copied *immudb.CopyError

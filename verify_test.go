@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/tamperproxy"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
@@ -160,7 +161,7 @@ func TestRowAtProvesAnOlderRevision(t *testing.T) {
 // Nothing that comes with a proof says which revision of the row it is, and the
 // history commits to no number: the server's own is a query away.
 func TestTheNumberOfARevisionIsNotInTheProof(t *testing.T) {
-	p, dsn := startProxy(t, freshDSN(t))
+	p, dsn := tamperproxy.Start(t, freshDSN(t))
 	db := openDSN(t, dsnWith(dsn, trustFirstUse))
 	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, balance INTEGER, PRIMARY KEY id)")
 	for n := range 3 {
@@ -177,7 +178,7 @@ func TestTheNumberOfARevisionIsNotInTheProof(t *testing.T) {
 		}
 		return numbers, first
 	}
-	p.tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
+	p.Tamper(nil, on("VerifiableSQLGet", func(msg []byte) []byte {
 		_, entry := fields(msg)
 		if numbers, _ := fields(entry); !slices.Equal(numbers, []protowire.Number{1, 2, 3}) { // tx, key, value
 			t.Errorf("the row comes with fields %v", numbers)
