@@ -34,6 +34,7 @@ type Connector struct {
 	catalog catalog
 	lanes   lanes
 	groups  groups
+	endings endings
 	pool    *pool
 	trust   *trust
 }

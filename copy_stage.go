@@ -54,14 +54,14 @@ func (w *copyWriter) commitStaged(b *batch, bytes int) bool {
 	return false
 }
 
-// unstage undoes what stage has run, if anything.
+// unstage undoes what stage has run, if anything. Nobody waits for that.
 func (w *copyWriter) unstage() {
 	if w.conn == nil {
 		return
 	}
 	_ = w.conn.Raw(func(dc any) error {
 		if c := dc.(*Conn); c.tx != nil {
-			c.tx.abandon()
+			c.tx.giveUp(errNotSent)
 		}
 		return nil
 	})
@@ -78,7 +78,7 @@ func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
 	sent, err := wire.Call(c.session.context(ctx, tx.md), c.session.cc, wire.MethodTxSQLExec, req, wire.Empty)
 	if err != nil {
 		err = c.failed(ctx, err, sent, "")
-		tx.abandon()
+		tx.giveUp(err)
 		return err
 	}
 	tx.wrote = true

@@ -163,7 +163,7 @@ func (s *resultSet) close() {
 		stalled.Stop()
 	}
 	if s.live && s.tx == nil && !s.batch.HasRow() {
-		s.awaitEnd()
+		s.conn.connector.endings.await(s)
 	}
 	if s.live {
 		s.live = false
@@ -174,20 +174,6 @@ func (s *resultSet) close() {
 		s.pending[i].Release()
 	}
 	s.pending = nil
-}
-
-// endPatience is more than a server that is done needs to say so.
-const endPatience = 50 * time.Millisecond
-
-// awaitEnd is called when all rows received have been read, as by sql.Row.Scan.
-// Mostly those were all there are, and the end is on its way: to wait for it is
-// less work for both sides than to cancel what is done (6 % of a server's CPU for
-// a row by its key), and a proxy that counts cancelled calls, as they do since
-// CVE-2023-44487, has none to count.
-func (s *resultSet) awaitEnd() {
-	stalled := time.AfterFunc(endPatience, s.cancel)
-	defer stalled.Stop()
-	_ = s.receive(&s.batch) // an error now is about rows that nobody wants
 }
 
 // rows are the result sets of a query text. Those of statements that have not

@@ -205,6 +205,12 @@ func (t *tx) abandon() {
 	}
 }
 
+// giveUp is abandon for who cannot wait.
+func (t *tx) giveUp(err error) {
+	t.abort(err, false)
+	t.leave()
+}
+
 // abort notes that err ended the transaction. The server is told unless it
 // ended it itself: a failed write may have been done in part, and committing
 // the rest must not remain possible. Nobody waits for that.
