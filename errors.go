@@ -164,7 +164,7 @@ var messages = []struct {
 	{"max active transactions limit exceeded", false, ErrOverloaded, "53000", true},
 	{"read tx pool exhausted", false, ErrOverloaded, "53000", true},
 	{"transaction pool exhausted", false, ErrOverloaded, "53000", true},
-	{"too many active snapshots", false, ErrOverloaded, "53000", true},
+	{"max active snapshots limit reached", false, ErrOverloaded, "53000", true},
 	{"write stalling", false, ErrOverloaded, "53000", true},
 
 	{"session not found", true, ErrSessionLost, "08003", true},

@@ -32,7 +32,7 @@ var serverErrors = []struct {
 	{"max concurrency limit exceeded", immudb.ErrOverloaded, "53000", true, ""},
 	{"max active transactions limit exceeded", immudb.ErrOverloaded, "53000", true, "XX000"},
 	{"read tx pool exhausted", immudb.ErrOverloaded, "53000", true, ""},
-	{"tbtree: too many active snapshots", immudb.ErrOverloaded, "53000", true, ""},
+	{"tbtree: max active snapshots limit reached", immudb.ErrOverloaded, "53000", true, ""},
 
 	{"key already exists", immudb.ErrDuplicateKey, "23505", false, ""},
 	{"key already exists", immudb.ErrDuplicateKey, "23505", false, "23505"},
@@ -247,7 +247,7 @@ func TestAutocommitRetries(t *testing.T) {
 		{"tx read conflict", true},
 		{"max concurrency limit exceeded", true},
 		{"max active transactions limit exceeded", true},
-		{"too many active snapshots", true},
+		{"max active snapshots limit reached", true},
 		{"key already exists", false},
 		{"no transaction found", false},
 		{"disk on fire", false},

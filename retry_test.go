@@ -1,10 +1,13 @@
 package immudb_test
 
 import (
+	"database/sql"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 )
@@ -50,6 +53,43 @@ func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
 	if len(stored) != goroutines*each {
 		t.Errorf("%d distinct rows, want %d", len(stored), goroutines*each)
 	}
+}
+
+// The server has 100 snapshots of a table to read from, and needs another one after
+// each write. What finds none left waits for one.
+func TestStatementsWaitForASnapshot(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, body VARCHAR, PRIMARY KEY id)")
+	body := strings.Repeat("x", 200)
+	for i := range 14 {
+		mustExec(t, db, "INSERT INTO t (id, body) VALUES (?, ?)"+strings.Repeat(", (?, ?)", 999), pairs(1000*i, 1000, body)...)
+	}
+	var open []*sql.Rows
+	for i := range 100 {
+		mustExec(t, db, "INSERT INTO t (id, body) VALUES (?, '')", 20000+i)
+		rows, err := db.Query("SELECT body FROM t") // more than is sent before anybody reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, rows)
+	}
+	time.AfterFunc(200*time.Millisecond, func() {
+		for _, rows := range open {
+			_ = rows.Close()
+		}
+	})
+	mustExec(t, db, "INSERT INTO t (id, body) VALUES (30000, '')") // it needs one, too
+	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 14101 {
+		t.Errorf("%d rows, want 14101", got)
+	}
+}
+
+// pairs are the arguments of n rows, numbered from first.
+func pairs(first, n int, body string) (args []any) {
+	for i := range n {
+		args = append(args, first+i, body)
+	}
+	return args
 }
 
 func TestWithoutRetriesConflictsAreReported(t *testing.T) {
