@@ -175,6 +175,7 @@ func (w *copyWriter) write(b *batch) {
 		b.err = errNotSent
 		w.unstage()
 	case staged > 0 && w.commitStaged(b, staged):
+		// b says what came of it.
 	default:
 		b.err = w.writeRows(b, 0, len(b.rows))
 		if w.divisible(b.err) {
