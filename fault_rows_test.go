@@ -106,6 +106,25 @@ func TestBrokenStreamIsAnErrorAndNotTheEnd(t *testing.T) {
 	}
 }
 
+// The server may still be sending what could not be read, and must not be given a
+// second statement of the transaction meanwhile.
+func TestRowsThatCannotBeReadEndTheTransaction(t *testing.T) {
+	faulty(t, rule("TxSQLQuery", 1, fakeserver.Fault{Messages: [][]byte{twoMessages[0], []byte("\xff\xff\xff")}}),
+		func(t *testing.T, _ *fakeserver.Server, db *sql.DB) {
+			tx := begin(t, db, nil)
+			rows, err := tx.Query("SELECT id FROM t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := drain(rows); err == nil {
+				t.Fatal("the second message was read")
+			}
+			if _, err := tx.Query("SELECT id FROM t"); !errors.Is(err, immudb.ErrTxAborted) {
+				t.Errorf("err = %v, want ErrTxAborted", err)
+			}
+		})
+}
+
 func TestQueryStillWorksAfterABrokenStream(t *testing.T) {
 	for _, q := range queries {
 		t.Run(q.method, func(t *testing.T) {

@@ -101,10 +101,10 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	if bad, ok := err.(badConn); ok {
 		err = bad.cause // rows were handed out, so the query cannot count as not run
 	}
-	s.cancel()
-	if s.tx != nil && (s.ctx.Err() != nil || s.conn.session.suspect.Load()) {
-		s.tx.abort(err, s.conn.lost)
+	if s.tx != nil {
+		s.tx.queryFailed(s.ctx, err)
 	}
+	s.cancel()
 	return err
 }
 

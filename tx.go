@@ -442,16 +442,22 @@ func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statemen
 	}
 	set, err := t.conn.stream(ctx, t, st.Text, txt, st, args)
 	if err != nil {
-		// A query that the server refuses leaves the transaction as it was. One
-		// that broke may still be running.
-		if errors.Is(err, ErrTxAborted) || t.conn.lost {
-			t.abort(err, true)
-		} else if ctx.Err() != nil || t.conn.session.suspect.Load() {
-			t.abort(err, false)
-		}
+		t.queryFailed(ctx, err)
 		return nil, err
 	}
 	t.rows = set
 	set.tx = t
 	return set, nil
+}
+
+// queryFailed ends the transaction if it must. A query that the server refuses or
+// gives up leaves the transaction as it was. One whose answer broke, or could not
+// be read, may still be running.
+func (t *tx) queryFailed(ctx context.Context, err error) {
+	switch {
+	case errors.Is(err, ErrTxAborted) || t.conn.lost:
+		t.abort(err, true)
+	case ctx.Err() != nil || t.conn.session.suspect.Load():
+		t.abort(err, false)
+	}
 }

@@ -157,6 +157,29 @@ func TestRefusedQueryLeavesTheTransactionAsItWas(t *testing.T) {
 	}
 }
 
+// So it does if the query fails when rows have been sent.
+func TestQueryThatFailsBetweenItsRowsLeavesTheTransactionAsItWas(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 3000, []byte("x"))
+	mustExec(t, db, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+	tx := begin(t, db, nil)
+	mustExec(t, tx, "INSERT INTO u (id) VALUES (1)")
+	rows, err := tx.Query("SELECT 100 / (2500 - id) FROM t ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := drain(rows); len(got) == 0 || !errors.Is(err, immudb.ErrInvalidValue) {
+		t.Fatalf("%d rows and err = %v, want the division by zero in row 2500", len(got), err)
+	}
+	mustExec(t, tx, "INSERT INTO u (id) VALUES (2)")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := get[int](t, db, "SELECT COUNT(*) FROM u"); got != 2 {
+		t.Errorf("%d rows, want 2", got)
+	}
+}
+
 func TestConflictingCommitFails(t *testing.T) {
 	db := openDB(t)
 	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
