@@ -78,8 +78,11 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	return c, nil
 }
 
-// window is how much of an answer the server may send ahead, in bytes.
-const window = 1 << 20
+// window is how much of an answer the server may send ahead, in bytes: about a
+// message of 2,048 short rows. With the message being read and the one being put
+// together, three are in memory; and over a way of 14 ms the server, which makes
+// 45 MB/s of them, need not wait.
+const window = 640 << 10
 
 func dial(cfg *Config, addr string) (*grpc.ClientConn, error) {
 	name, _, err := net.SplitHostPort(addr)
@@ -100,8 +103,8 @@ func dial(cfg *Config, addr string) (*grpc.ClientConn, error) {
 		grpc.WithDisableServiceConfig(),
 		// Whether a call may be sent again is for this package to decide.
 		grpc.WithDisableRetry(),
-		// Windows of a fixed size, as large as a message of 2,048 short rows, spare
-		// gRPC its measuring: two allocations and a ping for each query.
+		// Windows of a fixed size spare gRPC its measuring: two allocations and a ping
+		// for each query.
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(4 * window),
 		// A server that comes back is found within a second.

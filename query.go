@@ -175,7 +175,7 @@ func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqlt
 		}
 		set.ctx, set.cancel = context.WithCancel(c.session.context(ctx, md))
 		var sent bool
-		set.stream, sent, err = wire.OpenStream(set.ctx, c.session.cc, method, &set.request, t.knownColumns())
+		sent, err = set.stream.Open(set.ctx, c.session.cc, method, &set.request, t.knownColumns())
 		if err == nil {
 			err = set.stream.Recv(&set.batch)
 		}

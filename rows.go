@@ -174,6 +174,7 @@ func (s *resultSet) close() {
 		s.pending[i].Release()
 	}
 	s.pending = nil
+	s.stream.Free()
 }
 
 // rows are the result sets of a query text. Those of statements that have not

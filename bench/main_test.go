@@ -37,3 +37,24 @@ func TestQuickRunWritesTableFiguresAndChart(t *testing.T) {
 		}
 	}
 }
+
+func TestTurnsAreFairToAll(t *testing.T) {
+	entries := []*entry{{Contender: "a"}, {Contender: "b"}, {Contender: "c"}, {Contender: "d"}}
+	first, after := map[*entry]int{}, map[[2]*entry]int{}
+	for round := range 2 * len(entries) {
+		order := turns(entries, round)
+		first[order[0]]++
+		for i := range order[1:] {
+			after[[2]*entry{order[i], order[i+1]}]++
+		}
+	}
+	for i, a := range entries {
+		if first[a] != 2 {
+			t.Errorf("%s comes first %d times in 8 rounds, want 2", a.Contender, first[a])
+		}
+		b := entries[(i+1)%len(entries)]
+		if there, back := after[[2]*entry{a, b}], after[[2]*entry{b, a}]; there != back || there == 0 {
+			t.Errorf("%s comes %d times before %s and %d times after it", a.Contender, there, b.Contender, back)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/immudb-go/immudb"
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	sc := fullScale
 	if s.quick {
-		sc, s.rounds = quickScale, min(s.rounds, 2)
+		sc = quickScale
 	}
 	fmt.Fprintln(stderr, "filling the tables")
 	if err := makeTables(ctx, &at, sc, s.only); err != nil {
@@ -136,12 +137,12 @@ func versions() map[string]string {
 // contender that fails is out of the rest, and its entry says why.
 func compete(ctx context.Context, w *workload, s settings, at server, pid int, sc scale, progress io.Writer) (o *outcome, err error) {
 	o = &outcome{Name: w.name, Title: w.title, Unit: w.unit}
-	n, rounds := w.n, s.rounds
+	n, rounds := w.n, s.rounds*max(w.times, 1)
 	if w.rounds > 0 {
 		rounds = min(rounds, w.rounds)
 	}
 	if s.quick {
-		n = w.quick
+		n, rounds = w.quick, min(rounds, 2)
 	}
 	before, err := countWritten(ctx, w, at)
 	if err != nil {
@@ -196,8 +197,7 @@ func compete(ctx context.Context, w *workload, s settings, at server, pid int, s
 	}
 	for round := range rounds {
 		fmt.Fprintf(progress, " %d", round+1)
-		for i := range o.Entries {
-			e := o.Entries[(i+round)%len(o.Entries)]
+		for _, e := range turns(o.Entries, round) {
 			if r := ask(e, "measure", n); e.Error == "" {
 				e.Samples = append(e.Samples, r.Sample)
 			}
@@ -227,6 +227,17 @@ func compete(ctx context.Context, w *workload, s settings, at server, pid int, s
 	return o, nil
 }
 
+// turns is the order of a round. Each contender comes first as often as the others, and follows each neighbour as often
+// as it goes before it: what a contender leaves behind in the server's caches and garbage meets all alike.
+func turns(entries []*entry, round int) []*entry {
+	n := len(entries)
+	order := slices.Concat(entries[round%n:], entries[:round%n])
+	if round/n%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
+
 // failed reports whether a contender did: it may have written more than it could say.
 func (o *outcome) failed() bool {
 	for _, e := range o.Entries {
@@ -253,7 +264,7 @@ func countWritten(ctx context.Context, w *workload, at server) (n int, err error
 
 // save writes results.json and results.svg.
 func (r *results) save(dir string) error {
-	text, err := json.MarshalIndent(r, "", "\t")
+	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type workload struct {
 
 	n, quick int  // operations of a run; quick with -quick
 	rounds   int  // the most that are measured; 0: as many as asked for
+	times    int  // so many rounds for each one asked for, as one of them is short and says little; 0: 1
 	counted  bool // the gRPC calls are of interest
 	writes   int  // rows that each operation adds to the table; they are counted afterwards
 
@@ -32,17 +33,17 @@ const window, quickWindow = 3 * time.Second, 300 * time.Millisecond
 var workloads = []*workload{
 	{
 		name: "point-adhoc", title: "point SELECT, one goroutine, ad hoc", unit: "query", table: accounts,
-		n: 1000, quick: 50,
+		n: 2000, quick: 50, times: 5,
 		database: pointAdhoc, floor: floorPoint(1),
 	},
 	{
 		name: "point-prepared", title: "point SELECT, one goroutine, prepared", unit: "query", table: accounts,
-		n: 1000, quick: 50,
+		n: 2000, quick: 50, times: 5,
 		database: pointPrepared, floor: floorPoint(1),
 	},
 	{
 		name: "point-32", title: "point SELECT, 32 goroutines, pool of 32", unit: "query", table: accounts,
-		n: 6400, quick: 320,
+		n: 6400, quick: 320, times: 5,
 		database: pointParallel, floor: floorPoint(goroutines),
 	},
 	{

@@ -48,7 +48,7 @@ func BenchmarkRowDecode(b *testing.B) {
 	dest := make([]driver.Value, len(benchColumns))
 	b.ReportAllocs()
 	b.SetBytes(int64(msg.Len() / 2048))
-	var batch Batch
+	batch := Batch{stream: new(Stream)}
 	for rows := 0; b.Loop(); rows++ {
 		ok, err := batch.Next(dest)
 		if err == nil && !ok {
@@ -67,8 +67,8 @@ func BenchmarkRowDecode(b *testing.B) {
 // What a row costs beside its seven values: an INTEGER above 255, a FLOAT, a TIMESTAMP and a BLOB each need a box, two
 // strings a box each and one copy of their text for both. A BOOLEAN needs none.
 func TestARowOfSevenTypesCostsSevenAllocations(t *testing.T) {
-	var batch Batch
-	if err := batch.take(mem.SliceBuffer(batchMessage())); err != nil {
+	batch := Batch{stream: new(Stream)}
+	if err := batch.take(mem.BufferSlice{mem.SliceBuffer(batchMessage())}); err != nil {
 		t.Fatal(err)
 	}
 	dest := make([]driver.Value, len(benchColumns))
@@ -84,5 +84,36 @@ func TestARowOfSevenTypesCostsSevenAllocations(t *testing.T) {
 	})
 	if got > 7 {
 		t.Errorf("%v allocations, want at most 7", got)
+	}
+}
+
+// However many messages an answer has, and whichever processor reads them, one buffer holds them in turn.
+func TestMessagesOfAStreamShareABuffer(t *testing.T) {
+	var stream Stream
+	half := batchMessage()
+	frames := mem.BufferSlice{mem.SliceBuffer(half[:len(half)/2]), mem.SliceBuffer(half[len(half)/2:])}
+	first := Batch{stream: &stream}
+	if err := first.take(frames); err != nil {
+		t.Fatal(err)
+	}
+	buffer := &first.buf.ReadOnlyData()[0]
+	first.Release()
+	second, third := Batch{stream: &stream}, Batch{stream: &stream}
+	if err := second.take(frames); err != nil {
+		t.Fatal(err)
+	}
+	if &second.buf.ReadOnlyData()[0] != buffer {
+		t.Error("the second message has a buffer of its own")
+	}
+	if err := third.take(frames); err != nil {
+		t.Fatal(err)
+	}
+	if &third.buf.ReadOnlyData()[0] == buffer {
+		t.Error("the third message overwrites the second, which is still held")
+	}
+	second.Release()
+	third.Release()
+	if stream.Free(); stream.spare.buf != nil {
+		t.Error("the stream keeps a buffer after its end")
 	}
 }

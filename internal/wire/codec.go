@@ -54,7 +54,7 @@ type Request struct {
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
 	case *Batch:
-		return v.take(data.MaterializeToBuffer(mem.DefaultBufferPool()))
+		return v.take(data)
 	case Answer:
 		buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 		defer buf.Free()

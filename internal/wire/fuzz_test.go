@@ -78,7 +78,7 @@ func FuzzRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, columns int) {
 		checkGrowth(t, msg, func() {
-			var b Batch
+			b := Batch{stream: new(Stream)}
 			err := codec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(msg)}, &b)
 			if err != nil {
 				if !errors.Is(err, errMalformed) {

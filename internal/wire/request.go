@@ -92,7 +92,7 @@ func appendWrapped(b []byte, num protowire.Number, v uint64) []byte {
 func AppendSQL(b []byte, text string) []byte { return appendString(b, 1, text) }
 
 // AppendAcceptStream asks for rows in as many messages as they take; without it
-// the server answers with one and says nothing of the rest.
+// the server fails a query that has more rows than one message.
 func AppendAcceptStream(b []byte) []byte {
 	b = protowire.AppendTag(b, 4, protowire.VarintType)
 	return protowire.AppendVarint(b, 1)

@@ -16,39 +16,71 @@ import (
 
 // Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows until
 // io.EOF. It ends by itself with an error or io.EOF; before that, cancelling the
-// context of OpenStream ends it, on the server too.
+// context of Open ends it, on the server too.
 type Stream struct {
 	cs    grpc.ClientStream
 	known []Column
+	spare spareBuffer
 }
+
+// spareBuffer keeps the buffer of the message read before for the next one. A
+// shared pool would clear it each time, and have another one for each processor
+// that the reader runs on.
+type spareBuffer struct{ buf *[]byte }
+
+func (s *spareBuffer) Get(length int) *[]byte {
+	if buf := s.buf; buf != nil && cap(*buf) >= length {
+		s.buf = nil
+		*buf = (*buf)[:length]
+		return buf
+	}
+	return mem.DefaultBufferPool().Get(length)
+}
+
+func (s *spareBuffer) Put(buf *[]byte) {
+	s.free()
+	s.buf = buf
+}
+
+func (s *spareBuffer) free() {
+	if s.buf != nil {
+		mem.DefaultBufferPool().Put(s.buf)
+		s.buf = nil
+	}
+}
+
+// Free gives back what is kept for further messages, once the batches are
+// released.
+func (s *Stream) Free() { s.spare.free() }
 
 var rowStream = &grpc.StreamDesc{ServerStreams: true}
 
-// OpenStream sends the query. sent is false when the server provably did not
+// Open sends the query. sent is false when the server provably did not
 // see it: the method runs only once its request has arrived. known are the
 // columns that the query had before, if it is known: when it has them again, the
 // same slice is given out, which saves three allocations for each.
-func OpenStream(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column) (s Stream, sent bool, err error) {
+func (s *Stream) Open(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column) (sent bool, err error) {
 	cs, err := cc.NewStream(ctx, rowStream, method)
 	if err != nil {
-		return Stream{}, false, err
+		return false, err
 	}
 	if err := cs.SendMsg(req); err != nil && err != io.EOF {
-		return Stream{}, true, err
+		return true, err
 	}
 	// io.EOF from SendMsg means that the stream has its status already; Recv
 	// reports it.
 	if err := cs.CloseSend(); err != nil {
-		return Stream{}, true, err
+		return true, err
 	}
-	return Stream{cs, known}, true, nil
+	*s = Stream{cs: cs, known: known}
+	return true, nil
 }
 
 // Recv receives the next message into b, releasing what b held. At the end it
 // returns io.EOF, and only when the server said that the end was reached.
-func (s Stream) Recv(b *Batch) error {
+func (s *Stream) Recv(b *Batch) error {
 	b.Release()
-	b.known = s.known
+	b.stream = s
 	return s.cs.RecvMsg(b)
 }
 
@@ -57,16 +89,16 @@ func (s Stream) Recv(b *Batch) error {
 type Batch struct {
 	Columns []Column // nil in all but the first message
 
-	known []Column
-	buf   mem.Buffer // owned until Release
-	rest  []byte     // fields of the message not looked at yet
+	stream *Stream
+	buf    mem.Buffer // owned until Release
+	rest   []byte     // fields of the message not looked at yet
 }
 
-// take makes b the owner of buf and finds the columns. They have a higher field
+// take takes over a message and finds the columns. They have a higher field
 // number than the rows and so come last: the rows are stepped over, not decoded.
-func (b *Batch) take(buf mem.Buffer) error {
-	known := b.known
-	*b = Batch{buf: buf, rest: buf.ReadOnlyData()}
+func (b *Batch) take(msg mem.BufferSlice) error {
+	b.buf = msg.MaterializeToBuffer(&b.stream.spare)
+	b.rest = b.buf.ReadOnlyData()
 	for rest := b.rest; len(rest) > 0; {
 		num, typ, n := protowire.ConsumeTag(rest)
 		if n < 0 {
@@ -80,7 +112,7 @@ func (b *Batch) take(buf mem.Buffer) error {
 		}
 		if num == 2 && typ == protowire.BytesType {
 			msg, _ := protowire.ConsumeBytes(rest[n:])
-			if err := b.takeColumn(msg, known); err != nil {
+			if err := b.takeColumn(msg); err != nil {
 				b.Release()
 				return err
 			}
@@ -92,7 +124,8 @@ func (b *Batch) take(buf mem.Buffer) error {
 
 // takeColumn appends a column. As long as they are those known, Columns is a
 // part of known.
-func (b *Batch) takeColumn(msg []byte, known []Column) error {
+func (b *Batch) takeColumn(msg []byte) error {
+	known := b.stream.known
 	i := len(b.Columns)
 	if i < len(known) && (i == 0 || &b.Columns[0] == &known[0]) && known[i].msg == string(msg) {
 		b.Columns = known[:i+1]
@@ -112,7 +145,7 @@ func (b *Batch) Release() {
 	if b.buf != nil {
 		b.buf.Free()
 	}
-	*b = Batch{}
+	*b = Batch{stream: b.stream}
 }
 
 // HasRow reports whether there is a row that has not been read.
