@@ -48,7 +48,8 @@ type entry struct {
 	Memory    memory         `json:"memory,omitzero"`
 	Calls     map[string]int `json:"calls,omitempty"`
 	Note      string         `json:"note,omitempty"`
-	Error     string         `json:"error,omitempty"` // why there are no samples, or no more
+	Failures  []string       `json:"failures,omitempty"` // after which it was asked again, and did it
+	Error     string         `json:"error,omitempty"`    // why there are no samples, or no more
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -134,7 +135,8 @@ func versions() map[string]string {
 }
 
 // compete has the contenders do the workload: each once to warm up, then in rounds, then once under observation. A
-// contender that fails is out of the rest, and its entry says why.
+// contender that fails is asked once more, as some failures come and go. If it fails again it is out of the rest, and
+// its entry says why.
 func compete(ctx context.Context, w *workload, s settings, at server, pid int, sc scale, progress io.Writer) (o *outcome, err error) {
 	o = &outcome{Name: w.name, Title: w.title, Unit: w.unit}
 	n, rounds := w.n, s.rounds*max(w.times, 1)
@@ -157,6 +159,13 @@ func compete(ctx context.Context, w *workload, s settings, at server, pid int, s
 		}
 		serverTime := serverCPU(pid)
 		r, err := c.ask(order{what, n})
+		if r.Error != "" {
+			failure := r.Error
+			serverTime = serverCPU(pid)
+			if r, err = c.ask(order{what, n}); err == nil {
+				e.Failures = append(e.Failures, failure)
+			}
+		}
 		r.Sample.ServerCPU = serverCPU(pid) - serverTime
 		done += r.Sample.Ops
 		if r.Note != "" {
@@ -241,7 +250,7 @@ func turns(entries []*entry, round int) []*entry {
 // failed reports whether a contender did: it may have written more than it could say.
 func (o *outcome) failed() bool {
 	for _, e := range o.Entries {
-		if e.Error != "" {
+		if e.Error != "" || e.Failures != nil {
 			return true
 		}
 	}

@@ -56,6 +56,9 @@ func (o *outcome) print(b *strings.Builder) {
 		if e.Error != "" {
 			notes = append(notes, "FAILED: "+e.Error)
 		}
+		if n := len(e.Failures); n > 0 {
+			notes = append(notes, fmt.Sprintf("failed %d × and was asked again: %s", n, e.Failures[n-1]))
+		}
 		if e.Note != "" {
 			notes = append(notes, e.Note)
 		}

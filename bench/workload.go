@@ -73,12 +73,12 @@ var workloads = []*workload{
 	},
 	{
 		name: "insert", title: "autocommit INSERT, one goroutine", unit: "insert", table: ledger,
-		n: 50, quick: 5, writes: 1,
+		n: 50, quick: 5, times: 5, writes: 1,
 		database: insert, floor: floorInsert,
 	},
 	{
 		name: "tx-10", title: "transaction of 10 INSERTs", unit: "transaction", table: ledger,
-		n: 20, quick: 2, writes: txRows,
+		n: 20, quick: 2, times: 5, writes: txRows,
 		database: txInserts, floor: floorTxInserts,
 	},
 	{
@@ -88,7 +88,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "copy", title: "bulk load of 100,000 rows × 7 columns", unit: "row", table: copied,
-		n: 1, quick: 1, rounds: 5,
+		n: 1, quick: 1, rounds: 9,
 		database: handBatched, ours: copyFrom, floor: floorCopy,
 	},
 	{
