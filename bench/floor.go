@@ -295,7 +295,8 @@ func floorGroupedInserts(_ context.Context, f *floorConn) (*task, error) {
 	}, note: func() string { return fmt.Sprintf("%d inserts in each request", goroutines) }}, nil
 }
 
-// floorCopy sends the very requests again that CopyFrom made, and as it does: two at once, committed in their order.
+// floorCopy sends the very requests again that CopyFrom made, and as it does: in transactions committed in their order. Two
+// are under way at once, where CopyFrom has three: without anything to encode between them a third brings nothing.
 func floorCopy(ctx context.Context, f *floorConn) (*task, error) {
 	reqs, err := recordCopy(ctx, f.env)
 	if err != nil {
