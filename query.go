@@ -162,36 +162,35 @@ func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_
 // stream sends one statement of t, as sql, in tx or with a nil tx by itself, and
 // receives the head of its answer. When it fails, nothing is left open.
 func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	set := &resultSet{conn: c}
-	req, err := appendRequest(set.memory[:0], sql, t.Query, st, args)
-	if err != nil {
-		return nil, err
-	}
-	set.request.Bytes = wire.AppendAcceptStream(req)
 	for resumed := false; ; resumed = true {
+		set := &resultSet{conn: c} // a new one for each try: gRPC may still look at the last one's memory
+		req, err := appendRequest(set.memory[:0], sql, t.Query, st, args)
+		if err != nil {
+			return nil, err
+		}
+		set.request.Bytes = wire.AppendAcceptStream(req)
 		method, md := wire.MethodSQLQuery, c.session.md
 		if tx != nil {
 			method, md = wire.MethodTxSQLQuery, tx.md
 		}
-		set.ctx, set.cancel = context.WithCancel(c.session.context(ctx, md))
-		var sent bool
-		sent, err = set.stream.Open(set.ctx, c.session.cc, method, &set.request, t.knownColumns())
+		c.session.touch()
+		set.ctx.begin(ctx, md)
+		sent, err := set.stream.Open(&set.ctx, c.session.cc, method, &set.request, t.knownColumns())
 		if err == nil {
 			err = set.stream.Recv(&set.batch)
 		}
 		if err == nil {
-			break
+			set.live = true
+			set.columns = t.columnsOf(set.batch.Columns)
+			return set, nil
 		}
 		if err == io.EOF {
 			err = status.Error(codes.Internal, "the server answered a query with nothing")
 		}
-		err = c.failed(set.ctx, err, sent, "")
-		set.cancel()
+		err = c.failed(&set.ctx, err, sent, "")
+		set.ctx.cancel()
 		if again, err := c.resume(ctx, err, resumed); !again {
 			return nil, err
 		}
 	}
-	set.live = true
-	set.columns = t.columnsOf(set.batch.Columns)
-	return set, nil
 }

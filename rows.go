@@ -34,12 +34,11 @@ type resultSet struct {
 	batch   wire.Batch   // the message being read
 	pending []wire.Batch // messages received early, in order
 
-	// While stream is live there may be more to receive; cancel ends it, on the
-	// server too.
+	// While stream is live there may be more to receive; the end of ctx ends it, on
+	// the server too.
 	live   bool
 	stream wire.Stream
-	cancel context.CancelFunc
-	ctx    context.Context
+	ctx    streamContext
 	conn   *Conn
 	tx     *tx // the transaction that must not go on before the stream has ended, or nil
 
@@ -94,17 +93,17 @@ func (s *resultSet) receive(b *wire.Batch) error {
 		s.tx.rows = nil
 	}
 	if err == io.EOF {
-		s.cancel()
+		s.ctx.cancel()
 		return io.EOF
 	}
-	err = s.conn.failed(s.ctx, err, true, "")
+	err = s.conn.failed(&s.ctx, err, true, "")
 	if bad, ok := err.(badConn); ok {
 		err = bad.cause // rows were handed out, so the query cannot count as not run
 	}
 	if s.tx != nil {
-		s.tx.queryFailed(s.ctx, err)
+		s.tx.queryFailed(&s.ctx, err)
 	}
-	s.cancel()
+	s.ctx.cancel()
 	return err
 }
 
@@ -113,7 +112,7 @@ func (s *resultSet) buffer(ctx context.Context) error {
 	if !s.live {
 		return nil
 	}
-	defer context.AfterFunc(ctx, s.cancel)()
+	defer context.AfterFunc(ctx, s.ctx.cancel)()
 	for {
 		var b wire.Batch
 		switch err := s.receive(&b); err {
@@ -156,7 +155,7 @@ func (s *resultSet) count(last *driver.Value) (n int64, err error) {
 // sending meanwhile, the query is ended after all, and the transaction with it.
 func (s *resultSet) close() {
 	if s.live && s.tx != nil && s.tx.err == nil {
-		stalled := time.AfterFunc(closeTimeout, s.cancel)
+		stalled := time.AfterFunc(closeTimeout, s.ctx.cancel)
 		for s.receive(&s.batch) == nil {
 			stalled.Reset(closeTimeout)
 		}
@@ -167,7 +166,7 @@ func (s *resultSet) close() {
 	}
 	if s.live {
 		s.live = false
-		s.cancel()
+		s.ctx.cancel()
 	}
 	s.batch.Release()
 	for i := range s.pending {

@@ -49,12 +49,15 @@ type session struct {
 // and a transaction's. Metadata that the caller attached for other servers does
 // not travel.
 func (s *session) context(ctx, md context.Context) context.Context {
-	s.lastCall.Store(time.Now().UnixNano())
+	s.touch()
 	if ctx == context.Background() {
 		return md
 	}
 	return &callContext{ctx, md}
 }
+
+// touch notes that the session is being used.
+func (s *session) touch() { s.lastCall.Store(time.Now().UnixNano()) }
 
 // callContext is a caller's context with a call's tokens in it. Made once for a
 // session or transaction, the tokens cost a call one allocation at most.
@@ -141,7 +144,7 @@ func (c *Connector) openOn(ctx context.Context, h *host, req []byte) (*session, 
 	if err == nil {
 		s := &session{addr: h.addr, cc: h.cc, tokens: SessionTokens{ServerUUID: ans.ServerUUID, SessionID: ans.ID}}
 		s.md = metadata.NewOutgoingContext(context.Background(), s.tokens.metadata(TransactionTokens{}))
-		s.lastCall.Store(time.Now().UnixNano())
+		s.touch()
 		return s, nil
 	}
 	e, ok := classify(ctx, err).(*Error)

@@ -166,7 +166,7 @@ func (t *tx) Rollback() error {
 		return nil
 	}
 	if t.rows != nil {
-		t.rows.cancel() // who reads on gets an error
+		t.rows.ctx.cancel() // who reads on gets an error
 		t.rows = nil
 	}
 	return t.rollback(ctx)
