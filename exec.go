@@ -105,7 +105,7 @@ func (c *Conn) discard(ctx context.Context, t *text, args []driver.NamedValue) (
 		if err != nil {
 			return nil, err
 		}
-		if _, err := set.count(nil); err != nil {
+		if _, _, err := set.count(); err != nil {
 			return nil, err
 		}
 	}

@@ -17,16 +17,50 @@ import (
 
 const createTable = "CREATE TABLE u (id INTEGER, PRIMARY KEY id)"
 
-// reach uses the driver up to the point where its next call is the first of the
-// method, calls before, and makes that call under the context it gives.
-func reach(t *testing.T, db *sql.DB, method string, before func() context.Context) error {
+// Two methods are called in two ways: with a stream, and by a unary call where the
+// answer is known to be one message. These are the names of the latter.
+const (
+	queryAgain = "SQLQuery again"
+	writeOfOne = "TxSQLQuery of one row"
+)
+
+// at makes a script of one rule, for the call that reach makes in this way.
+func at(way string, do fakeserver.Fault) fakeserver.Script {
+	r := fakeserver.Rule{Method: way, Nth: 1, Do: do}
+	switch way {
+	case queryAgain:
+		r.Method, r.Nth = "SQLQuery", 2
+	case writeOfOne:
+		r.Method, r.SQL = "TxSQLQuery", "RETURNING"
+	}
+	return fakeserver.Script{Rules: []fakeserver.Rule{r}}
+}
+
+// calls returns the calls that were made in this way.
+func calls(fake *fakeserver.Server, way string) []fakeserver.Call {
+	r := at(way, fakeserver.Fault{}).Rules[0]
+	var found []fakeserver.Call
+	for _, c := range fake.Calls() {
+		if c.Method == r.Method && strings.Contains(c.SQL, r.SQL) {
+			found = append(found, c)
+		}
+	}
+	return found[min(r.Nth-1, len(found)):]
+}
+
+// reach uses the driver up to the point where its next call is the first one made
+// in this way, calls before, and makes that call under the context it gives.
+func reach(t *testing.T, db *sql.DB, way string, before func() context.Context) error {
 	t.Helper()
-	switch method {
+	switch way {
 	case "OpenSession":
 		ctx := before()
 		return db.PingContext(ctx)
-	case "SQLQuery":
+	case "SQLQuery", queryAgain:
 		db.Ping()
+		if way == queryAgain {
+			list[int64](t, db, "SELECT id FROM t")
+		}
 		ctx := before()
 		rows, err := db.QueryContext(ctx, "SELECT id FROM t")
 		if err != nil {
@@ -67,13 +101,16 @@ func reach(t *testing.T, db *sql.DB, method string, before func() context.Contex
 		return conn.Close()
 	}
 	tx := begin(t, db, nil)
-	switch method {
+	switch way {
 	case "TxSQLExec":
 		ctx := before()
 		return inTx(ctx, t, tx, createTable)
 	case "TxSQLQuery":
 		ctx := before()
 		return inTx(ctx, t, tx, "DELETE FROM t")
+	case writeOfOne:
+		ctx := before()
+		return inTx(ctx, t, tx, insert)
 	case "Commit":
 		mustExec(t, tx, insert)
 		before()
@@ -83,7 +120,7 @@ func reach(t *testing.T, db *sql.DB, method string, before func() context.Contex
 		before()
 		return tx.Rollback()
 	}
-	panic("no way to reach " + method)
+	panic("no way to reach " + way)
 }
 
 // inTx runs a write and then commits: if the write failed, that must be refused.
@@ -117,11 +154,11 @@ func retryable(err error) bool {
 
 func TestLostCalls(t *testing.T) {
 	for _, row := range []struct {
-		method, reason string
-		lost           error // what an answer that is lost is told as; nil: an *Error without sentinel
-		unsent         error // what a call that cannot be sent is told as
-		again          bool  // both may be run again: nothing was committed
-		quiet          bool  // nobody is told: the driver has another way
+		way, reason string
+		lost        error // what an answer that is lost is told as; nil: an *Error without sentinel
+		unsent      error // what a call that cannot be sent is told as
+		again       bool  // both may be run again: nothing was committed
+		quiet       bool  // nobody is told: the driver has another way
 	}{
 		{"OpenSession", "nothing was asked for yet", nil, nil, true, false},
 		{"KeepAlive", "a ping changes nothing", nil, nil, true, false},
@@ -129,18 +166,20 @@ func TestLostCalls(t *testing.T) {
 		{"NewTx", "what was begun ends with its session", nil, nil, true, false},
 		{"SQLExec", "an answer that is lost may be a yes", immudb.ErrOutcomeUnknown, nil, false, false},
 		{"SQLQuery", "a query changes nothing", nil, nil, true, false},
+		{queryAgain, "a query changes nothing", nil, nil, true, false},
 		{"TxSQLExec", "nothing is committed before Commit", nil, nil, true, false},
 		{"TxSQLQuery", "nothing is committed before Commit", nil, nil, true, false},
+		{writeOfOne, "nothing is committed before Commit", nil, nil, true, false},
 		{"Commit", "an answer that is lost may be a yes", immudb.ErrOutcomeUnknown, immudb.ErrSessionLost, false, false},
 		{"CloseSession", "there is nothing left to be done", nil, nil, false, true},
 	} {
 		for _, f := range failures {
-			t.Run(row.method+", "+f.name, func(t *testing.T) {
-				faulty(t, rule(row.method, 1, f.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-					if row.method == "CloseSession" {
+			t.Run(row.way+", "+f.name, func(t *testing.T) {
+				faulty(t, at(row.way, f.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					if row.way == "CloseSession" {
 						db.SetMaxIdleConns(-1)
 					}
-					err := reach(t, db, row.method, func() context.Context {
+					err := reach(t, db, row.way, func() context.Context {
 						if f.down {
 							fake.Down()
 							synctest.Wait() // until the driver has noticed
@@ -158,7 +197,7 @@ func TestLostCalls(t *testing.T) {
 						if err != nil {
 							t.Errorf("err = %v, want none: %s", err, row.reason)
 						}
-					case row.method == "CloseSession":
+					case row.way == "CloseSession":
 					case !errors.As(err, &e):
 						t.Errorf("err = %v, want an *Error", err)
 					case want != nil && !errors.Is(err, want):
@@ -264,7 +303,7 @@ func TestTransactionThatNobodyCanNameEnds(t *testing.T) {
 }
 
 func TestCallsEndWithTheirContext(t *testing.T) {
-	for _, method := range []string{"OpenSession", "KeepAlive", "UseDatabase", "NewTx", "SQLExec", "SQLQuery", "TxSQLExec", "TxSQLQuery"} {
+	for _, way := range []string{"OpenSession", "KeepAlive", "UseDatabase", "NewTx", "SQLExec", "SQLQuery", queryAgain, "TxSQLExec", "TxSQLQuery", writeOfOne} {
 		for _, row := range []struct {
 			reason string
 			fault  fakeserver.Fault
@@ -277,11 +316,11 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 			{"after the server has carried it out", fakeserver.Fault{AnswerDelay: 2 * time.Second, Deaf: true}, time.Second, true},
 		} {
 			for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
-				t.Run(fmt.Sprintf("%s, %s, %v", method, row.reason, cause), func(t *testing.T) {
-					faulty(t, rule(method, 1, row.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				t.Run(fmt.Sprintf("%s, %s, %v", way, row.reason, cause), func(t *testing.T) {
+					faulty(t, at(way, row.fault), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 						var ctx context.Context
 						var cancel context.CancelFunc
-						err := reach(t, db, method, func() context.Context {
+						err := reach(t, db, way, func() context.Context {
 							if cause == context.Canceled {
 								ctx, cancel = context.WithCancel(t.Context())
 								time.AfterFunc(row.after, cancel)
@@ -297,19 +336,19 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 						if !errors.Is(err, cause) {
 							t.Errorf("err = %v, want %v", err, cause)
 						}
-						if got, want := errors.Is(err, immudb.ErrOutcomeUnknown), method == "SQLExec" && row.after > 0; got != want {
+						if got, want := errors.Is(err, immudb.ErrOutcomeUnknown), way == "SQLExec" && row.after > 0; got != want {
 							t.Errorf("err = %v, want an unknown outcome: %v", err, want)
 						}
 						if isBadConn(err) {
 							t.Errorf("err = %v would be run again", err)
 						}
-						if n := len(fake.Log(method)); row.after == 0 && n != 0 || n > 1 {
-							t.Errorf("%s was sent %d times", method, n)
+						if n := len(calls(fake, way)); row.after == 0 && n != 0 || n > 1 {
+							t.Errorf("%s was sent %d times", way, n)
 						}
 						time.Sleep(10 * time.Second) // until a deaf server has done it
 						mustExec(t, db, "INSERT INTO t (id) VALUES (99)")
 						want := []string{"INSERT INTO t (id) VALUES (99)"}
-						if method == "SQLExec" && row.ran {
+						if way == "SQLExec" && row.ran {
 							want = append([]string{insert}, want...)
 						}
 						expectCommitted(t, fake, want...)

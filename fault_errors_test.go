@@ -84,16 +84,16 @@ func code(details string) codes.Code {
 // Whatever call the server refuses, the caller gets the same error, and the call
 // is sent once.
 func TestServerErrors(t *testing.T) {
-	for _, method := range []string{"SQLExec", "SQLQuery", "TxSQLQuery", "TxSQLExec", "NewTx", "Commit"} {
-		t.Run(method, func(t *testing.T) {
+	for _, way := range []string{"SQLExec", "SQLQuery", queryAgain, "TxSQLQuery", writeOfOne, "TxSQLExec", "NewTx", "Commit"} {
+		t.Run(way, func(t *testing.T) {
 			for _, row := range serverErrors {
-				if method == "TxSQLQuery" && row.kind == immudb.ErrSyntax {
+				if strings.HasPrefix(way, "TxSQLQuery") && row.kind == immudb.ErrSyntax {
 					continue // see TestServerTooOldToCountInATransaction
 				}
 				t.Run(strings.TrimSuffix(row.text+" "+row.details, " "), func(t *testing.T) {
 					fail := &fakeserver.Failure{Code: code(row.details), Message: row.text, SQLState: row.details}
-					faulty(t, rule(method, 0, fakeserver.Fault{Fail: fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-						err := reach(t, db, method, t.Context)
+					faulty(t, at(way, fakeserver.Fault{Fail: fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+						err := reach(t, db, way, t.Context)
 						var e *immudb.Error
 						if !errors.As(err, &e) {
 							t.Fatalf("err = %v, want an *Error", err)
@@ -118,8 +118,8 @@ func TestServerErrors(t *testing.T) {
 						if isBadConn(err) || errors.Is(err, immudb.ErrOutcomeUnknown) {
 							t.Errorf("err = %v, though the server has answered", err)
 						}
-						if n := len(fake.Log(method)); n != 1 {
-							t.Errorf("%s was sent %d times", method, n)
+						if n := len(calls(fake, way)); n != 1 {
+							t.Errorf("%s was sent %d times", way, n)
 						}
 						expectCommitted(t, fake)
 						synctest.Wait() // the transaction may end behind the caller's back
@@ -137,17 +137,22 @@ func TestServerErrors(t *testing.T) {
 // driver counts rows with. The statement is then run without it, once.
 func TestServerTooOldToCountInATransaction(t *testing.T) {
 	fail := &fakeserver.Failure{Message: "syntax error: unexpected IDENTIFIER at position 14"}
-	faulty(t, rule("TxSQLQuery", 0, fakeserver.Fault{Fail: fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-		tx := begin(t, db, nil)
-		res := mustExec(t, tx, "DELETE FROM t")
-		if n, err := res.RowsAffected(); !errors.Is(err, immudb.ErrUnsupported) {
-			t.Errorf("RowsAffected = %d, %v, want ErrUnsupported", n, err)
-		}
-		if err := tx.Commit(); err != nil {
-			t.Error(err)
-		}
-		expectCommitted(t, fake, "DELETE FROM t")
-	})
+	script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "TxSQLQuery", SQL: "RETURNING", Do: fakeserver.Fault{Fail: fail}}}}
+	for _, write := range []string{"DELETE FROM t", insert} {
+		t.Run(write, func(t *testing.T) {
+			faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+				tx := begin(t, db, nil)
+				res := mustExec(t, tx, write)
+				if n, err := res.RowsAffected(); !errors.Is(err, immudb.ErrUnsupported) {
+					t.Errorf("RowsAffected = %d, %v, want ErrUnsupported", n, err)
+				}
+				if err := tx.Commit(); err != nil {
+					t.Error(err)
+				}
+				expectCommitted(t, fake, write)
+			})
+		})
+	}
 }
 
 func noRetries(cfg *immudb.Config) { cfg.MaxRetries = 0 }
@@ -164,33 +169,31 @@ func TestSessionUnknownToTheServer(t *testing.T) {
 		{"the session manager's words, with details", fakeserver.Failure{Code: codes.Internal, Message: "no session found", SQLState: "22023"}},
 		{"the session manager's words, bare", fakeserver.Failure{Message: "no session found"}},
 	} {
-		for _, method := range []string{"NewTx", "SQLExec", "SQLQuery"} {
-			t.Run(row.reason+", "+method, func(t *testing.T) {
-				faulty(t, rule(method, 1, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-					if err := reach(t, db, method, t.Context); err != nil {
+		for _, way := range []string{"NewTx", "SQLExec", "SQLQuery", queryAgain} {
+			t.Run(row.reason+", "+way, func(t *testing.T) {
+				faulty(t, at(way, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					if err := reach(t, db, way, t.Context); err != nil {
 						t.Errorf("err = %v, want another session to be used", err)
 					}
 					var sessions []string
-					for _, c := range fake.Calls() {
-						if c.Method == method {
-							sessions = append(sessions, c.Session)
-						}
+					for _, c := range calls(fake, way) {
+						sessions = append(sessions, c.Session)
 					}
 					if !slices.Equal(sessions, []string{"s1", "s2"}) {
-						t.Errorf("%s was sent on the sessions %v, want once on each of two", method, sessions)
+						t.Errorf("%s was sent on the sessions %v, want once on each of two", way, sessions)
 					}
 				})
 			})
 		}
-		for _, method := range []string{"TxSQLExec", "TxSQLQuery", "Commit"} {
-			t.Run(row.reason+", "+method, func(t *testing.T) {
-				faulty(t, rule(method, 1, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-					err := reach(t, db, method, t.Context)
+		for _, way := range []string{"TxSQLExec", "TxSQLQuery", writeOfOne, "Commit"} {
+			t.Run(row.reason+", "+way, func(t *testing.T) {
+				faulty(t, at(way, fakeserver.Fault{Fail: &row.fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+					err := reach(t, db, way, t.Context)
 					if !errors.Is(err, immudb.ErrSessionLost) || !retryable(err) || isBadConn(err) {
 						t.Errorf("err = %v, want ErrSessionLost, retryable and not ErrBadConn", err)
 					}
-					if n := len(fake.Log(method)); n != 1 {
-						t.Errorf("%s was sent %d times", method, n)
+					if n := len(calls(fake, way)); n != 1 {
+						t.Errorf("%s was sent %d times", way, n)
 					}
 					expectCommitted(t, fake)
 				})

@@ -160,37 +160,63 @@ func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_
 }
 
 // stream sends one statement of t, as sql, in tx or with a nil tx by itself, and
-// receives the head of its answer. When it fails, nothing is left open.
+// receives the head of its answer, or all of it where that was a single message
+// before. When it fails, nothing is left open.
 func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	for resumed := false; ; resumed = true {
+	method := wire.MethodSQLQuery
+	if tx != nil {
+		method = wire.MethodTxSQLQuery
+	}
+	for resumed := false; ; {
 		set := &resultSet{conn: c} // a new one for each try: gRPC may still look at the last one's memory
 		req, err := appendRequest(set.memory[:0], sql, t.Query, st, args)
 		if err != nil {
 			return nil, err
 		}
 		set.request.Bytes = wire.AppendAcceptStream(req)
-		method, md := wire.MethodSQLQuery, c.session.md
-		if tx != nil {
-			method, md = wire.MethodTxSQLQuery, tx.md
+		var sent bool
+		switch {
+		case tx != nil:
+			sent, err = set.open(ctx, tx.md, method, t)
+		case t.answers.Load() == shortAnswers:
+			// This saves a query of one row 5 % of the client's CPU, 2 to 4 % of its wall.
+			sent, err = set.stream.Fetch(c.session.context(ctx, c.session.md), c.session.cc, method, &set.request, t.knownColumns(), &set.batch)
+			if err == wire.ErrNotWhole {
+				t.answers.Store(longAnswers)
+				continue // nothing of it was handed out
+			}
+		default:
+			if sent, err = set.open(ctx, c.session.md, method, t); len(t.statements) == 1 {
+				set.short = t
+			}
 		}
-		c.session.touch()
-		set.ctx.begin(ctx, md)
-		sent, err := set.stream.Open(&set.ctx, c.session.cc, method, &set.request, t.knownColumns())
 		if err == nil {
-			err = set.stream.Recv(&set.batch)
-		}
-		if err == nil {
-			set.live = true
 			set.columns = t.columnsOf(set.batch.Columns)
 			return set, nil
 		}
 		if err == io.EOF {
 			err = status.Error(codes.Internal, "the server answered a query with nothing")
 		}
-		err = c.failed(&set.ctx, err, sent, "")
-		set.ctx.cancel()
-		if again, err := c.resume(ctx, err, resumed); !again {
+		again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed)
+		if !again {
 			return nil, err
 		}
+		resumed = true
 	}
+}
+
+// open sends the set's request and receives the first message of the answer.
+func (s *resultSet) open(ctx, md context.Context, method string, t *text) (sent bool, err error) {
+	s.conn.session.touch()
+	s.ctx.begin(ctx, md)
+	sent, err = s.stream.Open(&s.ctx, s.conn.session.cc, method, &s.request, t.knownColumns())
+	if err == nil {
+		err = s.stream.Recv(&s.batch)
+	}
+	if err != nil {
+		s.ctx.cancel()
+		return sent, err
+	}
+	s.live = true
+	return true, nil
 }

@@ -109,6 +109,30 @@ func fill(t testing.TB, db *sql.DB, n int, blob []byte) {
 	}
 }
 
+// How a query is asked depends on what it was answered before.
+func TestQueryAskedAgainAnswersAsTheFirstTime(t *testing.T) {
+	db := openDB(t)
+	fill(t, db, 3000, []byte("x"))
+	const query = "SELECT id, x FROM t ORDER BY id LIMIT ?"
+	for _, n := range []int{1, 2, 2048, 1, 2049, 3000, 1} {
+		rows, err := db.Query(query, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for ; rows.Next(); got++ {
+			var id int
+			var x sql.RawBytes
+			if err := rows.Scan(&id, &x); err != nil || id != got+1 || string(x) != "x" {
+				t.Fatalf("row %d of %d: %d, %q, %v", got, n, id, x, err)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || got != n {
+			t.Errorf("%d rows, %v, want %d", got, err, n)
+		}
+	}
+}
+
 func TestRowsOfManyBatchesAllArrive(t *testing.T) {
 	db := openDB(t)
 	const n = 5000 // three batches of 2,048

@@ -32,7 +32,15 @@ type text struct {
 	// columns are those of the last answer to the only statement. They may change
 	// with the schema; whoever uses them compares.
 	columns atomic.Pointer[columns]
+	// answers is what is known of how long the answers to the only statement are.
+	answers atomic.Uint32
 }
+
+const (
+	unknownAnswers uint32 = iota
+	shortAnswers          // a single message each, so far
+	longAnswers           // a short one was followed by one of more messages
+)
 
 // columns are the columns of a result and their names.
 type columns struct {

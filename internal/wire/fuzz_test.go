@@ -147,6 +147,7 @@ func FuzzAnswer(f *testing.F) {
 			func() Answer { return new(NewTx) },
 			func() Answer { return new(CommittedTx) },
 			func() Answer { return new(ExecResult) },
+			func() Answer { return new(Returned) },
 			func() Answer { return Empty },
 		} {
 			checkGrowth(t, msg, func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -76,6 +78,24 @@ func (s *Stream) Open(ctx context.Context, cc *grpc.ClientConn, method string, r
 	return true, nil
 }
 
+// ErrNotWhole is the error of Fetch for an answer of which it received a message
+// and not the end.
+var ErrNotWhole = errors.New("the answer has more than one message")
+
+// Fetch is Open and Recv up to the end, by a unary call, for what has an answer of
+// one message. That does without the goroutine and the contexts of a stream. After
+// ErrNotWhole the query can be sent again, if it may run twice.
+func (s *Stream) Fetch(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column, b *Batch) (sent bool, err error) {
+	*s = Stream{known: known}
+	b.stream = s
+	var p peer.Peer
+	if err = cc.Invoke(ctx, method, req, b, grpc.Peer(&p)); err != nil && b.buf != nil {
+		b.Release()
+		return true, ErrNotWhole
+	}
+	return p.Addr != nil, err
+}
+
 // Recv receives the next message into b, releasing what b held. At the end it
 // returns io.EOF, and only when the server said that the end was reached.
 func (s *Stream) Recv(b *Batch) error {
@@ -97,6 +117,9 @@ type Batch struct {
 // take takes over a message and finds the columns. They have a higher field
 // number than the rows and so come last: the rows are stepped over, not decoded.
 func (b *Batch) take(msg mem.BufferSlice) error {
+	if b.buf != nil {
+		return ErrNotWhole // Fetch's, of which gRPC shows us the second message
+	}
 	b.buf = msg.MaterializeToBuffer(&b.stream.spare)
 	b.rest = b.buf.ReadOnlyData()
 	for rest := b.rest; len(rest) > 0; {
@@ -177,6 +200,26 @@ func (b *Batch) Next(dest []driver.Value) (bool, error) {
 		b.rest = b.rest[n+size:]
 	}
 	return false, nil
+}
+
+// Returned answers a statement with a RETURNING clause of one column by a unary
+// call. Only what has a single message can be asked that way.
+type Returned struct {
+	Rows int64
+	Last driver.Value // of the last row; not valid if it is a []byte
+}
+
+func (r *Returned) decode(msg []byte) error {
+	b := Batch{rest: msg}
+	var row [1]driver.Value
+	for {
+		ok, err := b.Next(row[:])
+		if err != nil || !ok {
+			return err
+		}
+		r.Rows++
+		r.Last = row[0]
+	}
 }
 
 const (
