@@ -72,7 +72,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return err
 	})
 	list := fs.Bool("list", false, "list the workloads and end")
-	fs.IntVar(&s.rounds, "rounds", 11, "measure this many `rounds`; expensive workloads have fewer, short ones five times as many")
+	fs.IntVar(&s.rounds, "rounds", 11, "measure this many `rounds`; expensive workloads have fewer, short ones five times as many or more")
 	fs.BoolVar(&s.quick, "quick", false, "do little of everything: a test of the command, not a measurement")
 	fs.StringVar(&s.out, "out", "", "write results to this `directory` (default results beside the source)")
 	fs.StringVar(&s.profile, "profile", "", "instead of measuring, write pprof profiles (cpu and allocs) to this `directory`")

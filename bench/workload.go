@@ -78,7 +78,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "tx-10", title: "transaction of 10 INSERTs", unit: "transaction", table: ledger,
-		n: 20, quick: 2, times: 5, writes: txRows,
+		n: 20, quick: 2, times: 15, writes: txRows,
 		database: txInserts, floor: floorTxInserts,
 	},
 	{
