@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,5 +138,62 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 				t.Error("no row was ever told to be there")
 			}
 		})
+	}
+}
+
+func TestKilledServerCutsNoAnswerShort(t *testing.T) {
+	t.Parallel()
+	s := testserver.Start(t)
+	db := openDSN(t, dsnWith(s.DSN(), "connect_timeout=5"))
+	fill(t, db, 3000, nil)
+	count := func(query string, limit int) (n int, err error) {
+		rows, err := db.Query(query, limit)
+		if err != nil {
+			return 0, err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			n++
+		}
+		return n, rows.Err()
+	}
+	var whole, failed atomic.Int64
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for g := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				query := fmt.Sprintf("SELECT id FROM t LIMIT ? -- %d, %d", g, i) // a text that the driver does not know
+				for _, limit := range []int{1, 7, 2048, 3000, 1} {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					switch n, err := count(query, limit); {
+					case err != nil:
+						failed.Add(1)
+						time.Sleep(5 * time.Millisecond) // the server is down
+					case n != limit:
+						t.Errorf("%d rows without an error, want %d", n, limit)
+					default:
+						whole.Add(1)
+					}
+				}
+			}
+		})
+	}
+	for range 3 {
+		time.Sleep(300*time.Millisecond + rand.N(100*time.Millisecond))
+		if err := errors.Join(s.Kill(), s.Restart()); err != nil {
+			t.Error(err)
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	close(stop)
+	wg.Wait()
+	t.Logf("%d answers whole, %d failed", whole.Load(), failed.Load())
+	if whole.Load() == 0 || failed.Load() == 0 {
+		t.Error("the server was not killed while it answered")
 	}
 }
