@@ -58,7 +58,7 @@ func TestAnswerThatHasGrownIsGivenUpOnTheServer(t *testing.T) {
 				}
 			})
 			synctest.Wait()
-			if c := fake.Calls()[2]; !c.Canceled || !c.Done {
+			if c := calls(fake, queryAgain)[0]; !c.Canceled || !c.Done {
 				t.Errorf("the server still works on %v", c)
 			}
 		})
@@ -140,13 +140,18 @@ func TestQueriesInATransactionAreSentOnce(t *testing.T) {
 	})
 }
 
-// A row written is one message, however the server came to send two.
+// A row written is one message, however the server came to send two. The unary call
+// must not stay open for more of them.
 func TestWriteOfOneRowWithTwoMessagesEndsTheTransaction(t *testing.T) {
-	faulty(t, at(writeOfOne, fakeserver.Fault{Messages: twoMessages}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+	endless := slices.Repeat(twoMessages, 1000)
+	faulty(t, at(writeOfOne, fakeserver.Fault{Messages: endless, Pause: time.Second}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		if err := inTx(context.Background(), t, begin(t, db, nil), insert); err == nil {
 			t.Error("no error")
 		}
 		synctest.Wait()
+		if c := calls(fake, writeOfOne)[0]; !c.Canceled || !c.Done {
+			t.Errorf("the server still works on %v", c)
+		}
 		expectCommitted(t, fake)
 		if left := fake.Transactions(); len(left) > 0 {
 			t.Errorf("transactions %v are still open: %q", left, fake.Log())

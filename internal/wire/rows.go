@@ -118,7 +118,9 @@ type Batch struct {
 // number than the rows and so come last: the rows are stepped over, not decoded.
 func (b *Batch) take(msg mem.BufferSlice) error {
 	if b.buf != nil {
-		return ErrNotWhole // Fetch's, of which gRPC shows us the second message
+		// Fetch's second message. If we took it, gRPC would return an error and leave
+		// the call open.
+		return ErrNotWhole
 	}
 	b.buf = msg.MaterializeToBuffer(&b.stream.spare)
 	b.rest = b.buf.ReadOnlyData()
@@ -207,9 +209,15 @@ func (b *Batch) Next(dest []driver.Value) (bool, error) {
 type Returned struct {
 	Rows int64
 	Last driver.Value // of the last row; not valid if it is a []byte
+
+	whole bool // the message has come
 }
 
 func (r *Returned) decode(msg []byte) error {
+	if r.whole {
+		return ErrNotWhole // as in Batch.take
+	}
+	r.whole = true
 	b := Batch{rest: msg}
 	var row [1]driver.Value
 	for {
