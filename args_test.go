@@ -23,8 +23,13 @@ type (
 	pointer struct{ v string }
 )
 
-func (m money) Value() (driver.Value, error)    { return m.cents, nil }
-func (p *pointer) Value() (driver.Value, error) { return p.v, nil } // panics on nil
+func (m money) Value() (driver.Value, error) { return m.cents, nil }
+func (p *pointer) Value() (driver.Value, error) {
+	if p == nil {
+		return "none", nil
+	}
+	return p.v, nil
+} // panics on nil
 
 func TestArgumentsOfEveryKindArrive(t *testing.T) {
 	db := openDB(t)
@@ -51,7 +56,8 @@ func TestArgumentsOfEveryKindArrive(t *testing.T) {
 		{"s", "it's", "it's", "text needs no escaping"},
 		{"s", "", "", "an empty text is not NULL"},
 		{"s", named("n"), "n", "a named string"},
-		{"s", (*pointer)(nil), nil, "a nil Valuer is NULL and its method is not called"},
+		{"i", (*money)(nil), nil, "a nil pointer to a Valuer is NULL and its method is not called"},
+		{"s", (*pointer)(nil), "none", "a nil Valuer with a pointer receiver is asked, as by database/sql"},
 		{"s", &pointer{"p"}, "p", "a Valuer with a pointer receiver"},
 		{"x", []byte{0, 255}, []byte{0, 255}, "bytes"},
 		{"x", []byte{}, []byte{}, "no bytes are not NULL"},

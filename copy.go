@@ -21,7 +21,7 @@ type CopyOptions struct {
 	// many for one are refused with [ErrTooManyEntries]. There is one writer.
 	AllOrNothing bool
 
-	// Writers is how many batches are sent at once, each on a conn of its own, as
+	// Writers is how many batches are written at once, each on a conn of its own, as
 	// far as sql.DB.SetMaxOpenConns allows. They are committed in their order
 	// whatever Writers is; the server works on the next ones meanwhile. 0: three. A
 	// table with an AUTO_INCREMENT key always has one: the server lets no two
@@ -82,8 +82,10 @@ func (p CopyProgress) BytesPerSecond() float64 {
 // left behind. A batch whose answer was lost is not sent again: its rows may or
 // may not be there (see [CopyError].Unknown). When ctx ends, so does CopyFrom.
 //
-// CopyFrom uses a conn of db for each writer. Rows that query db themselves need
-// another one: sql.DB.SetMaxOpenConns must allow it.
+// CopyFrom uses a conn of db for each batch that is being written, and none while
+// it waits for rows. Rows that query db themselves need conns beside that: if
+// sql.DB.SetMaxOpenConns does not allow them, CopyFrom fails after ten seconds with
+// an error that says so.
 func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, rows iter.Seq2[[]any, error], opts *CopyOptions) (int64, error) {
 	c := &copier{ctx: ctx, db: db, started: time.Now()}
 	if opts != nil {
@@ -95,11 +97,10 @@ func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, r
 	if err := c.checkOptions(); err != nil {
 		return 0, err
 	}
-	first, err := c.prepare(table, columns)
-	if err != nil {
+	if err := c.prepare(table, columns); err != nil {
 		return 0, err
 	}
-	c.start(first)
+	c.start()
 	defer c.stop() // also when rows panics
 	c.read(rows)
 	c.drain()
@@ -134,6 +135,7 @@ type copier struct {
 	maxBatches int
 	free       []*batch
 	last       chan struct{} // of the last batch handed over, closed when that is finished
+	connected  chan struct{} // likewise, closed when that has its connection
 	next       int64         // number of the next row, counted from 0
 	progress   CopyProgress
 	report     CopyError // its cause is nil as long as all goes well
@@ -180,19 +182,17 @@ func (c *copier) checkOptions() error {
 	return nil
 }
 
-// start starts the writers; the first takes over a conn that is there already.
-func (c *copier) start(first *sql.Conn) {
+// start starts the writers.
+func (c *copier) start() {
 	c.maxBatches = c.opts.Writers + 1
 	c.work = make(chan *batch, c.maxBatches)
 	c.done = make(chan *batch, c.maxBatches)
 	c.last = make(chan struct{})
 	close(c.last)
+	c.connected = c.last
 	c.close = sync.OnceFunc(func() { close(c.work) })
-	for i := range c.opts.Writers {
-		w := &copyWriter{copier: c}
-		if i == 0 {
-			w.conn = first
-		}
+	for range c.opts.Writers {
+		w := &copyWriter{copier: c, conn: heldConn{db: c.db, patience: connWait, late: c.noConn}}
 		c.writers.Go(w.run)
 	}
 }
@@ -203,8 +203,8 @@ func (c *copier) stop() {
 	c.writers.Wait()
 }
 
-// read encodes rows into batches and hands them to the writers, until the rows
-// or the luck runs out.
+// read encodes rows into batches and hands them to the writers, until the rows end
+// or a batch fails.
 func (c *copier) read(rows iter.Seq2[[]any, error]) {
 	var b *batch
 	for row, err := range rows {
@@ -248,7 +248,8 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 // hand hands a batch to the writers, to be written after the one before.
 func (c *copier) hand(b *batch) {
 	b.turn, b.finished = c.last, make(chan struct{})
-	c.last = b.finished
+	b.mayConnect, b.connected = c.connected, make(chan struct{})
+	c.last, c.connected = b.finished, b.connected
 	c.work <- b
 }
 
@@ -289,9 +290,7 @@ func (c *copier) collect(b *batch) {
 		c.report.Committed += int64(b.committed)
 		c.progress.Rows += int64(b.committed)
 		c.progress.Bytes += b.bytes
-		if info, _ := c.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil && b.tx.TxID > info.TxID {
-			info.add(b.tx)
-		}
+		reportOf(c.ctx).add(b.tx)
 	}
 	c.report.Unknown += int64(b.unknown)
 	if b.err != nil && b.err != errNotSent {

@@ -85,8 +85,9 @@ func BenchmarkCopyFromBesideRawCalls(b *testing.B) {
 		b.Fatal(err)
 	}
 	var session wire.Session
-	if _, err := wire.Call(b.Context(), cc, wire.MethodOpenSession, wire.OpenSessionRequest(cfg.User, cfg.Password, cfg.Database), &session); err != nil {
-		b.Fatal(err)
+	channel := wire.NewChannel(cc)
+	if f := channel.Call(b.Context(), wire.MethodOpenSession, wire.OpenSessionRequest(cfg.User, cfg.Password, cfg.Database), &session); f != nil {
+		b.Fatal(f.Message)
 	}
 	ctx := metadata.AppendToOutgoingContext(b.Context(), "sessionid", session.ID)
 	forms := []struct {
@@ -116,7 +117,7 @@ func BenchmarkCopyFromBesideRawCalls(b *testing.B) {
 					b.Fatal(err)
 				}
 			} else {
-				sendAll(b, ctx, cc, requests)
+				sendAll(b, ctx, channel, requests)
 			}
 			form.took = append(form.took, time.Since(start))
 			id += batches * benchBatch
@@ -128,12 +129,12 @@ func BenchmarkCopyFromBesideRawCalls(b *testing.B) {
 	}
 }
 
-func sendAll(b *testing.B, ctx context.Context, cc *grpc.ClientConn, requests [][]byte) {
+func sendAll(b *testing.B, ctx context.Context, channel *wire.Channel, requests [][]byte) {
 	b.Helper()
 	for _, req := range requests {
 		var ans wire.ExecResult
-		if _, err := wire.Call(ctx, cc, wire.MethodSQLExec, req, &ans); err != nil {
-			b.Fatal(err)
+		if f := channel.Call(ctx, wire.MethodSQLExec, req, &ans); f != nil {
+			b.Fatal(f.Message)
 		}
 	}
 }

@@ -30,7 +30,8 @@ func batch3(from int) string {
 // withoutCounting answers that table t has no AUTO_INCREMENT key, so that
 // writers may write at once.
 var withoutCounting = fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{
-	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}}, []any{"id", false}, []any{"v", false}),
+	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}},
+		[]any{"id", false, true}, []any{"v", false, false}),
 }}}
 
 func TestCopyFromSendsBatchesAndNothingElse(t *testing.T) {

@@ -2,7 +2,6 @@ package immudb
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 
 	"github.com/immudb-go/immudb/internal/wire"
@@ -16,20 +15,16 @@ const maxClashes = 3
 // returns the bytes sent, or 0 if that failed, for whatever reason: then the
 // batch is written when its turn has come.
 func (w *copyWriter) stage(b *batch) int {
-	if w.clashes.Load() >= maxClashes || w.failed.Load() || w.connect() != nil {
+	if w.clashes.Load() >= maxClashes || w.failed.Load() {
 		return 0
 	}
 	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
 	w.request = nil // until it is known to have arrived
-	err := w.conn.Raw(func(dc any) error { return dc.(*Conn).stageBatch(w.ctx, req) })
-	if err == nil {
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req) }) == nil {
 		w.request = req
 		return len(req)
 	}
 	w.clashes.Add(1)
-	if errors.Is(err, driver.ErrBadConn) {
-		w.conn = nil // closed by database/sql, because of the error
-	}
 	return 0
 }
 
@@ -37,8 +32,8 @@ func (w *copyWriter) stage(b *batch) int {
 // possible, and nothing was committed.
 func (w *copyWriter) commitStaged(b *batch, bytes int) bool {
 	var tx wire.CommittedTx
-	err := w.conn.Raw(func(dc any) (err error) {
-		tx, err = dc.(*Conn).commitStaged(w.ctx)
+	err := w.conn.useOnce(w.ctx, func(c *Conn) (err error) {
+		tx, err = c.commitStaged(w.ctx)
 		return err
 	})
 	switch {
@@ -50,17 +45,17 @@ func (w *copyWriter) commitStaged(b *batch, bytes int) bool {
 		return true
 	}
 	w.clashes.Add(1)
-	w.leaveConn() // which may be of no use
+	w.conn.release() // it may be of no use
 	return false
 }
 
 // unstage undoes what stage has run, if anything. Nobody waits for that.
 func (w *copyWriter) unstage() {
-	if w.conn == nil {
+	if w.conn.conn == nil {
 		return
 	}
-	_ = w.conn.Raw(func(dc any) error {
-		if c := dc.(*Conn); c.tx != nil {
+	_ = w.conn.useOnce(w.ctx, func(c *Conn) error {
+		if c.tx != nil {
 			c.tx.giveUp(errNotSent)
 		}
 		return nil
@@ -75,10 +70,9 @@ func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
 		return err
 	}
 	tx.report = nil // CopyFrom tells of all batches itself
-	sent, err := wire.Call(c.session.context(ctx, tx.md), c.session.cc, wire.MethodTxSQLExec, req, wire.Empty)
-	if err != nil {
-		err = c.failed(ctx, err, sent, "")
-		tx.giveUp(err)
+	if f := tx.server.Call(ctx, wire.MethodTxSQLExec, req, wire.Empty); f != nil {
+		err := tx.failed(writesInTx, "", f)
+		tx.leave()
 		return err
 	}
 	tx.wrote = true
@@ -99,6 +93,6 @@ func unprovenBatch(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Message: "a batch that the server says it has committed is not proven", SQLState: "08007",
+	return &Error{Message: "the commit of a batch could not be verified: the server reports it as committed", SQLState: "08007",
 		kind: ErrOutcomeUnknown, cause: err}
 }

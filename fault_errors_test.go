@@ -233,7 +233,7 @@ func TestSessionsThatAreNeverKnown(t *testing.T) {
 		if !errors.Is(err, immudb.ErrSessionLost) {
 			t.Errorf("err = %v, want ErrSessionLost", err)
 		}
-		if n := len(fake.Log("SQLExec")); n < 2 || n > 4 {
+		if n := len(fake.Log("SQLExec")); n < 2 || n > 6 {
 			t.Errorf("sent %d times", n)
 		}
 	})

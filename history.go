@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/session"
 )
 
 // trust is what the connections of a connector trust, by server and database.
@@ -67,13 +68,13 @@ func newTrust(cfg *Config) (*trust, error) {
 }
 
 // history returns what is known of a database on the server of session s.
-func (t *trust) history(s *session, database string) *history {
-	key := stateKey{s.tokens.ServerUUID, database}
+func (t *trust) history(s *session.Session, database string) *history {
+	key := stateKey{s.ServerUUID, database}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.histories[key]
 	if h == nil {
-		h = &history{trust: t, id: key, host: s.addr, turn: make(chan struct{}, 1),
+		h = &history{trust: t, id: key, host: s.Addr(), turn: make(chan struct{}, 1),
 			schema: schema{turn: make(chan struct{}, 1)}}
 		if database == t.pinned {
 			h.pin = t.pin

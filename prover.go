@@ -11,37 +11,24 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// prover asks the server of a session for proofs and checks them against what
+// prover asks the server of a connection for proofs and checks them against what
 // is trusted of a database. Several goroutines may use one.
 type prover struct {
 	*history
-	session *session
+	conn *Conn
 }
 
 // prover proves what is said of the database that c is in, by the name that the
 // server gives it: in lower case, whatever it was asked for.
 func (c *Conn) prover() *prover {
-	return &prover{c.connector.trust.history(c.session, strings.ToLower(c.Database())), c.session}
+	return &prover{c.connector.trust.history(c.session(), strings.ToLower(c.Database())), c}
 }
 
-// call makes a call that changes nothing. The connection is not told how it
-// ended: an error that matches driver.ErrBadConn says that the session is of no
-// use, and whoever owns the connection has to act on that.
+// call makes a call that changes nothing.
 func (p *prover) call(ctx context.Context, method string, req []byte) (wire.Raw, error) {
 	var ans wire.Raw
-	sent, err := wire.Call(p.session.context(ctx, p.session.md), p.session.cc, method, req, &ans)
-	if err == nil {
-		return ans, nil
-	}
-	answer := classify(ctx, err)
-	switch {
-	case !sent && ctx.Err() != nil:
-		return nil, ctx.Err()
-	case !sent, errors.Is(answer, ErrSessionLost):
-		p.session.suspect.Store(true)
-		return nil, badConn{answer}
-	}
-	return nil, answer
+	err := p.conn.call(ctx, reads, "", method, req, &ans)
+	return ans, err
 }
 
 // head asks for the newest transaction, whose signature is checked.

@@ -2,6 +2,7 @@ package immudb
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type text struct {
 
 	reads          bool // every statement is a query
 	changesCatalog bool
-	table          string // the table a single writing statement writes, else ""
+	table          string // the tables that the statements write, with a comma between them; "" if not known
 
 	// columns are those of the last answer to the only statement. They may change
 	// with the schema; whoever uses them compares.
@@ -113,8 +114,20 @@ func parseText(query string) (*text, error) {
 		b.WriteString(st.Text[:st.Returning.End])
 		b.WriteString(";\n")
 	}
-	t.exec = b.String()
+	t.exec, t.table = b.String(), tablesWritten(t.statements)
 	return t, nil
+}
+
+// tablesWritten names the tables that statements write, each once.
+func tablesWritten(statements []sqltext.Statement) string {
+	var tables []string
+	for i := range statements {
+		if t := statements[i].Table; t != "" {
+			tables = append(tables, t)
+		}
+	}
+	slices.Sort(tables)
+	return strings.Join(slices.Compact(tables), ",")
 }
 
 // refuse returns the reason why a statement is not sent, or nil: these are the

@@ -90,7 +90,6 @@ func TestReturningWhatTheServerAnswersWithNullIsRefusedByName(t *testing.T) {
 		{"an alias", "n AS k", immudb.ErrUnsupported},
 		{"an alias that is another column, which the server would answer", "n AS id", immudb.ErrUnsupported},
 		{"an expression", "n+1", immudb.ErrUnsupported},
-		{"no such column", "nosuch", immudb.ErrNoSuchColumn},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			query := "INSERT INTO t (id, n) VALUES (1, 2) RETURNING id, " + row.item
@@ -107,6 +106,32 @@ func TestReturningWhatTheServerAnswersWithNullIsRefusedByName(t *testing.T) {
 		})
 	}
 	mustExec(t, tx, "INSERT INTO t (id, n) VALUES (1, 2)") // nothing was sent, so the transaction goes on
+}
+
+func TestWriteThatReturnsAColumnThatDoesNotExistIsUndone(t *testing.T) {
+	db := openDB(t)
+	mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	const query = "INSERT INTO t (id, n) VALUES (1, 2) RETURNING id, nosuch"
+	expect := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, immudb.ErrNoSuchColumn) || !strings.Contains(err.Error(), "nosuch") {
+			t.Errorf("%s: %v, want ErrNoSuchColumn naming nosuch", what, err)
+		}
+	}
+	_, err := db.Query(query)
+	expect("Query", err)
+	_, err = db.Exec(query)
+	expect("Exec", err)
+	tx := begin(t, db, nil)
+	mustExec(t, tx, "INSERT INTO t (id, n) VALUES (2, 2)")
+	_, err = tx.Query(query)
+	expect("Query in a transaction", err)
+	if err := tx.Commit(); !errors.Is(err, immudb.ErrTxAborted) {
+		t.Errorf("Commit: %v, want ErrTxAborted", err)
+	}
+	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
+		t.Errorf("%d rows are there, want none", n)
+	}
 }
 
 func TestSkippedInsertHasNoLastInsertId(t *testing.T) {

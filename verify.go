@@ -3,7 +3,6 @@ package immudb
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,38 +158,6 @@ func (v *Verifier) Tx(ctx context.Context, id uint64) (State, error) {
 	}
 	return s, nil
 }
-
-// onConn runs f, which changes nothing, on a connection of db, and again on
-// another one if the first is of no use.
-func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
-	for try := 1; ; try++ {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		err = conn.Raw(func(dc any) error {
-			c, ok := dc.(*Conn)
-			if !ok {
-				return unsupported(fmt.Sprintf("a database of %T is not one of this driver and cannot be verified", dc))
-			}
-			err := f(c)
-			if errors.Is(err, driver.ErrBadConn) {
-				c.lost = true
-				if errors.Is(err, ErrSessionLost) {
-					c.connector.sessionLost(c.session)
-				}
-			}
-			return err
-		})
-		_ = conn.Close() // an error of the connection has been told already
-		if !errors.Is(err, driver.ErrBadConn) || try == maxConnTries {
-			return err
-		}
-	}
-}
-
-// maxConnTries is how many connections are tried, as many as database/sql does.
-const maxConnTries = 3
 
 // tableName folds a name as the server does, and refuses what is none.
 func tableName(name string) (string, error) {

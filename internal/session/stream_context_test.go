@@ -1,4 +1,4 @@
-package immudb_test
+package session
 
 import (
 	"context"
@@ -7,15 +7,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/immudb-go/immudb"
 )
 
 func TestStreamContextHasTheValuesOfBothAndTheDeadlineOfTheCaller(t *testing.T) {
 	type key string
 	caller, cancel := context.WithTimeout(context.WithValue(t.Context(), key("caller"), 1), time.Hour)
 	defer cancel()
-	ctx := immudb.NewStreamContext(caller, context.WithValue(t.Context(), key("tokens"), 2))
+	ctx := newStreamContext(caller, context.WithValue(t.Context(), key("tokens"), 2))
 	if ctx.Value(key("caller")) != 1 || ctx.Value(key("tokens")) != 2 {
 		t.Errorf("values: %v, %v", ctx.Value(key("caller")), ctx.Value(key("tokens")))
 	}
@@ -43,7 +41,7 @@ func TestStreamContextEndsOnceAndWithItAllThatComesFromIt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				caller, cancelCaller := test.caller(context.Background())
 				defer cancelCaller()
-				ctx := immudb.NewStreamContext(caller, context.Background())
+				ctx := newStreamContext(caller, context.Background())
 				first, cancelFirst := context.WithCancel(ctx)
 				second, cancelSecond := context.WithCancel(ctx)
 				third, cancelThird := context.WithCancel(ctx)
@@ -92,14 +90,14 @@ func TestStreamContextEndsOnceAndWithItAllThatComesFromIt(t *testing.T) {
 func TestStreamContextOfACallerThatHasEndedHasEnded(t *testing.T) {
 	caller, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := immudb.NewStreamContext(caller, t.Context()).Err(); err != context.Canceled {
+	if err := newStreamContext(caller, t.Context()).Err(); err != context.Canceled {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestStopOfOneEndDoesNotStopTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := immudb.NewStreamContext(context.Background(), context.Background())
+		ctx := newStreamContext(context.Background(), context.Background())
 		stop := context.AfterFunc(ctx, func() {})
 		stop()
 		done := false
@@ -111,4 +109,11 @@ func TestStopOfOneEndDoesNotStopTheNext(t *testing.T) {
 			t.Error("nothing was done at the end")
 		}
 	})
+}
+
+// newStreamContext begins a StreamContext.
+func newStreamContext(ctx, md context.Context) *StreamContext {
+	s := new(StreamContext)
+	s.begin(ctx, md)
+	return s
 }

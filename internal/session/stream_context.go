@@ -1,18 +1,18 @@
-package immudb
+package session
 
 import (
 	"context"
 	"sync"
 )
 
-// streamContext is the context of one query: the caller's, which it ends with,
+// StreamContext is the context of one query: the caller's, which it ends with,
 // the call's tokens, and an end of its own, by which rows that nobody wants are
 // given up. It is used for one stream, for gRPC looks at it until that has ended.
 //
 // It is context.WithCancel for what a stream needs of it, in the memory of the
 // resultSet: 1 to 2 % of the wall of a query of one row, most of it because gRPC
 // derives one context from it, for which WithCancel makes a map.
-type streamContext struct {
+type StreamContext struct {
 	callContext
 	forget func() bool // keeps the caller's end from ending this; nil if it has none
 	done   chan struct{}
@@ -24,12 +24,12 @@ type streamContext struct {
 	more  []*atEnd // after the first
 }
 
-// atEnd is something to do when a streamContext ends. A nil one was stopped.
+// atEnd is something to do when a StreamContext ends. A nil one was stopped.
 type atEnd struct{ do func() }
 
 // begin makes s the caller's ctx with the tokens in md. It holds on to ctx until
 // it ends, by ctx or by cancel.
-func (s *streamContext) begin(ctx, md context.Context) {
+func (s *StreamContext) begin(ctx, md context.Context) {
 	s.callContext = callContext{ctx, md}
 	s.done = make(chan struct{})
 	if ctx.Done() == nil {
@@ -44,10 +44,10 @@ func (s *streamContext) begin(ctx, md context.Context) {
 	s.forget = context.AfterFunc(ctx, func() { s.end(ctx.Err()) })
 }
 
-// cancel ends it, if it has not ended.
-func (s *streamContext) cancel() { s.end(context.Canceled) }
+// Cancel ends it, if it has not ended.
+func (s *StreamContext) Cancel() { s.end(context.Canceled) }
 
-func (s *streamContext) end(err error) {
+func (s *StreamContext) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -69,10 +69,10 @@ func (s *streamContext) end(err error) {
 }
 
 // Done implements [context.Context].
-func (s *streamContext) Done() <-chan struct{} { return s.done }
+func (s *StreamContext) Done() <-chan struct{} { return s.done }
 
 // Err implements [context.Context].
-func (s *streamContext) Err() error {
+func (s *StreamContext) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -81,7 +81,7 @@ func (s *streamContext) Err() error {
 // AfterFunc has do called in a goroutine of its own once s has ended, unless stop
 // is called first, which then returns true. Package context asks for this method
 // before it starts a goroutine that waits for Done.
-func (s *streamContext) AfterFunc(do func()) (stop func() bool) {
+func (s *StreamContext) AfterFunc(do func()) (stop func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
