@@ -110,8 +110,8 @@ func TestReturningWhatTheServerAnswersWithNullIsRefusedByName(t *testing.T) {
 }
 
 func TestWriteThatReturnsAColumnThatDoesNotExistIsUndone(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
 	const query = "INSERT INTO t (id, n) VALUES (1, 2) RETURNING id, nosuch"
 	expect := func(what string, err error) {
 		t.Helper()
@@ -123,14 +123,14 @@ func TestWriteThatReturnsAColumnThatDoesNotExistIsUndone(t *testing.T) {
 	expect("Query", err)
 	_, err = db.Exec(query)
 	expect("Exec", err)
-	tx := begin(t, db, nil)
-	mustExec(t, tx, "INSERT INTO t (id, n) VALUES (2, 2)")
+	tx := dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "INSERT INTO t (id, n) VALUES (2, 2)")
 	_, err = tx.Query(query)
 	expect("Query in a transaction", err)
 	if err := tx.Commit(); !errors.Is(err, immudb.ErrTxAborted) {
 		t.Errorf("Commit: %v, want ErrTxAborted", err)
 	}
-	if n := get[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
+	if n := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
 		t.Errorf("%d rows are there, want none", n)
 	}
 }
