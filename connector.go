@@ -36,7 +36,7 @@ type Connector struct {
 	groups  groups
 	endings endings
 	pool    *pool
-	trust   *trust
+	trust   *verification
 }
 
 // host is a server with the channel to it, which connects when first used and
@@ -64,7 +64,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if c.trust, err = newTrust(cfg); err != nil {
+	if c.trust, err = newVerification(cfg); err != nil {
 		return nil, err
 	}
 	for _, addr := range cfg.Hosts {

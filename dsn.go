@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // ParseDSN reads a data source name, in URL or in keyword/value form:
@@ -343,7 +345,7 @@ func stateOption() option {
 	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
 	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
 	o.check = func(c *Config) bool {
-		_, err := parsePin(c.Verify.State)
+		_, err := trust.ParsePin(c.Verify.State)
 		return err == nil || c.Verify.State == ""
 	}
 	return o

@@ -2,9 +2,6 @@ package immudb
 
 import "context"
 
-// LockFile is the lock of a [FileStateStore].
-var LockFile = lockFile
-
 // StreamContext is a streamContext with its cancel.
 type StreamContext struct{ *streamContext }
 

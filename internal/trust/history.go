@@ -1,87 +1,14 @@
-package immudb
+package trust
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
 )
-
-// trust is what the connections of a connector trust, by server and database.
-type trust struct {
-	firstUse bool
-	commits  bool
-	pin      proof.State      // TxID 0: none
-	pinned   string           // the database of the pin
-	key      *ecdsa.PublicKey // nil: signatures are not asked for
-	store    StateStore
-
-	// writes counts the commits of the connector. The server's proofs do not wait
-	// for its index, so that a verified read after a commit has to.
-	writes atomic.Uint64
-
-	mu        sync.Mutex
-	histories map[stateKey]*history
-}
-
-func newTrust(cfg *Config) (*trust, error) {
-	t := &trust{
-		firstUse:  cfg.Verify.TrustFirstUse,
-		commits:   cfg.Verify.Commits,
-		store:     cfg.StateStore,
-		histories: make(map[stateKey]*history),
-	}
-	var err error
-	if cfg.Verify.State != "" {
-		if t.pin, err = parsePin(cfg.Verify.State); err != nil {
-			return nil, err
-		}
-		t.pinned = strings.ToLower(cfg.Database)
-	}
-	if cfg.Verify.PublicKey != "" {
-		pem, err := os.ReadFile(cfg.Verify.PublicKey)
-		if err == nil {
-			t.key, err = proof.ParsePublicKey(pem)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("immudb: server_public_key: %w", err)
-		}
-	}
-	switch {
-	case t.store != nil:
-	case cfg.Verify.StateDir != "":
-		if t.store, err = NewFileStateStore(cfg.Verify.StateDir); err != nil {
-			return nil, err
-		}
-	default:
-		t.store = &MemoryStateStore{}
-	}
-	return t, nil
-}
-
-// history returns what is known of a database on the server of session s.
-func (t *trust) history(s *session, database string) *history {
-	key := stateKey{s.tokens.ServerUUID, database}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	h := t.histories[key]
-	if h == nil {
-		h = &history{trust: t, id: key, host: s.addr, turn: make(chan struct{}, 1),
-			schema: schema{turn: make(chan struct{}, 1)}}
-		if database == t.pinned {
-			h.pin = t.pin
-		}
-		t.histories[key] = h
-	}
-	return h
-}
 
 // history is the history of one database on one server, as far as it is
 // trusted. Its state only moves forward.
@@ -91,8 +18,8 @@ func (t *trust) history(s *session, database string) *history {
 // moved on to meanwhile, for a server could show each of them a future of its
 // own.
 type history struct {
-	trust *trust
-	id    stateKey
+	trust *Trust
+	id    storeKey
 	host  string
 	pin   proof.State // TxID 0: none
 
@@ -104,9 +31,6 @@ type history struct {
 	chain *proof.Chain
 	// tables are the definitions of state.Tables themselves, by name.
 	tables map[string]*proof.Table
-	// indexed holds, by table, how many writes there were when the server's index
-	// was last known to have caught up.
-	indexed map[string]uint64
 
 	schema schema
 }
@@ -147,11 +71,11 @@ func (h *history) advance(ctx context.Context, trusted State, p proven) (bool, e
 		return true, nil
 	}
 	newer := trusted
-	newer.TxID, newer.Hash, newer.Signature = p.state.TxID, Hash(p.state.Alh), p.signature
+	newer.TxID, newer.Hash, newer.Signature = p.state.TxID, p.state.Alh, p.signature
 	if ok, err := h.swap(ctx, trusted, newer); !ok || err != nil {
 		return false, err
 	}
-	if h.trust.commits && h.trust.key == nil && p.dual != nil {
+	if h.trust.Commits && h.trust.Key == nil && p.dual != nil {
 		// Where the tree lags, there is none; then every commit is asked for.
 		chain, err := proof.ChainFrom(p.state, p.dual)
 		if err != nil {
@@ -180,7 +104,7 @@ func (h *history) pinTables(ctx context.Context, tables ...*proof.Table) error {
 func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
 	for {
 		old, _ := h.snapshot()
-		if pinned, ok := old.Tables[t.Name]; ok && pinned != Hash(t.Fingerprint()) {
+		if pinned, ok := old.Tables[t.Name]; ok && pinned != t.Fingerprint() {
 			return false, nil
 		}
 		if ok, err := h.pinOver(ctx, old, t); ok || err != nil {
@@ -194,10 +118,10 @@ func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
 func (h *history) pinOver(ctx context.Context, old State, tables ...*proof.Table) (bool, error) {
 	newer := old
 	if newer.Tables = maps.Clone(old.Tables); newer.Tables == nil {
-		newer.Tables = make(map[string]Hash)
+		newer.Tables = make(map[string]proof.Digest)
 	}
 	for _, t := range tables {
-		newer.Tables[t.Name] = Hash(t.Fingerprint())
+		newer.Tables[t.Name] = t.Fingerprint()
 	}
 	if !maps.Equal(newer.Tables, old.Tables) {
 		if ok, err := h.swap(ctx, old, newer); !ok || err != nil {
@@ -218,7 +142,7 @@ func (h *history) pinOver(ctx context.Context, old State, tables ...*proof.Table
 // swap replaces old by newer in the store and in memory. If the store has
 // another one, that is what is trusted from now on, unless it is behind.
 func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
-	ok, err := h.trust.store.Swap(ctx, old, newer)
+	ok, err := h.trust.Store.Swap(ctx, old, newer)
 	if err != nil {
 		return false, err
 	}
@@ -232,7 +156,7 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	if newer.TxID != h.state.TxID {
 		h.chain = nil
 	}
-	maps.DeleteFunc(h.tables, func(name string, t *proof.Table) bool { return newer.Tables[name] != Hash(t.Fingerprint()) })
+	maps.DeleteFunc(h.tables, func(name string, t *proof.Table) bool { return newer.Tables[name] != t.Fingerprint() })
 	h.state, h.known = newer, true
 	return ok, nil
 }
@@ -247,11 +171,11 @@ func (h *history) reload(ctx context.Context) (State, error) {
 	now, _ := h.snapshot()
 	switch {
 	case !found:
-		return State{}, newError(ErrStateMissing, "55000", fmt.Sprintf("the stored state of database %s on the server at %s was deleted while it was in use: "+
-			"put it back, or start the program anew to trust what the server shows then", h.id.database, h.host))
+		return State{}, &Error{Kind: StateMissing, SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s on the server at %s was deleted while it was in use: "+
+			"put it back, or start the program anew to trust what the server shows then", h.id.database, h.host)}
 	case stored.TxID < now.TxID || stored.TxID == now.TxID && stored.Hash != now.Hash:
-		return State{}, newError(nil, "55000", fmt.Sprintf("the stored state of database %s on the server at %s was put back, from %s to %s, while it was in use: "+
-			"store the newer one", h.id.database, h.host, now.Pin(), stored.Pin()))
+		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s on the server at %s was put back, from %s to %s, while it was in use: "+
+			"store the newer one", h.id.database, h.host, now.Pin(), stored.Pin())}
 	}
 	return stored, nil
 }
@@ -260,7 +184,7 @@ func (h *history) reload(ctx context.Context) (State, error) {
 // the same place under another UUID: a replica behind the same address, or an
 // impostor.
 func (h *history) neighbour(ctx context.Context) (State, bool, error) {
-	states, err := h.trust.store.States(ctx)
+	states, err := h.trust.Store.States(ctx)
 	if err != nil {
 		return State{}, false, err
 	}
@@ -280,14 +204,14 @@ func (h *history) first(ctx context.Context) (s State, isNeighbour bool, err err
 		return State{}, false, err
 	}
 	if !isNeighbour && h.pin.TxID > 0 {
-		s = State{TxID: h.pin.TxID, Hash: Hash(h.pin.Alh)}
+		s = State{TxID: h.pin.TxID, Hash: h.pin.Alh}
 	}
-	if s.TxID == 0 && !h.trust.firstUse {
+	if s.TxID == 0 && !h.trust.FirstUse {
 		return State{}, false, &Error{
+			Kind: StateMissing,
 			Message: fmt.Sprintf("nothing is trusted of database %s on the server at %s: pin a state with trusted_state=tx:hash, "+
 				"name a state_dir that knows it, or say verify=trust-first-use to trust what the server shows now", h.id.database, h.host),
 			SQLState: "55000",
-			kind:     ErrStateMissing,
 		}
 	}
 	s.ServerUUID, s.Database, s.Host, s.Signature = h.id.serverUUID, h.id.database, h.host, nil
@@ -296,11 +220,11 @@ func (h *history) first(ctx context.Context) (s State, isNeighbour bool, err err
 
 // load returns the stored state. found is false if there is none.
 func (h *history) load(ctx context.Context) (s State, found bool, err error) {
-	s, err = h.trust.store.Load(ctx, h.id.serverUUID, h.id.database)
+	s, err = h.trust.Store.Load(ctx, h.id.serverUUID, h.id.database)
 	switch {
 	case err == nil:
 		return s, true, nil
-	case errors.Is(err, ErrStateMissing):
+	case errors.Is(err, ErrNotStored):
 		return State{}, false, nil
 	}
 	return State{}, false, fmt.Errorf("immudb: trusted state: %w", err)
