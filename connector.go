@@ -64,7 +64,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if c.trust, err = newVerification(cfg); err != nil {
+	if c.trust, err = newVerification(cfg, c.log); err != nil {
 		return nil, err
 	}
 	for _, addr := range cfg.Hosts {

@@ -35,14 +35,16 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // hash Hash, which commits to every transaction up to there. Everything that is
 // verified is verified against a State, and moves it forward.
 type State struct {
-	// ServerUUID is what the server calls itself. It is not proven: what tells
-	// servers apart is the hash.
+	// History is what the option history calls it, beside the database. The two
+	// together are what the state belongs to, whichever server shows it.
+	History  string `json:"history,omitempty"`
+	Database string `json:"database"`
+
+	// ServerUUID and Host (host:port) say which server showed the state, by the name
+	// that it gives itself. Nothing follows from them: what tells histories apart is
+	// the hash.
 	ServerUUID string `json:"server_uuid"`
-	Database   string `json:"database"`
-	// Host is where the server was reached when it was first trusted, as
-	// host:port. A server that has another UUID at the same place has to show the
-	// same history.
-	Host string `json:"host,omitempty"`
+	Host       string `json:"host,omitempty"`
 
 	TxID uint64 `json:"tx_id"`
 	Hash Hash   `json:"hash"`
@@ -58,12 +60,12 @@ type State struct {
 // Pin is the state as the option trusted_state takes it: tx:hash.
 func (s State) Pin() string { return trust.FormatPin(s.TxID, proof.Digest(s.Hash)) }
 
-// StateStore keeps states, one for each server UUID and database. Its methods
-// are called from several goroutines.
+// StateStore keeps states, one for each history and database. Its methods are
+// called from several goroutines.
 type StateStore interface {
-	// Load returns the state of the database on the server. If there is none, the
-	// error matches [ErrStateMissing]; one that cannot be read is another error.
-	Load(ctx context.Context, serverUUID, database string) (State, error)
+	// Load returns the state with the given History and Database. If there is none,
+	// the error matches [ErrStateMissing]; one that cannot be read is another error.
+	Load(ctx context.Context, history, database string) (State, error)
 
 	// Swap replaces the state old by new, for all users of the store at once, and
 	// reports whether it did: false if the stored state is not old any more. A zero
@@ -82,8 +84,8 @@ type MemoryStateStore struct{ states trust.MemoryStore }
 var _ StateStore = (*MemoryStateStore)(nil)
 
 // Load implements [StateStore].
-func (m *MemoryStateStore) Load(ctx context.Context, serverUUID, database string) (State, error) {
-	return loadState(ctx, &m.states, serverUUID, database)
+func (m *MemoryStateStore) Load(ctx context.Context, history, database string) (State, error) {
+	return loadState(ctx, &m.states, history, database)
 }
 
 // Swap implements [StateStore].
@@ -117,8 +119,8 @@ func NewFileStateStore(dir string) (*FileStateStore, error) {
 }
 
 // Load implements [StateStore].
-func (f *FileStateStore) Load(ctx context.Context, serverUUID, database string) (State, error) {
-	return loadState(ctx, f.states, serverUUID, database)
+func (f *FileStateStore) Load(ctx context.Context, history, database string) (State, error) {
+	return loadState(ctx, f.states, history, database)
 }
 
 // Swap implements [StateStore].
@@ -131,8 +133,8 @@ func (f *FileStateStore) States(ctx context.Context) ([]State, error) {
 	return listStates(ctx, f.states)
 }
 
-func loadState(ctx context.Context, store trust.Store, serverUUID, database string) (State, error) {
-	s, err := store.Load(ctx, serverUUID, database)
+func loadState(ctx context.Context, store trust.Store, history, database string) (State, error) {
+	s, err := store.Load(ctx, history, database)
 	if errors.Is(err, trust.ErrNotStored) {
 		return State{}, ErrStateMissing
 	}
@@ -151,8 +153,8 @@ func listStates(ctx context.Context, store trust.Store) ([]State, error) {
 // trustedStore is a StateStore as package trust sees it.
 type trustedStore struct{ StateStore }
 
-func (t trustedStore) Load(ctx context.Context, serverUUID, database string) (trust.State, error) {
-	s, err := t.StateStore.Load(ctx, serverUUID, database)
+func (t trustedStore) Load(ctx context.Context, history, database string) (trust.State, error) {
+	s, err := t.StateStore.Load(ctx, history, database)
 	if errors.Is(err, ErrStateMissing) {
 		err = trust.ErrNotStored
 	}
@@ -177,7 +179,7 @@ func (t trustedStore) States(ctx context.Context) ([]trust.State, error) {
 func newState(s trust.State) State {
 	s = s.Clone()
 	return State{
-		ServerUUID: s.ServerUUID, Database: s.Database, Host: s.Host,
+		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: Hash(s.Hash), Signature: s.Signature,
 		Tables: convertHashes[Hash](s.Tables),
 	}
@@ -185,7 +187,7 @@ func newState(s trust.State) State {
 
 func (s State) trusted() trust.State {
 	return trust.State{
-		ServerUUID: s.ServerUUID, Database: s.Database, Host: s.Host,
+		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: proof.Digest(s.Hash), Signature: bytes.Clone(s.Signature),
 		Tables: convertHashes[proof.Digest](s.Tables),
 	}

@@ -27,7 +27,7 @@ func TestStateStoresKeepEveryField(t *testing.T) {
 		if ok, err := store.Swap(t.Context(), immudb.State{}, want); !ok || err != nil {
 			t.Fatalf("%T: %v, %v", store, ok, err)
 		}
-		got, err := store.Load(t.Context(), want.ServerUUID, want.Database)
+		got, err := store.Load(t.Context(), want.History, want.Database)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%T: got %+v, %v, want %+v", store, got, err, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -30,8 +31,8 @@ type verification struct {
 
 type indexedTable struct{ serverUUID, database, table string }
 
-func newVerification(cfg *Config) (*verification, error) {
-	o := trust.Options{FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits}
+func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
+	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits, Log: log}
 	var err error
 	if cfg.Verify.State != "" {
 		if o.Pin, err = trust.ParsePin(cfg.Verify.State); err != nil {

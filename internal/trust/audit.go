@@ -38,7 +38,7 @@ type AuditReport struct {
 // newest one. When it fails, the report says how far it came, and what is
 // trusted is what was trusted before.
 func (p *Prover) Audit(ctx context.Context, opts AuditOptions) (*AuditReport, error) {
-	r := &AuditReport{ServerUUID: p.id.serverUUID, Database: p.id.database, Host: p.host}
+	r := &AuditReport{ServerUUID: p.server.UUID, Database: p.id.database, Host: p.server.Host}
 	a := &audit{Prover: p, opts: opts, report: r}
 	return r, a.run(ctx)
 }
@@ -112,23 +112,18 @@ func (a *audit) begin(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if found {
+	if found || a.pin.TxID > 0 {
 		return a.Establish(ctx)
 	}
-	first, _, err := a.first(ctx)
-	if err != nil {
-		return State{}, err
-	}
-	if first.TxID > 0 {
-		return a.Establish(ctx)
+	if !a.trust.FirstUse {
+		return State{}, a.nothingTrusted()
 	}
 	a.report.FirstUse = true
 	head, err := a.head(ctx)
 	if err != nil {
 		return State{}, err
 	}
-	first.TxID, first.Hash, first.Signature = head.state.TxID, head.state.Alh, head.signature
-	return first, nil
+	return a.moved(State{}, head.state, head.signature), nil
 }
 
 // adopt trusts what the audit has found in order, begun at a state that nothing
@@ -150,9 +145,7 @@ func (a *audit) adopt(ctx context.Context, begun State) error {
 	if _, ok := a.snapshot(); ok {
 		return nil
 	}
-	newer := begun
-	newer.TxID, newer.Hash, newer.Signature = pr.state.TxID, pr.state.Alh, pr.signature
-	_, err = a.swap(ctx, State{}, newer)
+	_, err = a.swap(ctx, State{}, a.moved(State{}, pr.state, pr.signature))
 	return err
 }
 

@@ -50,8 +50,7 @@ func (p *Prover) followChain(ctx context.Context, header *proof.Header) (ok bool
 	if err := chain.AppendHeader(header); err != nil {
 		return false, p.Tampering(err)
 	}
-	newer := trusted
-	newer.TxID, newer.Hash, newer.Signature = header.ID, chain.State().Alh, nil
+	newer := p.moved(trusted, chain.State(), nil)
 	old := trusted
 	if trusted.TxID == 0 {
 		old = State{}

@@ -70,8 +70,8 @@ func is(err error, kinds ...Kind) bool {
 // is trusted, rather than that nobody knows.
 func isVerdict(err error) bool { return is(err, Tampered, BadSignature, ServerOlder) }
 
-func (h *history) tampered(t *Tampering) error {
-	t.ServerUUID, t.Database, t.Host = h.id.serverUUID, h.id.database, h.host
+func (p *Prover) tampered(t *Tampering) error {
+	t.ServerUUID, t.Database, t.Host = p.server.UUID, p.id.database, p.server.Host
 	return &Error{
 		Kind:     Tampered,
 		Message:  fmt.Sprintf("verification failed: what the server at %s says of database %s contradicts what is trusted", t.Host, t.Database),
@@ -82,19 +82,19 @@ func (h *history) tampered(t *Tampering) error {
 
 // Tampering turns an error of package proof into one of this package. Errors
 // that say nothing of the server's honesty pass as they are.
-func (h *history) Tampering(err error) error {
+func (p *Prover) Tampering(err error) error {
 	var e *proof.Error
 	switch {
 	case errors.As(err, &e):
-		return h.tampered(&Tampering{Check: e.Check, TxID: e.TxID, Expected: e.Expected, Found: e.Found})
+		return p.tampered(&Tampering{Check: e.Check, TxID: e.TxID, Expected: e.Expected, Found: e.Found})
 	case errors.Is(err, proof.ErrSignature):
 		return &Error{
 			Kind:     BadSignature,
-			Message:  fmt.Sprintf("the server at %s does not sign as server_public_key demands: %v", h.host, err),
+			Message:  fmt.Sprintf("the server at %s does not sign as server_public_key demands: %v", p.server.Host, err),
 			SQLState: "XX001",
 		}
 	case errors.Is(err, proof.ErrUnlinked):
-		return h.tampered(&Tampering{Check: "the proof is complete"})
+		return p.tampered(&Tampering{Check: "the proof is complete"})
 	case errors.Is(err, proof.ErrArgument):
 		return &Error{Kind: InvalidValue, Message: err.Error(), SQLState: "22023"}
 	case errors.Is(err, proof.ErrSchema):
@@ -104,6 +104,6 @@ func (h *history) Tampering(err error) error {
 }
 
 // NotAProof is the error for an answer that cannot be decoded.
-func (h *history) NotAProof(err error) error {
-	return h.tampered(&Tampering{Check: "the answer is well-formed: " + err.Error()})
+func (p *Prover) NotAProof(err error) error {
+	return p.tampered(&Tampering{Check: "the answer is well-formed: " + err.Error()})
 }

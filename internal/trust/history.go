@@ -10,8 +10,12 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// history is the history of one database on one server, as far as it is
-// trusted. Its state only moves forward.
+// history is what is trusted of the history of one database. Its state only
+// moves forward.
+//
+// It belongs to what the user calls the database, whichever server shows it: every
+// host of a connector, and every process that shares a store, has to show the same
+// history. What a server calls itself is no part of that.
 //
 // A state moves by compare-and-swap, in memory and in the store alike: what was
 // proven to extend one state must not replace another that somebody else has
@@ -20,7 +24,6 @@ import (
 type history struct {
 	trust *Trust
 	id    storeKey
-	host  string
 	pin   proof.State // TxID 0: none
 
 	turn chan struct{} // holds a token while somebody moves the state
@@ -31,6 +34,8 @@ type history struct {
 	chain *proof.Chain
 	// tables are the definitions of state.Tables themselves, by name.
 	tables map[string]*proof.Table
+	// servers are the UUIDs of the servers that were asked.
+	servers []string
 
 	schema schema
 }
@@ -58,34 +63,6 @@ func (h *history) enter(ctx context.Context) (leave func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// advance moves the state from trusted to what was proven against it, in turn,
-// and reports whether it did. If not, somebody else has moved it, and snapshot
-// tells where to.
-func (h *history) advance(ctx context.Context, trusted State, p proven) (bool, error) {
-	if now, _ := h.snapshot(); !now.same(trusted) {
-		return false, nil
-	}
-	if p.state == trusted.proof() {
-		return true, nil
-	}
-	newer := trusted
-	newer.TxID, newer.Hash, newer.Signature = p.state.TxID, p.state.Alh, p.signature
-	if ok, err := h.swap(ctx, trusted, newer); !ok || err != nil {
-		return false, err
-	}
-	if h.trust.Commits && h.trust.Key == nil && p.dual != nil {
-		// Where the tree lags, there is none; then every commit is asked for.
-		chain, err := proof.ChainFrom(p.state, p.dual)
-		if err != nil {
-			chain = nil
-		}
-		h.mu.Lock()
-		h.chain = chain
-		h.mu.Unlock()
-	}
-	return true, nil
 }
 
 // pinTables makes proven definitions of tables those that are relied on, in
@@ -171,56 +148,18 @@ func (h *history) reload(ctx context.Context) (State, error) {
 	now, _ := h.snapshot()
 	switch {
 	case !found:
-		return State{}, &Error{Kind: StateMissing, SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s on the server at %s was deleted while it was in use: "+
-			"put it back, or start the program anew to trust what the server shows then", h.id.database, h.host)}
+		return State{}, &Error{Kind: StateMissing, SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was deleted while it was in use: "+
+			"put it back, or start the program anew to trust what the server shows then", h.id)}
 	case stored.TxID < now.TxID || stored.TxID == now.TxID && stored.Hash != now.Hash:
-		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s on the server at %s was put back, from %s to %s, while it was in use: "+
-			"store the newer one", h.id.database, h.host, now.Pin(), stored.Pin())}
+		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was put back, from %s to %s, while it was in use: "+
+			"store the newer one", h.id, now.Pin(), stored.Pin())}
 	}
 	return stored, nil
 }
 
-// neighbour looks for the state of the same database on a server that was at
-// the same place under another UUID: a replica behind the same address, or an
-// impostor.
-func (h *history) neighbour(ctx context.Context) (State, bool, error) {
-	states, err := h.trust.Store.States(ctx)
-	if err != nil {
-		return State{}, false, err
-	}
-	var found State
-	for _, s := range states {
-		if s.Host == h.host && s.Database == h.id.database && s.TxID > found.TxID {
-			found = s
-		}
-	}
-	return found, found.TxID > 0, nil
-}
-
-// first returns the state to begin with, of which the store knows nothing yet.
-// Its TxID is 0 where only the server can tell.
-func (h *history) first(ctx context.Context) (s State, isNeighbour bool, err error) {
-	if s, isNeighbour, err = h.neighbour(ctx); err != nil {
-		return State{}, false, err
-	}
-	if !isNeighbour && h.pin.TxID > 0 {
-		s = State{TxID: h.pin.TxID, Hash: h.pin.Alh}
-	}
-	if s.TxID == 0 && !h.trust.FirstUse {
-		return State{}, false, &Error{
-			Kind: StateMissing,
-			Message: fmt.Sprintf("nothing is trusted of database %s on the server at %s: pin a state with trusted_state=tx:hash, "+
-				"name a state_dir that knows it, or say verify=trust-first-use to trust what the server shows now", h.id.database, h.host),
-			SQLState: "55000",
-		}
-	}
-	s.ServerUUID, s.Database, s.Host, s.Signature = h.id.serverUUID, h.id.database, h.host, nil
-	return s, isNeighbour, nil
-}
-
 // load returns the stored state. found is false if there is none.
 func (h *history) load(ctx context.Context) (s State, found bool, err error) {
-	s, err = h.trust.Store.Load(ctx, h.id.serverUUID, h.id.database)
+	s, err = h.trust.Store.Load(ctx, h.id.history, h.id.database)
 	switch {
 	case err == nil:
 		return s, true, nil

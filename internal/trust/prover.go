@@ -126,7 +126,7 @@ func (p *Prover) proveHead(ctx context.Context, trusted State, head proof.State)
 func (p *Prover) older(head proof.State, trusted State) error {
 	return &Error{
 		Message: fmt.Sprintf("database %s on the server at %s ends with tx %d, but tx %d of it is trusted: it was restored from a backup, "+
-			"lost transactions, or is a replica that lags behind", p.id.database, p.host, head.TxID, trusted.TxID),
+			"lost transactions, or is a replica that lags behind", p.id, p.server.Host, head.TxID, trusted.TxID),
 		SQLState: "XX001",
 		Kind:     ServerOlder,
 	}
@@ -192,4 +192,39 @@ func (p *Prover) proveDual(ctx context.Context, trusted State, dual *proof.DualP
 		return nil, s, p.Tampering(err)
 	}
 	return h, s, nil
+}
+
+// advance moves the state from trusted to what was proven against it, in turn,
+// and reports whether it did. If not, somebody else has moved it, and snapshot
+// tells where to.
+func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (bool, error) {
+	if now, _ := p.snapshot(); !now.same(trusted) {
+		return false, nil
+	}
+	if pr.state == trusted.proof() {
+		return true, nil
+	}
+	newer := p.moved(trusted, pr.state, pr.signature)
+	if ok, err := p.swap(ctx, trusted, newer); !ok || err != nil {
+		return false, err
+	}
+	if p.trust.Commits && p.trust.Key == nil && pr.dual != nil {
+		// Where the tree lags, there is none; then every commit is asked for.
+		chain, err := proof.ChainFrom(pr.state, pr.dual)
+		if err != nil {
+			chain = nil
+		}
+		p.mu.Lock()
+		p.chain = chain
+		p.mu.Unlock()
+	}
+	return true, nil
+}
+
+// moved is the state old moved to s, as the server of p shows it.
+func (p *Prover) moved(old State, s proof.State, signature []byte) State {
+	old.History, old.Database = p.id.history, p.id.database
+	old.ServerUUID, old.Host = p.server.UUID, p.server.Host
+	old.TxID, old.Hash, old.Signature = s.TxID, s.Alh, signature
+	return old
 }

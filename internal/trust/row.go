@@ -18,7 +18,7 @@ func (p *Prover) Tx(ctx context.Context, id uint64) (s State, err error) {
 			return pr, err
 		}
 		alh, err := h.Alh()
-		s = State{ServerUUID: p.id.serverUUID, Database: p.id.database, Host: p.host, TxID: h.ID, Hash: alh}
+		s = p.moved(State{}, proof.State{TxID: h.ID, Alh: alh}, nil)
 		return pr, err
 	})
 	return s, err

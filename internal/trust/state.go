@@ -14,8 +14,11 @@ import (
 // State is what is trusted of a database: that its history up to TxID has the
 // hash Hash.
 type State struct {
+	History  string `json:"history,omitempty"` // what the user calls it, beside the database
+	Database string `json:"database"`
+
+	// Who showed it last. Nothing follows from that.
 	ServerUUID string `json:"server_uuid"`
-	Database   string `json:"database"`
 	Host       string `json:"host,omitempty"`
 
 	TxID      uint64       `json:"tx_id"`
@@ -40,7 +43,7 @@ func (s State) Clone() State {
 
 // same reports whether a and b trust the same.
 func (s State) same(b State) bool {
-	return s.ServerUUID == b.ServerUUID && s.Database == b.Database && s.TxID == b.TxID && s.Hash == b.Hash && maps.Equal(s.Tables, b.Tables)
+	return s.key() == b.key() && s.TxID == b.TxID && s.Hash == b.Hash && maps.Equal(s.Tables, b.Tables)
 }
 
 // ErrNotStored is the error of a [Store] that has no state of a database.
@@ -50,7 +53,7 @@ var ErrNotStored = errors.New("no trusted state")
 type Store interface {
 	// Load returns the stored state. If there is none, the error matches
 	// [ErrNotStored]; one that cannot be read is another error.
-	Load(ctx context.Context, serverUUID, database string) (State, error)
+	Load(ctx context.Context, history, database string) (State, error)
 	// Swap replaces the state old by new and reports whether it did: false if the
 	// stored state is not old any more. A zero old means that there is none yet.
 	Swap(ctx context.Context, old, new State) (bool, error)
@@ -65,8 +68,8 @@ func checkSwap(old, new State) error {
 		return errors.New("immudb: state store: a state without a transaction cannot be stored")
 	case old.TxID == 0:
 		return nil
-	case new.ServerUUID != old.ServerUUID || new.Database != old.Database:
-		return errors.New("immudb: state store: a state cannot be replaced by that of another server or database")
+	case new.key() != old.key():
+		return errors.New("immudb: state store: a state cannot be replaced by that of another history or database")
 	case new.TxID < old.TxID:
 		return fmt.Errorf("immudb: state store: the state does not go back from tx %d to %d", old.TxID, new.TxID)
 	case new.TxID == old.TxID && new.Hash != old.Hash:
@@ -82,15 +85,24 @@ type MemoryStore struct {
 	m  map[storeKey]State
 }
 
-type storeKey struct{ serverUUID, database string }
+type storeKey struct{ history, database string }
+
+func (s State) key() storeKey { return storeKey{s.History, s.Database} }
+
+func (k storeKey) String() string {
+	if k.history == "" {
+		return k.database
+	}
+	return fmt.Sprintf("%s (history=%s)", k.database, k.history)
+}
 
 var _ Store = (*MemoryStore)(nil)
 
 // Load implements [Store].
-func (m *MemoryStore) Load(_ context.Context, serverUUID, database string) (State, error) {
+func (m *MemoryStore) Load(_ context.Context, history, database string) (State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := m.m[storeKey{serverUUID, database}]
+	s, ok := m.m[storeKey{history, database}]
 	if !ok {
 		return State{}, ErrNotStored
 	}
@@ -104,7 +116,7 @@ func (m *MemoryStore) Swap(_ context.Context, old, new State) (bool, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := storeKey{new.ServerUUID, new.Database}
+	key := new.key()
 	if now, ok := m.m[key]; ok != (old.TxID != 0) || ok && !now.same(old) {
 		return false, nil
 	}

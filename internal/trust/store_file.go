@@ -40,7 +40,7 @@ func NewFileStore(dir string) (*FileStore, error) {
 }
 
 const (
-	stateFormat   = 1
+	stateFormat   = 2
 	stateSuffix   = ".state.json"
 	stateLockName = "lock"
 )
@@ -52,21 +52,20 @@ type stateFile struct {
 	State
 }
 
-// path does not hold the names themselves: a server chooses its UUID, and must
-// not choose a file with it.
-func (f *FileStore) path(serverUUID, database string) string {
-	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(serverUUID), serverUUID, database))
+// path does not hold the names themselves, which need not be fit for files.
+func (f *FileStore) path(history, database string) string {
+	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(history), history, database))
 	return filepath.Join(f.dir, hex.EncodeToString(name[:16])+stateSuffix)
 }
 
 // Load implements [Store].
-func (f *FileStore) Load(ctx context.Context, serverUUID, database string) (State, error) {
+func (f *FileStore) Load(ctx context.Context, history, database string) (State, error) {
 	unlock, err := f.lockToRead(ctx)
 	if err != nil {
 		return State{}, err
 	}
 	defer unlock()
-	return f.read(serverUUID, database)
+	return f.read(history, database)
 }
 
 func (f *FileStore) lock(ctx context.Context) (unlock func(), err error) {
@@ -86,11 +85,11 @@ func (f *FileStore) lockToRead(ctx context.Context) (unlock func(), err error) {
 	return f.lock(ctx)
 }
 
-func (f *FileStore) read(serverUUID, database string) (State, error) {
-	path := f.path(serverUUID, database)
+func (f *FileStore) read(history, database string) (State, error) {
+	path := f.path(history, database)
 	s, err := readStateFile(path)
-	if err == nil && (s.ServerUUID != serverUUID || s.Database != database) {
-		err = damaged(path, errors.New("it is that of another server or database"))
+	if err == nil && (s.History != history || s.Database != database) {
+		err = damaged(path, errors.New("it is that of another history or database"))
 	}
 	return s, err
 }
@@ -134,7 +133,7 @@ func (f *FileStore) Swap(ctx context.Context, old, new State) (swapped bool, err
 		return false, err
 	}
 	defer unlock()
-	now, err := f.read(new.ServerUUID, new.Database)
+	now, err := f.read(new.History, new.Database)
 	switch {
 	case errors.Is(err, ErrNotStored):
 		if old.TxID != 0 {
@@ -170,7 +169,7 @@ func (f *FileStore) write(s State) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = replaceFile(temp.Name(), f.path(s.ServerUUID, s.Database))
+		err = replaceFile(temp.Name(), f.path(s.History, s.Database))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))

@@ -27,7 +27,7 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store)) {
 }
 
 func stateAt(tx uint64) State {
-	return State{ServerUUID: "s", Database: "db", Host: "h:1", TxID: tx, Hash: proof.Digest{byte(tx)},
+	return State{History: "s", ServerUUID: "u", Database: "db", Host: "h:1", TxID: tx, Hash: proof.Digest{byte(tx)},
 		Signature: []byte{1, 2}, Tables: map[string]proof.Digest{"t": {3}}}
 }
 
@@ -216,7 +216,7 @@ func TestDamagedStateFileIsNotMissingState(t *testing.T) {
 	for reason, content := range map[string]string{
 		"empty":                "",
 		"cut":                  string(whole[:len(whole)/2]),
-		"of another format":    strings.Replace(string(whole), `"format": 1`, `"format": 2`, 1),
+		"of another format":    strings.Replace(string(whole), `"format": 2`, `"format": 1`, 1),
 		"of another database":  strings.Replace(string(whole), `"db"`, `"other"`, 1),
 		"with half a hash":     strings.Replace(string(whole), stateAt(5).Hash.String(), "00", 1),
 		"without a hash":       strings.Replace(string(whole), `"hash"`, `"other"`, 1),

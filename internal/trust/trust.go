@@ -13,6 +13,8 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +39,9 @@ type Server struct {
 
 // Options say what is trusted and what is asked for.
 type Options struct {
+	// History is what the user calls the histories of this Trust, "" if nothing.
+	// Databases of one name need names of their own if they are different ones.
+	History  string
 	FirstUse bool // trust what the server shows where nothing is trusted yet
 	Commits  bool // commits are going to be proven
 	// Pin is a state that is trusted of the database Pinned. TxID 0: none.
@@ -44,6 +49,7 @@ type Options struct {
 	Pinned string
 	Key    *ecdsa.PublicKey // nil: signatures are not asked for
 	Store  Store
+	Log    *slog.Logger
 }
 
 // Trust is what is trusted of databases.
@@ -51,31 +57,56 @@ type Trust struct {
 	Options
 
 	mu        sync.Mutex
-	histories map[storeKey]*history
+	histories map[string]*history // by database
 }
 
 // New returns a Trust for the given options.
-func New(o Options) *Trust { return &Trust{Options: o, histories: make(map[storeKey]*history)} }
+func New(o Options) *Trust { return &Trust{Options: o, histories: make(map[string]*history)} }
 
 // Prover returns a prover of what server says of a database.
 func (t *Trust) Prover(server Server, database string) *Prover {
-	return &Prover{history: t.history(server, database), server: server}
+	p := &Prover{history: t.history(database), server: server}
+	if p.isNew(server.UUID) {
+		p.logNewServer()
+	}
+	return p
 }
 
-func (t *Trust) history(server Server, database string) *history {
-	key := storeKey{server.UUID, database}
+// logNewServer says that the history is shown by another server than before. That
+// decides nothing: it is the history that has to be the same.
+func (p *Prover) logNewServer() {
+	p.trust.Log.Warn("immudb: a database is shown by another server than before; its history has to be the same",
+		"database", p.id.String(), "host", p.server.Host, "server_uuid", p.server.UUID)
+}
+
+func (t *Trust) history(database string) *history {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.histories[key]
+	h := t.histories[database]
 	if h == nil {
-		h = &history{trust: t, id: key, host: server.Host, turn: make(chan struct{}, 1),
+		h = &history{trust: t, id: storeKey{t.History, database}, turn: make(chan struct{}, 1),
 			schema: schema{turn: make(chan struct{}, 1)}}
 		if database == t.Pinned {
 			h.pin = t.Pin
 		}
-		t.histories[key] = h
+		t.histories[database] = h
 	}
 	return h
+}
+
+// maxServers is how many servers of a database are told apart for the log.
+const maxServers = 16
+
+// isNew notes which server is asked, and reports whether it is none of those
+// that were asked before.
+func (h *history) isNew(uuid string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.servers) == maxServers || slices.Contains(h.servers, uuid) {
+		return false
+	}
+	h.servers = append(h.servers, uuid)
+	return len(h.servers) > 1
 }
 
 // ParsePin reads a pinned state, tx:hash.
