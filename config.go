@@ -139,6 +139,10 @@ type VerifyConfig struct {
 	StateDir string
 	// State pins what is trusted, as tx:hash (see [State.Pin]).
 	State string
+	// History names the history in StateDir, beside the database. What is trusted
+	// belongs to that name and the database, for all Hosts. Databases that have one
+	// name and are different ones need different names here.
+	History string
 }
 
 // NewConfig is a Config with every default of [ParseDSN], still lacking a user.
@@ -181,7 +185,7 @@ func (c *Config) normalize() error {
 	for _, s := range []struct{ name, value string }{
 		{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
 		{"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key}, {"sslpassword", c.SSL.Password},
-		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir},
+		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir}, {"history", c.Verify.History},
 	} {
 		if strings.ContainsRune(s.value, 0) {
 			return fmt.Errorf("%s: must not hold a NUL byte", s.name)

@@ -25,7 +25,7 @@ type Connector struct {
 	cfg   *Config
 	log   *slog.Logger
 	pool  *session.Pool
-	trust *trust
+	trust *verification
 
 	texts   textCache
 	catalog catalog
@@ -48,7 +48,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if c.trust, err = newTrust(cfg); err != nil {
+	if c.trust, err = newVerification(cfg, c.log); err != nil {
 		return nil, err
 	}
 	hosts, err := cfg.hostConfigs()

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // ParseDSN reads a data source name, in URL or in keyword/value form:
@@ -49,6 +51,7 @@ import (
 //	                      commits: prove that every commit extends the trusted history; both: trust-first-use,commits (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
 //	state_dir             directory to keep what is trusted in (none: kept in memory)
+//	history               name of the history in state_dir, beside the database's: for databases that have one name and are different ones (none)
 //	server_public_key     PEM file with the ECDSA key the server must sign its states with (none: signatures are not asked for)
 //
 // Times are seconds ("5") or Go durations ("500ms", "2m"), at most 24h.
@@ -258,6 +261,7 @@ var options = sortedOptions(
 	verifyOption(),
 	stateOption(),
 	stringOption("state_dir", func(c *Config) *string { return &c.Verify.StateDir }),
+	stringOption("history", func(c *Config) *string { return &c.Verify.History }),
 	stringOption("server_public_key", func(c *Config) *string { return &c.Verify.PublicKey }),
 )
 
@@ -343,7 +347,7 @@ func stateOption() option {
 	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
 	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
 	o.check = func(c *Config) bool {
-		_, err := parsePin(c.Verify.State)
+		_, err := trust.ParsePin(c.Verify.State)
 		return err == nil || c.Verify.State == ""
 	}
 	return o

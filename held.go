@@ -85,5 +85,5 @@ func (h *heldConn) release() {
 func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
 	h := heldConn{db: db}
 	defer h.release()
-	return h.use(ctx, f)
+	return h.use(ctx, func(c *Conn) error { return fromTrust(f(c)) })
 }

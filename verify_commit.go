@@ -27,11 +27,11 @@ import (
 // readyToProve makes sure, before anything is written, that there is a state to
 // prove the commit against.
 func (c *Conn) readyToProve(ctx context.Context) error {
-	if !c.connector.trust.commits {
+	if !c.connector.trust.Commits {
 		return nil
 	}
-	_, err := c.prover().establish(ctx)
-	return err
+	_, err := c.prover().Establish(ctx)
+	return fromTrust(err)
 }
 
 // mustWrite reports a statement that cannot succeed without writing.
@@ -44,7 +44,7 @@ func mustWrite(st sqltext.Statement) bool {
 // nothing answers without a transaction, and so does one that hides it.
 func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
-	if !c.connector.trust.commits {
+	if !c.connector.trust.Commits {
 		return nil
 	}
 	p := c.prover()
@@ -56,14 +56,14 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 		wrote = false
 		header, err := wire.DecodeHeader(txs[i].Header)
 		if err != nil {
-			return p.notAProof(err)
+			return fromTrust(p.NotAProof(err))
 		}
-		if err := p.proveCommit(ctx, header); err != nil {
-			return c.unproven(txs[i].TxID, err)
+		if err := p.Commit(ctx, header); err != nil {
+			return c.unproven(txs[i].TxID, fromTrust(err))
 		}
 	}
 	if wrote {
-		return p.tampering(&proof.Error{Check: "a commit that wrote something is answered with its transaction"})
+		return fromTrust(p.Tampering(&proof.Error{Check: "a commit that wrote something is answered with its transaction"}))
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
 
-package immudb
+package trust
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 // tryLock refuses: without a lock two processes could overwrite each other's
 // states.
 func tryLock(*os.File) (locked bool, err error) {
-	return false, errors.New("this system has no file locks that the driver knows; set Config.StateStore")
+	return false, errors.New("this system has no file locks that this package knows; set Config.StateStore")
 }
 
 const replacesOpenFiles = true

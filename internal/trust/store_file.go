@@ -1,4 +1,4 @@
-package immudb
+package trust
 
 import (
 	"context"
@@ -12,21 +12,20 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// FileStateStore keeps states in a directory, a file each, readable by its owner
+// FileStore keeps states in a directory, a file each, readable by its owner
 // only. Several processes may share the directory: a file is replaced as a whole,
 // under a lock, and never by an older state. Whoever can write to the directory
 // decides what is trusted.
-//
-// Each file is JSON and may be read, copied as a backup and, to trust a database
-// anew, deleted.
-type FileStateStore struct{ dir string }
+type FileStore struct{ dir string }
 
-var _ StateStore = (*FileStateStore)(nil)
+var _ Store = (*FileStore)(nil)
 
-// NewFileStateStore uses dir, and makes it, with its parents, if it is not there.
-func NewFileStateStore(dir string) (*FileStateStore, error) {
+// NewFileStore uses dir, and makes it, with its parents, if it is not there.
+func NewFileStore(dir string) (*FileStore, error) {
 	if dir == "" {
 		return nil, errors.New("immudb: state store: a directory is needed")
 	}
@@ -37,11 +36,11 @@ func NewFileStateStore(dir string) (*FileStateStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("immudb: state store: %w", err)
 	}
-	return &FileStateStore{abs}, nil
+	return &FileStore{abs}, nil
 }
 
 const (
-	stateFormat   = 1
+	stateFormat   = 2
 	stateSuffix   = ".state.json"
 	stateLockName = "lock"
 )
@@ -53,24 +52,23 @@ type stateFile struct {
 	State
 }
 
-// path does not hold the names themselves: a server chooses its UUID, and must
-// not choose a file with it.
-func (f *FileStateStore) path(serverUUID, database string) string {
-	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(serverUUID), serverUUID, database))
+// path does not hold the names themselves, which need not be fit for files.
+func (f *FileStore) path(history, database string) string {
+	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(history), history, database))
 	return filepath.Join(f.dir, hex.EncodeToString(name[:16])+stateSuffix)
 }
 
-// Load implements [StateStore].
-func (f *FileStateStore) Load(ctx context.Context, serverUUID, database string) (State, error) {
+// Load implements [Store].
+func (f *FileStore) Load(ctx context.Context, history, database string) (State, error) {
 	unlock, err := f.lockToRead(ctx)
 	if err != nil {
 		return State{}, err
 	}
 	defer unlock()
-	return f.read(serverUUID, database)
+	return f.read(history, database)
 }
 
-func (f *FileStateStore) lock(ctx context.Context) (unlock func(), err error) {
+func (f *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	unlock, err = lockFile(ctx, filepath.Join(f.dir, stateLockName))
 	if err != nil {
 		return nil, fmt.Errorf("immudb: state store: %w", err)
@@ -80,18 +78,18 @@ func (f *FileStateStore) lock(ctx context.Context) (unlock func(), err error) {
 
 // lockToRead keeps a file from being replaced while it is open, where the system
 // does not allow that.
-func (f *FileStateStore) lockToRead(ctx context.Context) (unlock func(), err error) {
+func (f *FileStore) lockToRead(ctx context.Context) (unlock func(), err error) {
 	if replacesOpenFiles {
 		return func() {}, nil
 	}
 	return f.lock(ctx)
 }
 
-func (f *FileStateStore) read(serverUUID, database string) (State, error) {
-	path := f.path(serverUUID, database)
+func (f *FileStore) read(history, database string) (State, error) {
+	path := f.path(history, database)
 	s, err := readStateFile(path)
-	if err == nil && (s.ServerUUID != serverUUID || s.Database != database) {
-		err = damaged(path, errors.New("it is that of another server or database"))
+	if err == nil && (s.History != history || s.Database != database) {
+		err = damaged(path, errors.New("it is that of another history or database"))
 	}
 	return s, err
 }
@@ -100,7 +98,7 @@ func readStateFile(path string) (State, error) {
 	content, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return State{}, ErrStateMissing
+		return State{}, ErrNotStored
 	case err != nil:
 		return State{}, fmt.Errorf("immudb: state store: %w", err)
 	}
@@ -113,7 +111,7 @@ func readStateFile(path string) (State, error) {
 		return State{}, damaged(path, fmt.Errorf("format %d is not %d", file.Format, stateFormat))
 	case file.TxID == 0:
 		return State{}, damaged(path, errors.New("tx_id is missing"))
-	case file.Hash == Hash{}:
+	case file.Hash == proof.Digest{}:
 		return State{}, damaged(path, errors.New("hash is missing"))
 	}
 	return file.State, nil
@@ -125,8 +123,8 @@ func damaged(path string, cause error) error {
 	return fmt.Errorf("immudb: state store: %s cannot be used, restore it from a backup, or delete it to trust the database anew: %w", path, cause)
 }
 
-// Swap implements [StateStore].
-func (f *FileStateStore) Swap(ctx context.Context, old, new State) (swapped bool, err error) {
+// Swap implements [Store].
+func (f *FileStore) Swap(ctx context.Context, old, new State) (swapped bool, err error) {
 	if err := checkSwap(old, new); err != nil {
 		return false, err
 	}
@@ -135,9 +133,9 @@ func (f *FileStateStore) Swap(ctx context.Context, old, new State) (swapped bool
 		return false, err
 	}
 	defer unlock()
-	now, err := f.read(new.ServerUUID, new.Database)
+	now, err := f.read(new.History, new.Database)
 	switch {
-	case errors.Is(err, ErrStateMissing):
+	case errors.Is(err, ErrNotStored):
 		if old.TxID != 0 {
 			return false, nil
 		}
@@ -154,7 +152,7 @@ func (f *FileStateStore) Swap(ctx context.Context, old, new State) (swapped bool
 
 // write replaces a file so that at any moment, also when the machine stops, the
 // old or the new content is there in full.
-func (f *FileStateStore) write(s State) error {
+func (f *FileStore) write(s State) error {
 	content, err := json.MarshalIndent(stateFile{stateFormat, time.Now().UTC().Truncate(time.Second), s}, "", "\t")
 	if err != nil {
 		return err
@@ -171,7 +169,7 @@ func (f *FileStateStore) write(s State) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = replaceFile(temp.Name(), f.path(s.ServerUUID, s.Database))
+		err = replaceFile(temp.Name(), f.path(s.History, s.Database))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
@@ -179,8 +177,8 @@ func (f *FileStateStore) write(s State) error {
 	return nil
 }
 
-// States implements [StateStore].
-func (f *FileStateStore) States(ctx context.Context) ([]State, error) {
+// States implements [Store].
+func (f *FileStore) States(ctx context.Context) ([]State, error) {
 	unlock, err := f.lockToRead(ctx)
 	if err != nil {
 		return nil, err
@@ -196,7 +194,7 @@ func (f *FileStateStore) States(ctx context.Context) ([]State, error) {
 			continue
 		}
 		s, err := readStateFile(filepath.Join(f.dir, file.Name()))
-		if errors.Is(err, ErrStateMissing) {
+		if errors.Is(err, ErrNotStored) {
 			continue // deleted just now
 		}
 		if err != nil {
@@ -221,7 +219,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		_ = file.Close()
 		if err == nil {
-			err = sleep(ctx, lockPoll)
+			err = wait(ctx, lockPoll)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -243,3 +241,14 @@ func isAt(file *os.File, path string) bool {
 // lockPoll is how often a lock that somebody holds is tried again; it is held for
 // about a millisecond.
 const lockPoll = 500 * time.Microsecond
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,4 +1,4 @@
-package immudb
+package trust
 
 import (
 	"errors"

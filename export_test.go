@@ -1,4 +1,0 @@
-package immudb
-
-// LockFile is the lock of a [FileStateStore].
-var LockFile = lockFile
