@@ -90,6 +90,12 @@ func (p *Pool) Close() {
 	p.closeHostsWhenUnused()
 }
 
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // closeHostsWhenUnused closes the channels of a closed pool once nobody needs
 // them.
 func (p *Pool) closeHostsWhenUnused() {

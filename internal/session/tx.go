@@ -83,7 +83,8 @@ func (t *Tx) Undo() {
 	p.start(func(ctx context.Context) {
 		defer t.End()
 		// A pool that is closed ends the session instead.
-		tell(ctx, p.quit, func(ctx context.Context) *wire.Failure {
+		closed := func(*wire.Failure) bool { return p.isClosed() }
+		tell(ctx, p.quit, closed, func(ctx context.Context) *wire.Failure {
 			return t.Call(ctx, wire.MethodRollback, nil, wire.Empty)
 		})
 	})
