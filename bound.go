@@ -10,21 +10,21 @@ import (
 // bound is a statement with its arguments, which have been checked: what a call
 // sends.
 type bound struct {
-	text *text
-	st   *sqltext.Statement // nil: all statements of the text
-	args []driver.NamedValue
-	sql  string // the statement as it is sent
+	query *query
+	st    *sqltext.Statement // nil: all statements of the text
+	args  []driver.NamedValue
+	sql   string // the statement as it is sent
 }
 
 // bind binds the i-th statement of the text.
-func (t *text) bind(i int, args []driver.NamedValue) bound {
-	st := &t.statements[i]
-	return bound{text: t, st: st, args: args, sql: st.Text}
+func (q *query) bind(i int, args []driver.NamedValue) bound {
+	st := &q.statements[i]
+	return bound{query: q, st: st, args: args, sql: st.Text}
 }
 
 // bindAll binds all statements of a text that is sent to SQLExec.
-func (t *text) bindAll(args []driver.NamedValue) bound {
-	return bound{text: t, args: args, sql: t.exec}
+func (q *query) bindAll(args []driver.NamedValue) bound {
+	return bound{query: q, args: args, sql: q.exec}
 }
 
 // request is the request that runs the statement, appended to memory or, if that
@@ -34,12 +34,12 @@ func (b *bound) request(memory []byte) ([]byte, error) {
 		memory = make([]byte, 0, len(b.sql)+24*len(b.args)+8)
 	}
 	req := wire.AppendSQL(memory, b.sql)
-	names, args := b.text.Names, b.args
+	names, args := b.query.Names, b.args
 	if b.st != nil {
 		names = b.st.Names
 	}
 	var err error
-	if b.text.Style == sqltext.Named {
+	if b.query.Style == sqltext.Named {
 		for _, name := range names {
 			if req, err = wire.AppendNamedParam(req, name, namedArg(args, name).Value); err != nil {
 				return nil, err

@@ -124,7 +124,7 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.texts.parse(`SELECT name, "auto_increment", "primary" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary" FROM COLUMNS(?)`)
 	if err != nil {
 		return nil, err
 	}

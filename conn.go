@@ -130,11 +130,11 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 
 // PrepareContext reads the text. There is nothing to prepare on the server.
 func (c *Conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
-	t, err := c.connector.texts.parse(query)
+	q, err := c.connector.queries.parse(query)
 	if err != nil {
 		return nil, err
 	}
-	return &stmt{conn: c, text: t}, nil
+	return &stmt{conn: c, query: q}, nil
 }
 
 // Prepare implements driver.Conn; database/sql calls PrepareContext.

@@ -27,7 +27,7 @@ type Connector struct {
 	pool  *session.Pool
 	trust *verification
 
-	texts   textCache
+	queries queryCache
 	catalog catalog
 	lanes   lanes
 	groups  groups

@@ -13,14 +13,14 @@ import (
 // their own, all or nothing, and are run again by themselves after an error that
 // proves that nothing was committed, up to max_retries times.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	t, err := c.connector.texts.parse(query)
+	t, err := c.connector.queries.parse(query)
 	if err != nil {
 		return nil, err
 	}
 	return c.exec(ctx, t, args)
 }
 
-func (c *Conn) exec(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (c *Conn) exec(ctx context.Context, t *text, args []driver.NamedValue) (dri
 }
 
 // autocommit runs a writing text in a server transaction of its own.
-func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	b := t.bindAll(args)
 	req, err := b.request(nil)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue
 }
 
 // discard runs queries for the sake of their errors.
-func (c *Conn) discard(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) discard(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	for i := range t.statements {
 		set, err := c.read(ctx, t.bind(i, args))
 		if err != nil {

@@ -382,7 +382,7 @@ var errKeysNotConsecutive = newError(nil, "", "no last insert id: the server gen
 
 // groupMember makes t, to be run with args, a member of a group, or returns nil
 // if its result could not be told from those of others.
-func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValue) *member {
+func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedValue) *member {
 	if c.connector.cfg.GroupCommit == 0 || c.database != "" || len(t.statements) != 1 || !t.statements[0].Kind.IsDML() {
 		return nil
 	}

@@ -41,8 +41,8 @@ type resultSet struct {
 	stream wire.Stream
 	ctx    session.StreamContext
 	conn   *Conn
-	tx     *tx   // the transaction that must not go on before the stream has ended, or nil
-	short  *text // whose answer this is, while it may be one of a single message; else nil
+	tx     *tx    // the transaction that must not go on before the stream has ended, or nil
+	short  *query // whose answer this is, while it may be one of a single message; else nil
 
 	// Kept here because one allocation is less than seven: 6 of 110 for a query of
 	// one row.

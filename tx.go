@@ -259,13 +259,13 @@ func (t *tx) settle(ctx context.Context) error {
 }
 
 // exec runs the statements of a text, counting what they write.
-func (t *tx) exec(ctx context.Context, txt *text, args []driver.NamedValue) (*result, error) {
-	if err := t.admit(txt); err != nil {
+func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
+	if err := t.admit(q); err != nil {
 		return nil, err
 	}
 	res := &result{idErr: errNoInsert}
-	for i := range txt.statements {
-		if err := t.execStatement(ctx, txt.bind(i, args), res); err != nil {
+	for i := range q.statements {
+		if err := t.execStatement(ctx, q.bind(i, args), res); err != nil {
 			return nil, err
 		}
 	}
@@ -273,18 +273,18 @@ func (t *tx) exec(ctx context.Context, txt *text, args []driver.NamedValue) (*re
 }
 
 // admit refuses a text that cannot be run in this transaction.
-func (t *tx) admit(txt *text) error {
+func (t *tx) admit(q *query) error {
 	if t.err != nil {
 		return t.aborted()
 	}
-	if txt.enclosed {
+	if q.enclosed {
 		return unsupported("BEGIN in a transaction is not supported: the server does not nest them")
 	}
-	switch kind := txt.statements[0].Kind; kind {
+	switch kind := q.statements[0].Kind; kind {
 	case sqltext.UseDatabase, sqltext.CreateDatabase:
 		return unsupported(kind.String() + " is not supported in a transaction: it is not part of one")
 	}
-	if slices.ContainsFunc(txt.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
+	if slices.ContainsFunc(q.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
 		return errSelfSelect
 	}
 	return nil
@@ -436,7 +436,7 @@ var errTooOldForReturning = unsupported("RETURNING is not supported by this serv
 // knowsReturning reports whether the server can read a RETURNING clause: then it
 // finds something else wrong with this one.
 func (c *Conn) knowsReturning(ctx context.Context) bool {
-	q, err := c.connector.texts.parse("DELETE FROM no_table_of_this_name RETURNING id")
+	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
 	if err != nil {
 		return true
 	}

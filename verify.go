@@ -184,7 +184,7 @@ func (c *Conn) touch(ctx context.Context, table string, forced bool) (touched bo
 	if upToDate && !forced {
 		return false, nil
 	}
-	q, err := c.connector.texts.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
+	q, err := c.connector.queries.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
 	if err != nil {
 		return false, err
 	}

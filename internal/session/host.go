@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,7 +87,8 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 			return h.watch.over(conn), nil
 		}),
 	}
-	cc, err := grpc.NewClient("passthrough:///"+cfg.Addr, append(options, cfg.Options...)...)
+	target := "passthrough:///" + strings.ReplaceAll(cfg.Addr, "%", "%25") // of an IPv6 zone
+	cc, err := grpc.NewClient(target, append(options, cfg.Options...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (p *Pool) isClosed() bool {
 // them.
 func (p *Pool) closeHostsWhenUnused() {
 	p.mu.Lock()
-	unused := p.closed && p.leases == 0 && len(p.sessions) == 0
+	unused := p.closed && p.leases == 0 && len(p.sessions) == 0 && p.jobs == 0
 	p.mu.Unlock()
 	if unused {
 		p.closeHosts()
@@ -193,9 +193,8 @@ func (p *Pool) endIfUnused(s *Session) {
 	p.start(func(ctx context.Context) {
 		s.closeOnServer(ctx)
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.forget(s)
-		p.mu.Unlock()
-		p.closeHostsWhenUnused()
 	})
 }
 

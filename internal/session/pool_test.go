@@ -416,6 +416,24 @@ func TestSessionWhoseOpeningWasNotAnsweredCounts(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.MaxSessions = 3 })
 }
 
+func TestSessionBeingOpenedWhenThePoolClosesIsClosedToo(t *testing.T) {
+	withPool(t, rule("OpenSession", 2, fakeserver.Fault{AnswerDelay: time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l, second := lease(t, p), lease(t, p) // the first is shared, and another one opened
+		time.Sleep(2 * time.Second)
+		lease(t, p).Release()
+		l.Release()
+		second.Release()
+		synctest.Wait()
+		p.Close()
+		if n := len(d.fake.Log("OpenSession")); n != 2 {
+			t.Errorf("%d sessions were opened, want 2", n)
+		}
+		if left := d.fake.Sessions(); len(left) != 0 {
+			t.Errorf("left on the server: %v", left)
+		}
+	})
+}
+
 func TestCloseIsToldUntilTheServerAnswers(t *testing.T) {
 	withPool(t, rule("CloseSession", 1, fakeserver.Fault{CutBefore: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		lease(t, p).Release()

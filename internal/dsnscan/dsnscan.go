@@ -1,4 +1,9 @@
-package immudb
+// Package dsnscan splits a DSN into keys and values. pgconn splits one too, but
+// does not tell afterwards what the DSN said and what the environment did, keeps
+// only the last of several values, and quotes what it cannot read, passwords
+// included. What a DSN means that both accept is the same; a test of the driver
+// holds them together.
+package dsnscan
 
 import (
 	"errors"
@@ -7,100 +12,60 @@ import (
 	"strings"
 )
 
-// This file splits a DSN into keys and values. pgconn splits one too, but does
-// not tell afterwards what the DSN said and what the environment did, keeps
-// only the last of several values, and quotes what it cannot read, passwords
-// included. What a DSN means that both accept is the same; a test holds them
-// together.
-
-// A setting is one key of a DSN with its value.
-type setting struct {
-	key, value string
-	// unsure: perhaps key is no key but the rest of a secret before it, with
+// Setting is one key of a DSN with its value.
+type Setting struct {
+	Key, Value string
+	// Unsure: perhaps Key is no key but the rest of a secret before it, with
 	// a blank or an & that should have been escaped.
-	unsure bool
+	Unsure bool
 }
 
-func scanDSN(dsn string) ([]setting, error) {
+// Keys says of a key whether there is one of that name, and whether its value is a
+// secret.
+type Keys func(key string) (known, secret bool)
+
+func (k Keys) known(key string) bool {
+	known, _ := k(key)
+	return known
+}
+
+func (k Keys) secret(key string) bool {
+	_, secret := k(key)
+	return secret
+}
+
+// Scan splits a DSN, in either form. No error holds a value.
+func Scan(dsn string, keys Keys) ([]Setting, error) {
 	if strings.ContainsRune(dsn, 0) {
 		return nil, errors.New("must not hold a NUL byte")
 	}
 	scheme, rest, isURL := strings.Cut(dsn, "://")
 	if !isURL || strings.ContainsAny(scheme, "= \t\n\r\v\f'") {
-		return scanKeywords(dsn)
+		return scanKeywords(dsn, keys)
 	}
 	if !strings.EqualFold(scheme, "immudb") {
 		return nil, errors.New("the scheme must be immudb://")
 	}
-	return scanURL(rest)
-}
-
-// knownSettings indexes settings by their canonical names; unknown and repeated ones
-// are errors.
-func knownSettings(settings []setting) (map[string]string, error) {
-	given := make(map[string]string, len(settings))
-	for _, s := range settings {
-		name := s.key
-		if canonical, ok := aliases[name]; ok {
-			name = canonical
-		}
-		o := findOption(name)
-		switch {
-		case o == nil && (s.unsure || !isKey(name)):
-			return nil, errors.New("unknown key; valid keys are " + optionNames() +
-				" (if this was part of a password: in a URL write its special characters as %XX, elsewhere quote it)")
-		case o == nil:
-			return nil, fmt.Errorf("unknown key %q; valid keys are %s", name, optionNames())
-		}
-		if _, twice := given[name]; twice {
-			return nil, fmt.Errorf("%s: given twice%s", name, alsoCalled(name))
-		}
-		given[name] = s.value
-	}
-	return given, nil
-}
-
-func findOption(name string) *option {
-	for i := range options {
-		if options[i].name == name {
-			return &options[i]
-		}
-	}
-	return nil
-}
-
-func alsoCalled(name string) string {
-	for alias, canonical := range aliases {
-		if canonical == name {
-			return " (" + alias + " is the same option)"
-		}
-	}
-	return ""
+	return scanURL(rest, keys)
 }
 
 const lowerLetters = "abcdefghijklmnopqrstuvwxyz_"
 
-// isKey says whether s looks like a key: a word that an error may repeat.
-func isKey(s string) bool {
+// IsKey says whether s looks like a key: a word that an error may repeat.
+func IsKey(s string) bool {
 	return s != "" && len(s) <= 40 && strings.Trim(strings.ToLower(s), lowerLetters+"0123456789-.") == ""
-}
-
-// isSecret says whether the value of key, an alias or not, is one.
-func isSecret(key string) bool {
-	o := findOption(key)
-	return o != nil && o.secret
 }
 
 const blanks = " \t\n\r\v\f"
 
 // scanURL splits what follows immudb://.
-func scanURL(s string) ([]setting, error) {
+func scanURL(s string, keys Keys) ([]Setting, error) {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {
 			return nil, errors.New("a URL must not hold blanks or control characters (not at its end either); write them as %XX")
 		}
 	}
-	var settings []setting
+	var settings []Setting
 	var err error
 	add := func(key, raw string) {
 		if raw == "" || err != nil {
@@ -111,7 +76,7 @@ func scanURL(s string) ([]setting, error) {
 			err = fmt.Errorf("%s: %w", key, err)
 			return
 		}
-		settings = append(settings, setting{key: key, value: value})
+		settings = append(settings, Setting{Key: key, Value: value})
 	}
 
 	// libpq's rule: what comes before the first @ is the user, unless a /
@@ -159,13 +124,13 @@ func scanURL(s string) ([]setting, error) {
 		}
 		value, err := unescape(rawValue)
 		if err != nil {
-			if findOption(key) == nil {
+			if !keys.known(key) {
 				key = "the value of an option"
 			}
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
-		settings = append(settings, setting{key, value, afterSecret})
-		afterSecret = afterSecret || isSecret(key)
+		settings = append(settings, Setting{key, value, afterSecret})
+		afterSecret = afterSecret || keys.secret(key)
 	}
 	return settings, nil
 }
@@ -222,8 +187,8 @@ func unescape(s string) (string, error) {
 var errBadEscape = errors.New("% must be followed by two hexadecimal digits other than 00; write % itself as %25")
 
 // scanKeywords splits the keyword/value form.
-func scanKeywords(s string) ([]setting, error) {
-	var settings []setting
+func scanKeywords(s string, keys Keys) ([]Setting, error) {
+	var settings []Setting
 	afterSecret := false
 	for {
 		if s = strings.TrimLeft(s, blanks); s == "" {
@@ -238,15 +203,15 @@ func scanKeywords(s string) ([]setting, error) {
 		}
 		value, rest, err := scanValue(strings.TrimLeft(rest, blanks))
 		if err != nil {
-			if findOption(key) == nil {
+			if !keys.known(key) {
 				key = "the value of a key"
 			}
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		// Passwords with a blank in them are rare and mistyped keys are not: a
 		// plain word counts as a key.
-		settings = append(settings, setting{key, value, afterSecret && strings.Trim(key, lowerLetters) != ""})
-		afterSecret = afterSecret || isSecret(key)
+		settings = append(settings, Setting{key, value, afterSecret && strings.Trim(key, lowerLetters) != ""})
+		afterSecret = afterSecret || keys.secret(key)
 		s = rest
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// text is a query text as the driver reads it. It is made once per distinct
-// text, is immutable and shared.
-type text struct {
+// query is a query text as the driver understands it, of one or several
+// statements. It is made once per distinct text, is immutable and shared.
+type query struct {
 	*sqltext.Query
 
 	// statements are those of the text, without a BEGIN and COMMIT around it:
@@ -58,7 +58,7 @@ func newColumns(list []wire.Column) *columns {
 }
 
 // columnsOf returns list with the names it had before, if it is the same.
-func (t *text) columnsOf(list []wire.Column) *columns {
+func (t *query) columnsOf(list []wire.Column) *columns {
 	if len(t.statements) > 1 {
 		return newColumns(list)
 	}
@@ -71,27 +71,27 @@ func (t *text) columnsOf(list []wire.Column) *columns {
 }
 
 // knownColumns returns what columnsOf remembered, or nil.
-func (t *text) knownColumns() []wire.Column {
+func (t *query) knownColumns() []wire.Column {
 	if c := t.columns.Load(); c != nil {
 		return c.list
 	}
 	return nil
 }
 
-// parseText reads a query text. Its error is final: the text is refused
+// parseQuery reads a query text. Its error is final: the text is refused
 // wherever it is used.
-func parseText(query string) (*text, error) {
-	if !utf8.ValidString(query) {
+func parseQuery(text string) (*query, error) {
+	if !utf8.ValidString(text) {
 		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
 	}
-	q, err := sqltext.Parse(query)
+	q, err := sqltext.Parse(text)
 	if err != nil {
 		return nil, &Error{Message: err.Error(), SQLState: "42601", kind: ErrSyntax}
 	}
 	if len(q.Statements) == 0 {
 		return nil, &Error{Message: "the query text holds no statement", SQLState: "42601", kind: ErrSyntax}
 	}
-	t := &text{Query: q, statements: q.Statements, reads: true}
+	t := &query{Query: q, statements: q.Statements, reads: true}
 	if n := len(t.statements); n > 2 && t.statements[0].Kind == sqltext.Begin && t.statements[n-1].Kind == sqltext.Commit {
 		t.statements, t.enclosed = t.statements[1:n-1], true
 	}
@@ -181,45 +181,45 @@ func describeItem(it sqltext.ReturnItem) string {
 	return it.Text + " AS " + it.Alias
 }
 
-// textCache keeps the texts used lately. Programs use a small number of
+// queryCache keeps the texts used lately. Programs use a small number of
 // distinct texts; one that builds them without end must not fill the memory.
-type textCache struct {
+type queryCache struct {
 	mu sync.RWMutex
-	m  map[string]*text
+	m  map[string]*query
 }
 
 const (
-	maxTexts      = 512
-	maxTextLength = 16 << 10 // bytes; longer ones are bulk writes, seldom repeated
+	maxQueries     = 512
+	maxQueryLength = 16 << 10 // bytes; longer ones are bulk writes, seldom repeated
 )
 
-// parse returns the text's parsed form, made now or before.
-func (c *textCache) parse(query string) (*text, error) {
+// parse returns the parsed form of a query text, made now or before.
+func (c *queryCache) parse(text string) (*query, error) {
 	c.mu.RLock()
-	t := c.m[query]
+	t := c.m[text]
 	c.mu.RUnlock()
 	if t != nil {
 		return t, nil
 	}
-	// What is kept must not share memory with what the caller cut query from.
-	if len(query) <= maxTextLength {
-		query = strings.Clone(query)
+	// What is kept must not share memory with what the caller cut text from.
+	if len(text) <= maxQueryLength {
+		text = strings.Clone(text)
 	}
-	t, err := parseText(query)
-	if err != nil || len(query) > maxTextLength {
+	t, err := parseQuery(text)
+	if err != nil || len(text) > maxQueryLength {
 		return t, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil {
-		c.m = make(map[string]*text)
+		c.m = make(map[string]*query)
 	}
-	if len(c.m) >= maxTexts {
-		for victim := range c.m { // in no order, so that no pattern of use is the worst
+	if len(c.m) >= maxQueries {
+		for victim := range c.m { // at random, so that no access pattern is pathological
 			delete(c.m, victim)
 			break
 		}
 	}
-	c.m[query] = t
+	c.m[text] = t
 	return t, nil
 }
