@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -106,7 +107,7 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 				return badConn{&Error{Message: "the session that USE DATABASE has moved is gone", SQLState: "08003", kind: ErrSessionLost, safe: true}}
 			}
 			if err := c.lease.Move(ctx, s); err != nil {
-				return c.connector.leaseError(err)
+				return notRun(ctx, c.connector.leaseError(err))
 			}
 			s = c.session()
 		}
@@ -126,6 +127,15 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 		}
 		return err
 	}
+}
+
+// notRun is the error of a call for which there was no session: another connection
+// may have one.
+func notRun(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, errClosed) {
+		return err
+	}
+	return badConn{err}
 }
 
 // PrepareContext reads the text. There is nothing to prepare on the server.

@@ -45,7 +45,7 @@ import (
 //	max_retries           how often a statement outside a transaction is run again after an error that proves
 //	                      that nothing was committed; 0 to 1000 (16)
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
-//	max_sessions          most sessions opened, which conns share; 1 to 1000 (8)
+//	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
 //	verify                trust-first-use: trust what a server shows when nothing is known of it yet;

@@ -364,12 +364,11 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 			r.rows = rest
 		}
 		if m.generates {
-			if key, ok := next[m.table]; ok {
+			key, known := next[m.table]
+			if known {
 				next[m.table] = key + m.rows
-				r.id, r.idErr = key+m.rows-1, nil
-			} else {
-				r.idErr = errKeysNotConsecutive
 			}
+			r.generated(key+m.rows-1, known)
 		}
 		m.tell(r, nil)
 	}
@@ -377,8 +376,6 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 
 // errGroupTotal: not all of the group's statements were run, or others were.
 var errGroupTotal = errors.New("the server wrote another number of rows than the statements of the group hold")
-
-var errKeysNotConsecutive = newError(nil, "", "no last insert id: the server generated other keys than expected for a group; use RETURNING")
 
 // groupMember makes t, to be run with args, a member of a group, or returns nil
 // if its result could not be told from those of others.

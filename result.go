@@ -31,10 +31,36 @@ func (r *result) RowsAffected() (int64, error) { return r.rows, r.rowsErr }
 func (r *result) LastInsertId() (int64, error) { return r.id, r.idErr }
 
 var (
-	errNoInsert   = newError(nil, "", "no last insert id: the text wrote no row of a table with an AUTO_INCREMENT key")
-	errIDUnknown  = newError(nil, "", "no last insert id: ON CONFLICT DO NOTHING may have skipped the row the server names; use RETURNING")
-	errNotCounted = newError(nil, "", "the server does not count the rows of this statement")
+	errNoInsert           = newError(nil, "", "no last insert id: the text wrote no row of a table with an AUTO_INCREMENT key")
+	errIDUnknown          = newError(nil, "", "no last insert id: ON CONFLICT DO NOTHING may have skipped the row the server names; use RETURNING")
+	errTableChanged       = newError(nil, "", "no last insert id: the table was changed by another client")
+	errKeysNotConsecutive = newError(nil, "", "no last insert id: the server generated other keys than expected for a group; use RETURNING")
+	errNotCounted         = newError(nil, "", "the server does not count the rows of this statement")
 )
+
+// The last insert id is known in three ways, one for each way of writing:
+// committedResult takes the one that SQLExec names, returned the one that a
+// RETURNING clause gave in a transaction, and generated the one that a group's
+// statement was given among consecutive keys.
+
+// returned takes the AUTO_INCREMENT key of the last row written. ok is false if
+// there is none any more.
+func (r *result) returned(key driver.Value) (ok bool) {
+	if r.id, ok = key.(int64); ok {
+		r.idErr = nil
+	} else {
+		r.idErr = errTableChanged
+	}
+	return ok
+}
+
+// generated takes the last of the keys that the server generated, if they are
+// known.
+func (r *result) generated(key int64, known bool) {
+	if r.id, r.idErr = key, nil; !known {
+		r.id, r.idErr = 0, errKeysNotConsecutive
+	}
+}
 
 // committedResult is the result of the statements, which committed as txs.
 func committedResult(statements []sqltext.Statement, txs []wire.CommittedTx) *result {

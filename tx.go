@@ -329,11 +329,8 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	if column == "" || n == 0 {
 		return nil
 	}
-	if id, ok := last.(int64); ok {
-		res.id, res.idErr = id, nil
-	} else {
-		t.conn.connector.catalog.forget() // another client has changed the table
-		res.id, res.idErr = 0, newError(nil, "", "no last insert id: the table was changed by another client")
+	if !res.returned(last) {
+		t.conn.connector.catalog.forget()
 	}
 	return nil
 }

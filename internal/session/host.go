@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -99,22 +98,20 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 // dial connects within ctx, in attempts of dialTimeout each. A refusal is final.
 func dial(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
 	for {
-		conn, err := dialOnce(ctx, addr, attempt)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+		conn, silent, err := dialOnce(ctx, addr, attempt)
+		if err == nil || !silent || ctx.Err() != nil {
 			return conn, err
 		}
 	}
 }
 
-func dialOnce(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
+// dialOnce makes one attempt to connect. silent says that nothing answered it in
+// time.
+func dialOnce(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (conn net.Conn, silent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return attempt(ctx, addr)
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
+	conn, err = attempt(ctx, addr)
+	return conn, ctx.Err() != nil, err
 }
 
 // down reports whether the last attempt to connect failed.
