@@ -18,7 +18,7 @@ type Cell struct {
 	Unknown int               `json:"unknown"`
 	Errors  map[string]int    `json:"errors,omitempty"`  // by class, unknown included
 	Samples map[string]string `json:"samples,omitempty"` // one text for each class
-	Hurt    map[string]int    `json:"hurt,omitempty"`    // errors of those who neither cancelled nor were in a conflict
+	Hurt    map[string]int    `json:"hurt,omitempty"`    // errors of those who did not cancel and had no reason to expect them
 	Late    map[string]int    `json:"late,omitempty"`    // of these, from calls begun later than the bar after the fault
 
 	Recovery time.Duration `json:"recovery_ns"`     // until each worker had succeeded again; of the slowest round

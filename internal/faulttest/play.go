@@ -48,7 +48,7 @@ var Together = Settings{
 	Crew:     4,
 }
 
-// crew is how many callers that cancel there are for each workload, beside the workers.
+// cancellers is how many callers that cancel there are for each workload, beside the workers.
 const cancellers = 3
 
 // act is a workload while the stage plays.
@@ -89,6 +89,11 @@ func (s *Stage) Play(f *Fault, set Settings) ([]Cell, error) {
 		}
 	}
 	hung := finish(acts)
+	for _, a := range acts {
+		if holder, ok := a.work.(interface{ release() }); ok {
+			holder.release()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name, err)
 	}
@@ -117,6 +122,9 @@ func (s *Stage) prepare(set Settings) ([]*act, error) {
 	s.plays++
 	var acts []*act
 	err := s.direct(func(ctx context.Context, db *sql.DB) error {
+		if err := s.sweep(ctx, db); err != nil {
+			return err
+		}
 		for i, p := range s.players {
 			workers := p.workload.Workers
 			if set.Crew > 0 && p.workload.Programs == 0 {
@@ -284,8 +292,8 @@ func await(patience time.Duration, done func() bool) {
 	}
 }
 
-// judge looks at what is in the database, and removes the tables. Workers that have not returned still hold what
-// they would be judged by, so theirs is not.
+// judge looks at what is in the database. Workers that have not returned still hold what they would be judged by, so
+// theirs is not.
 func (s *Stage) judge(acts []*act, cells []Cell) error {
 	return s.direct(func(ctx context.Context, db *sql.DB) error {
 		for i, a := range acts {
@@ -298,11 +306,11 @@ func (s *Stage) judge(acts []*act, cells []Cell) error {
 			}
 			cells[i].Violations = found
 		}
-		return s.sweep(ctx, db)
+		return nil
 	})
 }
 
-// sweep drops all tables, so that a stage that plays many times does not grow.
+// sweep drops the tables of earlier plays, so that a stage that plays many times does not grow.
 func (s *Stage) sweep(ctx context.Context, db *sql.DB) error {
 	var name string
 	var names []string
@@ -310,5 +318,10 @@ func (s *Stage) sweep(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	return dropTables(ctx, db, names...)
+	for _, name := range names {
+		if _, err := db.ExecContext(ctx, "DROP TABLE "+name); err != nil {
+			return fmt.Errorf("dropping table %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -11,7 +11,7 @@ import (
 func TestSmoke(t *testing.T) {
 	var ws []*Workload
 	for _, w := range Workloads {
-		if len(w.Server) == 0 && (os.Getenv("W") == "" || strings.Contains(os.Getenv("W"), w.Name)) {
+		if (os.Getenv("W") != "" || !w.Single) && (os.Getenv("W") == "" || strings.Contains(os.Getenv("W"), w.Name)) {
 			ws = append(ws, w)
 		}
 	}
@@ -20,7 +20,7 @@ func TestSmoke(t *testing.T) {
 		set = Alone
 	}
 	for _, f := range Faults {
-		if os.Getenv("F") != "" && !strings.Contains(os.Getenv("F"), f.Name) {
+		if os.Getenv("F") != "" && !strings.Contains(","+os.Getenv("F")+",", ","+f.Name+",") {
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {

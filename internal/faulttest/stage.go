@@ -35,6 +35,7 @@ type Stage struct {
 	link    *link.Link
 	logins  *logins
 	players []*player
+	before  int // goroutines of the driver that others have
 	plays   int
 	peak    int
 }
@@ -55,7 +56,7 @@ type StageOptions struct {
 // NewStage starts a server and opens a sql.DB for each workload, which does not connect yet.
 func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 	has := func(what func(*Fault) bool) bool { return slices.ContainsFunc(o.Faults, what) }
-	s := &Stage{logins: &logins{silent: has(func(f *Fault) bool { return f.Silent })}}
+	s := &Stage{before: driverGoroutines(), logins: &logins{silent: has(func(f *Fault) bool { return f.Silent })}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.end())
@@ -145,12 +146,12 @@ func (s *Stage) Close() (End, error) {
 			err = fmt.Errorf("faulttest: the server cannot be asked for its sessions; has it died? %w", err)
 			break
 		}
-		e.Goroutines = driverGoroutines()
-		if e.Sessions+e.Goroutines == 0 || time.Now().After(deadline) {
+		e.Goroutines = max(driverGoroutines()-s.before, 0)
+		e.Opened, e.Unanswered = s.logins.count()
+		if e.Sessions <= e.Unanswered && e.Goroutines == 0 || time.Now().After(deadline) {
 			break
 		}
 	}
-	e.Opened, e.Unanswered = s.logins.count()
 	return e, errors.Join(err, s.end())
 }
 
@@ -194,11 +195,12 @@ func (s *Stage) end() error {
 
 // driverGoroutines counts goroutines in which the driver is, or gRPC on its behalf.
 func driverGoroutines() int {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, 4<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	n := 0
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.Contains(stack, "google.golang.org/grpc") || strings.Contains(stack, "immudb-go/immudb.") {
+		if strings.Contains(stack, "google.golang.org/grpc") || strings.Contains(stack, "immudb-go/immudb.") ||
+			strings.Contains(stack, "immudb-go/immudb/internal/session.") {
 			n++
 		}
 	}

@@ -36,7 +36,12 @@ var classes = []struct {
 }
 
 // The names of classes that a verdict asks for.
-const classUnknown, classMaxSessions, classConflict = "unknown", "max-sessions", "conflict"
+const (
+	classUnknown     = "unknown"
+	classMaxSessions = "max-sessions"
+	classConflict    = "conflict"
+	classOverloaded  = "overloaded"
+)
 
 // classOf names an error by the sentinel it matches, else by its kind.
 func classOf(err error) string {
@@ -62,7 +67,7 @@ type tally struct {
 	acked   int
 	errors  map[string]int
 	samples map[string]string // an error's text for each class
-	hurt    map[string]int    // of errors, those of workers who neither cancelled nor were in a conflict
+	hurt    map[string]int    // of errors, those of workers who did not cancel and had no reason to expect them
 	late    map[string]int    // of hurt, those of calls that began later than the bar after the fault
 	healed  time.Time         // of this round; zero before
 	first   []time.Duration   // by worker: from healed to its first success, 0 if there was none
@@ -90,7 +95,7 @@ func (t *tally) note(worker int, began, ended time.Time, err error, bystander bo
 	if t.samples[class] == "" {
 		t.samples[class] = err.Error()
 	}
-	if !bystander || class == classConflict || t.workload.Deadlines && isContext(err) {
+	if !bystander || t.workload.allows(class) || t.workload.Deadlines && isContext(err) {
 		return
 	}
 	t.hurt[class]++

@@ -154,11 +154,17 @@ func (p *prepared) use(ctx context.Context, c *preparedConn, worker int) error {
 	return nil
 }
 
-func (p *prepared) judge(ctx context.Context, db *sql.DB) ([]string, error) {
+// release gives the connections back.
+func (p *prepared) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for worker, c := range p.conns {
 		_ = c.conn.Close() // whether it still works is not asked here
 		delete(p.conns, worker)
 	}
+}
+
+func (p *prepared) judge(ctx context.Context, db *sql.DB) ([]string, error) {
 	rows, err := countRows(ctx, db, "SELECT id FROM "+p.table)
 	if err != nil {
 		return nil, err

@@ -138,27 +138,40 @@ func (c *counts) judge(ctx context.Context, db *sql.DB, table string) ([]string,
 	return v, err
 }
 
-// returning inserts rows whose keys the server makes, and reads the keys.
+// returning inserts rows and has their keys told. With generated the server makes the keys, and a row that is
+// written twice is there twice.
 type returning struct {
-	table string
-	ids   ids
-	rows  *ledger
-	mu    sync.Mutex
-	keys  map[int64]int64 // that were told, by row
+	table     string
+	generated bool
+	ids       ids
+	rows      *ledger
+	mu        sync.Mutex
+	keys      map[int64]int64 // that were told, by row
 }
 
 func newReturning(table string, _ int) work {
 	return &returning{table: table, rows: newLedger(), keys: map[int64]int64{}}
 }
 
+func newGenerated(table string, _ int) work {
+	return &returning{table: table, generated: true, rows: newLedger(), keys: map[int64]int64{}}
+}
+
 func (r *returning) prepare(ctx context.Context, db *sql.DB) error {
-	return createTable(ctx, db, r.table, "id INTEGER AUTO_INCREMENT, row INTEGER, PRIMARY KEY id")
+	if r.generated {
+		return createTable(ctx, db, r.table, "id INTEGER AUTO_INCREMENT, row INTEGER, PRIMARY KEY id")
+	}
+	return createTable(ctx, db, r.table, "id INTEGER, row INTEGER, PRIMARY KEY id")
 }
 
 func (r *returning) do(ctx context.Context, db *sql.DB, worker int) error {
 	row := r.ids.take(worker, 1)
+	query, args := "INSERT INTO "+r.table+" (row, id) VALUES (?, ?) RETURNING id", []any{row, row}
+	if r.generated {
+		query, args = "INSERT INTO "+r.table+" (row) VALUES (?) RETURNING id", args[:1]
+	}
 	var key int64
-	err := db.QueryRowContext(ctx, "INSERT INTO "+r.table+" (row) VALUES (?) RETURNING id", row).Scan(&key)
+	err := db.QueryRowContext(ctx, query, args...).Scan(&key)
 	if isContext(err) && fateOf(err) == failed {
 		// database/sql says so also when the context ends between the driver's answer and Scan.
 		err = fmt.Errorf("%w: %w", immudb.ErrOutcomeUnknown, err)

@@ -17,7 +17,8 @@ type Workload struct {
 	Options  []string // of the DSN, as "name=value"
 	Workers  int      // when it has the server for itself
 	Programs int      // sql.DBs among which the workers are divided, as if each were a program. 0: one
-	Server   []string // flags of the server, for which the workload has to have it for itself
+	Server   []string // flags of the server
+	Single   bool     // it needs the server for itself, for its flags or because others would suffer
 
 	// Retried: no call is in a transaction of the caller's, or RunTx runs it again. Calls that the server did not
 	// run because a session was lost must not fail.
@@ -27,6 +28,12 @@ type Workload struct {
 
 	// make makes the work anew. All its tables bear the name given or begin with it.
 	make func(table string, workers int) work
+}
+
+// allows reports whether errors of a class belong to the work, whatever the fault: a conflict with another worker, and
+// in transactions that only the caller can run again a server that has too many commits under way.
+func (w *Workload) allows(class string) bool {
+	return class == classConflict || class == classOverloaded && !w.Retried
 }
 
 // work is a workload under way.
@@ -49,7 +56,11 @@ var Workloads = []*Workload{
 		About: "The same with group_commit=64."},
 	{Name: "verified", Workers: 4, Retried: true, Options: []string{"verify=trust-first-use,commits"}, make: newWrites,
 		About: "The same with verify=trust-first-use,commits."},
-	{Name: "returning", Workers: 4, Retried: true, make: newReturning,
+	{Name: "returning", Workers: 6, Retried: true, make: newReturning,
+		About: "INSERT … RETURNING."},
+	// A row inserted into a table with an AUTO_INCREMENT key is a conflict for every transaction of the database, also
+	// for those that never touch the table.
+	{Name: "generated", Workers: 2, Single: true, Retried: true, make: newGenerated,
 		About: "INSERT … RETURNING of keys that the server makes (AUTO_INCREMENT)."},
 	{Name: "bank", Workers: 8, make: newBank,
 		About: "Transactions that move money between 16 accounts, and read-only ones that add it up."},
@@ -67,7 +78,7 @@ var Workloads = []*Workload{
 		About: "INSERT and SELECT prepared on a sql.Conn that is kept until a call fails."},
 	{Name: "deadlines", Workers: 24, Retried: true, Deadlines: true, make: newImpatient,
 		About: "One sql.DB shared by many goroutines whose calls have 50 to 500 ms."},
-	{Name: "programs", Workers: 48, Programs: 12, make: newReaders,
+	{Name: "programs", Workers: 48, Programs: 12, Single: true, make: newReaders,
 		Options: []string{"max_sessions=2"}, Server: []string{"-max-sessions=26"},
 		About: "Short read-only transactions of a dozen programs with max_sessions=2, on a server for 26 sessions."},
 }
@@ -76,16 +87,6 @@ var Workloads = []*Workload{
 func createTable(ctx context.Context, db *sql.DB, name, columns string) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE "+name+" ("+columns+")"); err != nil {
 		return fmt.Errorf("making table %s: %w", name, err)
-	}
-	return nil
-}
-
-// dropTables is prepare's counterpart, for a stage that plays many times.
-func dropTables(ctx context.Context, db *sql.DB, names ...string) error {
-	for _, name := range names {
-		if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS "+name); err != nil {
-			return fmt.Errorf("dropping table %s: %w", name, err)
-		}
 	}
 	return nil
 }

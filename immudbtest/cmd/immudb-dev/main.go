@@ -36,7 +36,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	// The server's session manager writes complaints to standard output, where they would be taken for answers.
+	answers := os.Stdout
+	os.Stdout = os.Stderr
+	err := run(ctx, os.Args[1:], os.Stdin, answers, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
