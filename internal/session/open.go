@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -90,8 +88,8 @@ func (p *Pool) openOn(ctx context.Context, h *host) (*Session, error) {
 	defer cancel()
 	epoch := h.epoch.Load()
 	var ans wire.Session
-	f := h.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
-		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans, options...)
+	f := h.call(ctx, func(ctx context.Context) *wire.Failure {
+		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
 	})
 	if f == nil && ans.ID == "" {
 		f = wire.Malformed("the server answered OpenSession without a session id")

@@ -268,6 +268,22 @@ func TestServerThatCannotBeReachedHasLostNothing(t *testing.T) {
 	})
 }
 
+// The wait for a connection is bounded, not the login: its answer, however late,
+// names a session.
+func TestLoginOnAConnectionThatCameBackIsWaitedFor(t *testing.T) {
+	withPool(t, rule("OpenSession", 1, fakeserver.Fault{AnswerDelay: 3 * time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
+		d.fake.Down()
+		if _, err := p.Lease(t.Context()); err == nil {
+			t.Fatal("a lease while the server is down")
+		}
+		d.fake.Up()
+		lease(t, p).Release()
+		if n := len(d.fake.Log("OpenSession")); n != 1 {
+			t.Errorf("%d sessions were opened, want 1", n)
+		}
+	})
+}
+
 func TestSessionThatTheServerForgotIsReplaced(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		first := lease(t, p)
