@@ -122,11 +122,11 @@ func (h *host) down() bool {
 // tryNow ends the pause before the next attempt to connect.
 func (h *host) tryNow() { h.channel.Connection().ResetConnectBackoff() }
 
-// call makes a call that is worth waiting for a connection that has failed
-// before: its failure would else be the last one, told again. Only the wait for
-// the connection is bounded, not the call.
-func (h *host) call(ctx context.Context, call func(ctx context.Context) *wire.Failure) *wire.Failure {
-	wasDown := h.down()
+// call makes a call. patiently: after a failure to connect that is only the last
+// one told again, it waits a little for a connection. Only that wait is bounded,
+// not the call.
+func (h *host) call(ctx context.Context, patiently bool, call func(ctx context.Context) *wire.Failure) *wire.Failure {
+	wasDown := patiently && h.down()
 	f := call(ctx)
 	if f == nil || f.Fate != wire.NotSent || !wasDown || ctx.Err() != nil {
 		return f

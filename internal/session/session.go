@@ -48,9 +48,10 @@ func (s *Session) Leaving() bool { return s.leaving.Load() }
 func (s *Session) doubtful() bool { return s.confirmed.Load() != s.host.epoch.Load() }
 
 // ask asks the server whether it knows the session, which also keeps it alive.
-func (s *Session) ask(ctx context.Context) *wire.Failure {
+// patiently: a server that is away is waited for a little.
+func (s *Session) ask(ctx context.Context, patiently bool) *wire.Failure {
 	epoch := s.host.epoch.Load()
-	f := s.host.call(ctx, func(ctx context.Context) *wire.Failure {
+	f := s.host.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
 		return s.Call(ctx, wire.MethodKeepAlive, nil, wire.Empty)
 	})
 	if f == nil {
