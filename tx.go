@@ -309,7 +309,9 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	}
 	column, err := t.generatedColumn(ctx, b.st)
 	if err != nil {
-		t.abort(err, txUndo)
+		if err != errRowsInTheWay {
+			t.abort(err, txUndo) // as after any write that fails
+		}
 		return err
 	}
 	b.sql = b.st.Text[:b.st.Returning.End] + " RETURNING NULL"

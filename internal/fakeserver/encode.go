@@ -68,6 +68,9 @@ func committedTx(id uint64, rows int) []byte {
 	return appendVarint(appendMessage(nil, 1, header), 2, uint64(rows))
 }
 
+// Executed is the answer to a SQLExec that committed a transaction.
+func Executed(id uint64, rows int) []byte { return execAnswer(committedTx(id, rows)) }
+
 func execAnswer(tx []byte) []byte { return appendMessage(nil, 5, tx) }
 
 func appendVarint(b []byte, num protowire.Number, n uint64) []byte {

@@ -59,6 +59,8 @@ type Server struct {
 	txID      uint64 // of the last transaction committed
 	down      bool
 	dials     int
+	clients   []*silentConn
+	mute      bool
 }
 
 // session is a session as the server keeps it.
@@ -114,7 +116,11 @@ func (s *Server) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	if refused {
 		return nil, ErrRefused
 	}
-	return s.lis.DialContext(ctx)
+	conn, err := s.lis.DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.client(conn), nil
 }
 
 // Dials is how often somebody tried to connect.

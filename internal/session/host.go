@@ -122,24 +122,40 @@ func (h *host) down() bool {
 // tryNow ends the pause before the next attempt to connect.
 func (h *host) tryNow() { h.channel.Connection().ResetConnectBackoff() }
 
-// call makes a call that is worth waiting for a connection that has failed
-// before: its failure would else be the last one, told again.
-func (h *host) call(ctx context.Context, call func(ctx context.Context, options ...grpc.CallOption) *wire.Failure) *wire.Failure {
-	wasDown := h.down()
+// call makes a call. patiently: after a failure to connect that is only the last
+// one told again, it waits a little for a connection. Only that wait is bounded,
+// not the call.
+func (h *host) call(ctx context.Context, patiently bool, call func(ctx context.Context) *wire.Failure) *wire.Failure {
+	wasDown := patiently && h.down()
 	f := call(ctx)
 	if f == nil || f.Fate != wire.NotSent || !wasDown || ctx.Err() != nil {
 		return f
 	}
 	h.tryNow()
-	patient, cancel := context.WithTimeout(ctx, reconnectPatience)
+	if !h.connects(ctx) {
+		return f
+	}
+	return call(ctx)
+}
+
+// connects waits for a connection for as long as reconnectPatience.
+func (h *host) connects(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, reconnectPatience)
 	defer cancel()
-	if second := call(patient, grpc.WaitForReady(true)); second == nil || second.Ended == nil {
-		return second
+	cc := h.channel.Connection()
+	for {
+		switch state := cc.GetState(); state {
+		case connectivity.Ready:
+			return true
+		case connectivity.Shutdown:
+			return false
+		default:
+			cc.Connect()
+			if !cc.WaitForStateChange(ctx, state) {
+				return false
+			}
+		}
 	}
-	if ctx.Err() != nil {
-		f.Ended = ctx.Err()
-	}
-	return f
 }
 
 // watch sees to it that no connection of a host stays in use that has been dead

@@ -58,7 +58,7 @@ func (p *Pool) touchSilent(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range silent {
 		wg.Go(func() {
-			if f := s.ask(ctx); f != nil && f.Fate == wire.NoSession {
+			if f := s.ask(ctx, true); f != nil && f.Fate == wire.NoSession {
 				p.lost(s)
 			}
 		})

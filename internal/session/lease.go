@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -162,7 +164,7 @@ func (l *Lease) wait(ctx context.Context, join func(context.Context) error) erro
 		case isLimit:
 			full = limit
 		case err != nil && full != nil && ctx.Err() != nil:
-			return full.after(ctx.Err())
+			return l.pool.full(full, ctx.Err())
 		default:
 			return err
 		}
@@ -171,13 +173,28 @@ func (l *Lease) wait(ctx context.Context, join func(context.Context) error) erro
 		case <-freed:
 		case <-again.C:
 		case <-patience:
-			return full.after(ErrConnectTimeout)
+			return l.pool.full(full, ErrConnectTimeout)
 		case <-ctx.Done():
 			again.Stop()
-			return full.after(ctx.Err())
+			return l.pool.full(full, ctx.Err())
 		}
 		again.Stop()
 	}
+}
+
+// full is the error after a wait for a session that a limit does not allow. Where
+// sessions are being closed and their server does not answer, that is what is
+// wrong, not the limit.
+func (p *Pool) full(limit *LimitError, waited error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		if limit.Own && s.ended {
+			silent := &wire.Failure{Fate: wire.NotSent, Code: codes.Unavailable, Message: "no answer to CloseSession"}
+			return &HostError{Addr: s.host.addr, Failure: silent, Err: waited}
+		}
+	}
+	return limit.after(waited)
 }
 
 // join uses the session that the fewest leases use.
@@ -277,35 +294,55 @@ func (p *Pool) grow(ctx context.Context, shared int) {
 	}
 }
 
-// confirm asks the server whether it knows a session, if that is doubtful. A
-// session about which the server says nothing may be used: the next call in it
-// finds out. If the server is away, others may have a session to give, and err
-// says so if there is none.
+// confirm asks the server whether it knows a session, if that is doubtful. If the
+// server is away, others may have a session to give, and err says so if there is
+// none.
 func (p *Pool) confirm(ctx context.Context, s *Session) (ok bool, err error) {
 	if !s.doubtful() {
 		return true, nil
 	}
+	only := len(p.hosts) == 1
+	ok, away, err := p.question(ctx, s, only)
+	if away == nil {
+		return ok, err
+	}
+	err = p.elsewhere(ctx, s.host, away)
+	if err == nil || only || !isAway(err) {
+		return false, err
+	}
+	// All are away. This one is waited for as well.
+	ok, away, answered := p.question(ctx, s, true)
+	if away != nil {
+		return false, err
+	}
+	return ok, answered
+}
+
+// question asks the server whether it knows a session. away is the failure to
+// reach the server. A session about which the server says nothing may be used: the
+// next call in it finds out.
+func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok bool, away *wire.Failure, err error) {
 	patient, cancel := p.patience(ctx)
 	defer cancel()
-	f := s.ask(patient)
+	f := s.ask(patient, patiently)
 	if f != nil && f.Fate == wire.Unknown && f.Ended == nil {
-		f = s.ask(patient) // the connection broke; a new one may be better
+		f = s.ask(patient, patiently) // the connection broke; a new one may be better
 	}
 	switch {
 	case f == nil:
-		return true, nil
+		return true, nil, nil
 	case ctx.Err() != nil:
-		return false, ctx.Err()
+		return false, nil, ctx.Err()
 	case f.Fate == wire.Unknown:
-		return true, nil
+		return true, nil, nil
 	case f.Fate == wire.NoSession:
 		p.lost(s)
-		return false, nil
+		return false, nil, nil
 	case f.Fate == wire.Refused:
 		p.retire(s)
-		return false, nil
+		return false, nil, nil
 	}
-	return false, p.elsewhere(ctx, s.host, f)
+	return false, f, nil
 }
 
 // elsewhere has a session opened on another server because h is away, and returns

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -54,16 +52,25 @@ func (p *Pool) open(ctx context.Context, away *host) *opening {
 	return o
 }
 
-// openSomewhere opens a session on the first server that has one to give. A
-// refusal that would be the same anywhere (a wrong password, no such database)
-// is final.
+// openSomewhere opens a session on the first server that has one to give. Only
+// when all are away does it wait for each a little. A refusal that would be the
+// same anywhere (a wrong password, no such database) is final.
 func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) {
+	if len(p.hosts) > 1 {
+		if s, err := p.openOnFirst(ctx, away, false); err == nil || ctx.Err() != nil || !isAway(err) {
+			return s, err
+		}
+	}
+	return p.openOnFirst(ctx, away, true)
+}
+
+func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool) (*Session, error) {
 	var failed []error
 	for _, h := range p.hosts {
 		if h == away {
 			continue
 		}
-		s, err := p.openOn(ctx, h)
+		s, err := p.openOn(ctx, h, patiently)
 		if err == nil {
 			return s, nil
 		}
@@ -75,6 +82,15 @@ func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) 
 	return nil, joinErrors(failed...)
 }
 
+// isAway reports that no server was reached.
+func isAway(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(many.Unwrap(), func(err error) bool { return !isAway(err) })
+	}
+	e, ok := err.(*HostError)
+	return ok && e.Failure != nil && e.Failure.Fate == wire.NotSent
+}
+
 // isFinal reports a refusal that has nothing to do with the server that said so.
 func isFinal(err error) bool {
 	e, ok := err.(*HostError)
@@ -82,7 +98,7 @@ func isFinal(err error) bool {
 }
 
 // openOn opens a session on h within connect_timeout.
-func (p *Pool) openOn(ctx context.Context, h *host) (*Session, error) {
+func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, error) {
 	if !p.reserve(h) {
 		return nil, &LimitError{Own: true}
 	}
@@ -90,8 +106,8 @@ func (p *Pool) openOn(ctx context.Context, h *host) (*Session, error) {
 	defer cancel()
 	epoch := h.epoch.Load()
 	var ans wire.Session
-	f := h.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
-		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans, options...)
+	f := h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
+		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
 	})
 	if f == nil && ans.ID == "" {
 		f = wire.Malformed("the server answered OpenSession without a session id")

@@ -129,6 +129,7 @@ func (p *Pool) start(job func(ctx context.Context)) {
 			p.jobs--
 			p.mu.Unlock()
 			p.idle.Broadcast()
+			p.closeHostsWhenUnused()
 		}()
 		job(ctx)
 	}()

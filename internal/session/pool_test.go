@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,13 +23,10 @@ import (
 
 const hour = time.Hour
 
-// dialer opens connections to the fake that can be made to go silent.
+// dialer opens connections to the fake, unless attempts are not to be answered.
 type dialer struct {
 	fake *fakeserver.Server
-	mu   sync.Mutex
-	all  []*silentConn
-	hang atomic.Bool // attempts to connect are not answered
-	mute atomic.Bool // connections are silent from the beginning
+	hang atomic.Bool
 }
 
 func (d *dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -38,54 +34,7 @@ func (d *dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	conn, err := d.fake.Dial(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	c := &silentConn{Conn: conn, closed: make(chan struct{})}
-	c.silent.Store(d.mute.Load())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all = append(d.all, c)
-	return c, nil
-}
-
-// silence makes what is connected now go silent.
-func (d *dialer) silence() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.all {
-		c.silent.Store(true)
-	}
-}
-
-// silentConn is a connection whose peer can vanish without a word.
-type silentConn struct {
-	net.Conn
-	silent atomic.Bool
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (c *silentConn) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *silentConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.silent.Load() {
-		<-c.closed
-		return 0, net.ErrClosed
-	}
-	return n, err
-}
-
-func (c *silentConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
+	return d.fake.Dial(ctx, addr)
 }
 
 // withPool runs f with a pool on a fake that follows the script, on the clock of a
@@ -156,7 +105,7 @@ func TestSilentConnectionIsClosedAndDialledAgain(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()
-		d.silence()
+		d.fake.Silence()
 		began := time.Now()
 		if f := keepAlive(context.Background(), l); f == nil || f.Fate != wire.Unknown {
 			t.Fatalf("the call on the silent connection: %+v, want an unknown fate", f)
@@ -174,7 +123,7 @@ func TestSilenceIsNoticedThoughEveryCallerGivesUpSooner(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()
-		d.silence()
+		d.fake.Silence()
 		for began := time.Now(); ; {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			f := keepAlive(ctx, l)
@@ -204,8 +153,8 @@ func TestQueryThatTakesAnHourIsNotTakenForADeadConnection(t *testing.T) {
 
 func TestConnectionThatIsSilentFromTheBeginningIsGivenUp(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
-		d.mute.Store(true)
-		time.AfterFunc(time.Second, func() { d.mute.Store(false) })
+		d.fake.Mute(true)
+		time.AfterFunc(time.Second, func() { d.fake.Mute(false) })
 		began := time.Now()
 		for {
 			l, err := p.Lease(t.Context())
@@ -262,6 +211,22 @@ func TestServerThatCannotBeReachedHasLostNothing(t *testing.T) {
 		d.fake.Up()
 		again := lease(t, p)
 		defer again.Release()
+		if n := len(d.fake.Log("OpenSession")); n != 1 {
+			t.Errorf("%d sessions were opened, want 1", n)
+		}
+	})
+}
+
+// The wait for a connection is bounded, not the login: its answer, however late,
+// names a session.
+func TestLoginOnAConnectionThatCameBackIsWaitedFor(t *testing.T) {
+	withPool(t, rule("OpenSession", 1, fakeserver.Fault{AnswerDelay: 3 * time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
+		d.fake.Down()
+		if _, err := p.Lease(t.Context()); err == nil {
+			t.Fatal("a lease while the server is down")
+		}
+		d.fake.Up()
+		lease(t, p).Release()
 		if n := len(d.fake.Log("OpenSession")); n != 1 {
 			t.Errorf("%d sessions were opened, want 1", n)
 		}

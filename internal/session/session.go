@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/immudb-go/immudb/internal/wire"
@@ -49,10 +48,11 @@ func (s *Session) Leaving() bool { return s.leaving.Load() }
 func (s *Session) doubtful() bool { return s.confirmed.Load() != s.host.epoch.Load() }
 
 // ask asks the server whether it knows the session, which also keeps it alive.
-func (s *Session) ask(ctx context.Context) *wire.Failure {
+// patiently: a server that is away is waited for a little.
+func (s *Session) ask(ctx context.Context, patiently bool) *wire.Failure {
 	epoch := s.host.epoch.Load()
-	f := s.host.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
-		return s.host.channel.Call(s.context(ctx), wire.MethodKeepAlive, nil, wire.Empty, options...)
+	f := s.host.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
+		return s.Call(ctx, wire.MethodKeepAlive, nil, wire.Empty)
 	})
 	if f == nil {
 		s.confirmed.Store(epoch)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -40,8 +38,8 @@ func tell(ctx context.Context, quit <-chan struct{}, enough func(f *wire.Failure
 func (s *Session) closeOnServer(ctx context.Context) {
 	away := func(f *wire.Failure) bool { return f.Fate == wire.NotSent && s.pool.isClosed() }
 	tell(ctx, s.pool.quit, away, func(ctx context.Context) *wire.Failure {
-		return s.host.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
-			return s.host.channel.Call(s.context(ctx), wire.MethodCloseSession, nil, wire.Empty, options...)
+		return s.host.call(ctx, true, func(ctx context.Context) *wire.Failure {
+			return s.Call(ctx, wire.MethodCloseSession, nil, wire.Empty)
 		})
 	})
 }
