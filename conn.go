@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -41,6 +42,8 @@ type Conn struct {
 	database string // where a USE moved the session, or "" if it is where it began
 	lost     bool   // the session is gone, or in a state not known to us
 	closed   bool
+
+	begun trust.Begun // what was trusted when the commit under way was sent; see readyToProve
 
 	closeConnector bool // the connector was made for this connection alone
 }

@@ -138,6 +138,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	}
 	c := t.conn
 	t.err = sql.ErrTxDone
+	c.aboutToCommit()
 	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
 		c.connector.catalog.forget() // also if nobody knows what became of it
