@@ -67,12 +67,13 @@ type Config struct {
 	// default. At most 512.
 	GroupCommit int
 
-	// MaxSessions is the most sessions a Connector opens. Conns beyond that share
-	// them, and so do all conns until there are as many: a session costs the
-	// server about 60 ms of CPU to open, so they are opened one a second while
-	// conns share, after the first. A conn that USE DATABASE has moved does not
-	// share its session, and that one does not count. 1 to 1000. Default: 8, so
-	// that a dozen programs find room in a server's 100.
+	// MaxSessions is the most sessions a Connector has on one server, whatever they
+	// are used for. Conns beyond that share them, and so do all conns until there
+	// are as many: a session costs the server about 60 ms of CPU to open, so they
+	// are opened one a second while conns share, after the first. A conn that USE
+	// DATABASE has moved does not share its session: when all are taken that way,
+	// a conn waits for one, and fails with [ErrMaxSessions] after ConnectTimeout.
+	// 1 to 1000. Default: 8, so that a dozen programs find room in a server's 100.
 	MaxSessions int
 
 	// SessionIdleTimeout is how long a session is kept without being used.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/dsnscan"
 	"github.com/immudb-go/immudb/internal/trust"
 )
 
@@ -69,7 +70,7 @@ func ParseDSN(dsn string) (*Config, error) {
 }
 
 func parseDSN(dsn string) (*Config, error) {
-	settings, err := scanDSN(dsn)
+	settings, err := dsnscan.Scan(dsn, isKey)
 	if err != nil {
 		return nil, err
 	}
@@ -406,4 +407,53 @@ func durationOption(name string, def, least time.Duration, field func(*Config) *
 			return d == 0 || least <= d && 0 < d && d <= maxDuration
 		},
 	}
+}
+
+// knownSettings indexes settings by their canonical names; unknown and repeated ones
+// are errors.
+func knownSettings(settings []dsnscan.Setting) (map[string]string, error) {
+	given := make(map[string]string, len(settings))
+	for _, s := range settings {
+		name := s.Key
+		if canonical, ok := aliases[name]; ok {
+			name = canonical
+		}
+		o := findOption(name)
+		switch {
+		case o == nil && (s.Unsure || !dsnscan.IsKey(name)):
+			return nil, errors.New("unknown key; valid keys are " + optionNames() +
+				" (if this was part of a password: in a URL write its special characters as %XX, elsewhere quote it)")
+		case o == nil:
+			return nil, fmt.Errorf("unknown key %q; valid keys are %s", name, optionNames())
+		}
+		if _, twice := given[name]; twice {
+			return nil, fmt.Errorf("%s: given twice%s", name, alsoCalled(name))
+		}
+		given[name] = s.Value
+	}
+	return given, nil
+}
+
+func findOption(name string) *option {
+	for i := range options {
+		if options[i].name == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+func alsoCalled(name string) string {
+	for alias, canonical := range aliases {
+		if canonical == name {
+			return " (" + alias + " is the same option)"
+		}
+	}
+	return ""
+}
+
+// isKey is the keys of a DSN, for [dsnscan.Scan].
+func isKey(key string) (known, secret bool) {
+	o := findOption(key)
+	return o != nil, o != nil && o.secret
 }

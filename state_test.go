@@ -70,18 +70,6 @@ func setAll(v reflect.Value, n int) {
 	}
 }
 
-func TestStateDirOutlivesConnector(t *testing.T) {
-	dsn := dsnWith(freshDSN(t), "state_dir="+t.TempDir())
-	db := openDSN(t, dsnWith(dsn, trustFirstUse))
-	mustExec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
-	mustVerify(t, db)
-	again := openDSN(t, dsn) // nothing is trusted at first use any more, nor need it be
-	mustVerify(t, again)
-	if stateOf(t, again).Pin() != stateOf(t, db).Pin() {
-		t.Error("the second connector trusts something else")
-	}
-}
-
 func TestUnreadablePublicKeyFailsNewConnector(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	for _, write := range []func() error{

@@ -3,7 +3,6 @@ package immudb
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -157,38 +156,6 @@ func (v *Verifier) state(ctx context.Context, prove func(p *trust.Prover) (trust
 	return newState(s), nil
 }
 
-// onConn runs f, which changes nothing, on a connection of db, and again on
-// another one if the first is of no use.
-func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
-	for try := 1; ; try++ {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		err = conn.Raw(func(dc any) error {
-			c, ok := dc.(*Conn)
-			if !ok {
-				return unsupported(fmt.Sprintf("a database of %T is not one of this driver and cannot be verified", dc))
-			}
-			err := fromTrust(f(c))
-			if errors.Is(err, driver.ErrBadConn) {
-				c.lost = true
-				if errors.Is(err, ErrSessionLost) {
-					c.connector.sessionLost(c.session)
-				}
-			}
-			return err
-		})
-		_ = conn.Close() // an error of the connection has been told already
-		if !errors.Is(err, driver.ErrBadConn) || try == maxConnTries {
-			return err
-		}
-	}
-}
-
-// maxConnTries is how many connections are tried, as many as database/sql does.
-const maxConnTries = 3
-
 // tableName folds a name as the server does, and refuses what is none.
 func tableName(name string) (string, error) {
 	for i := range len(name) {
@@ -209,7 +176,7 @@ func tableName(name string) (string, error) {
 // server waits until then, as it does not for a proof.
 func (c *Conn) touch(ctx context.Context, table string, forced bool) (touched bool, err error) {
 	t := c.connector.trust
-	key := indexedTable{c.session.tokens.ServerUUID, strings.ToLower(c.Database()), table}
+	key := indexedTable{c.session().ServerUUID, strings.ToLower(c.Database()), table}
 	writes := t.writes.Load()
 	t.mu.Lock()
 	upToDate := t.indexed[key] == writes
@@ -217,7 +184,7 @@ func (c *Conn) touch(ctx context.Context, table string, forced bool) (touched bo
 	if upToDate && !forced {
 		return false, nil
 	}
-	q, err := c.connector.texts.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
+	q, err := c.connector.queries.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
 	if err != nil {
 		return false, err
 	}

@@ -2,8 +2,6 @@ package immudb
 
 import (
 	"context"
-	"database/sql/driver"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,9 +35,6 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	}
 	var err error
 	c.begun, err = c.prover().Before(ctx)
-	if errors.Is(err, driver.ErrBadConn) {
-		c.lost = true
-	}
 	return fromTrust(err)
 }
 
@@ -119,11 +114,7 @@ func (c *Conn) unproven(tx uint64, err error) error {
 	if isVerdict(err) {
 		return err
 	}
-	var bad badConn
-	if errors.As(err, &bad) {
-		c.lost = true
-		err = bad.cause
-	}
+	err = withoutBadConn(err)
 	return &Error{
 		Message:  fmt.Sprintf("the server says that it has committed this as tx %d, which could not be verified", tx),
 		SQLState: "08007",

@@ -66,32 +66,19 @@ func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
 // server gives it: in lower case, whatever it was asked for.
 func (c *Conn) prover() *trust.Prover {
 	return c.connector.trust.Prover(trust.Server{
-		UUID:    c.session.tokens.ServerUUID,
-		Host:    c.session.addr,
+		UUID:    c.session().ServerUUID,
+		Host:    c.session().Addr(),
 		Call:    c.askForProof,
 		Refused: mayMissHistory,
 	}, strings.ToLower(c.Database()))
 }
 
-// askForProof makes a call that changes nothing. The connection is not told how it
-// ended: an error that matches driver.ErrBadConn says that the session is of no
-// use, and whoever owns the connection has to act on that.
+// askForProof makes a call that changes nothing, in another session if the server
+// does not know this one.
 func (c *Conn) askForProof(ctx context.Context, method string, req []byte) (wire.Raw, error) {
-	s := c.session
 	var ans wire.Raw
-	sent, err := wire.Call(s.context(ctx, s.md), s.cc, method, req, &ans)
-	if err == nil {
-		return ans, nil
-	}
-	answer := classify(ctx, err)
-	switch {
-	case !sent && ctx.Err() != nil:
-		return nil, ctx.Err()
-	case !sent, errors.Is(answer, ErrSessionLost):
-		s.suspect.Store(true)
-		return nil, badConn{answer}
-	}
-	return nil, answer
+	err := c.call(ctx, reads, "", method, req, &ans)
+	return ans, err
 }
 
 // mayMissHistory reports whether err is a refusal that a server gives which does
