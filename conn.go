@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -42,6 +43,8 @@ type Conn struct {
 	database string      // where a USE moved the session, or "" if it is where it began
 	broken   atomic.Bool // what a user had made of the session is gone, or not known
 	closed   bool
+
+	begun trust.Begun // what was trusted when the commit under way was sent; see readyToProve
 
 	closeConnector bool // the connector was made for this connection alone
 }

@@ -136,6 +136,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		return committed, t.rollback(ctx)
 	}
 	c := t.conn
+	c.aboutToCommit()
 	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
 		c.connector.catalog.forget() // also if nobody knows what became of it

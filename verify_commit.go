@@ -3,6 +3,8 @@ package immudb
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/sqltext"
@@ -25,23 +27,61 @@ import (
 // commit, a read or an audit.
 
 // readyToProve makes sure, before anything is written, that there is a state to
-// prove the commit against.
+// prove the commit against, and notes what is trusted at this moment: the commit
+// has to come after it.
 func (c *Conn) readyToProve(ctx context.Context) error {
 	if !c.connector.trust.Commits {
 		return nil
 	}
-	_, err := c.prover().Establish(ctx)
+	var err error
+	c.begun, err = c.prover().Before(ctx)
 	return fromTrust(err)
+}
+
+// aboutToCommit notes again what is trusted, for a transaction that was begun a
+// while ago.
+func (c *Conn) aboutToCommit() {
+	if c.connector.trust.Commits {
+		c.begun = c.prover().Now()
+	}
 }
 
 // mustWrite reports a statement that cannot succeed without writing.
 func mustWrite(st sqltext.Statement) bool {
-	return (st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert) && st.NumRows > 0 && st.OnConflict != sqltext.ConflictNothing
+	switch st.Kind {
+	case sqltext.Insert, sqltext.Upsert:
+		return st.NumRows > 0 && st.OnConflict != sqltext.ConflictNothing
+	case sqltext.Truncate:
+		return true
+	case sqltext.DDL:
+		return mustChangeCatalog(st.Text)
+	}
+	return false
+}
+
+// mustChangeCatalog reports a statement that succeeds only if it changes a table
+// or an index. One that says IF [NOT] EXISTS may find nothing to do. One with a
+// comment among its first words is not recognized.
+func mustChangeCatalog(statement string) bool {
+	words := strings.Fields(strings.ToUpper(statement))
+	if len(words) < 3 || slices.Contains(words[:min(len(words), 8)], "IF") {
+		return false
+	}
+	switch words[0] + " " + words[1] {
+	case "CREATE TABLE", "DROP TABLE", "CREATE INDEX", "DROP INDEX":
+		return true
+	case "CREATE UNIQUE":
+		return words[2] == "INDEX"
+	case "ALTER TABLE":
+		return len(words) > 3 && (words[3] == "ADD" || words[3] == "RENAME" || words[3] == "DROP")
+	}
+	return false
 }
 
 // proveCommits proves that what the server says it has committed extends the
-// trusted history. wrote says that there must be something: a server that writes
-// nothing answers without a transaction, and so does one that hides it.
+// trusted history, and was not there when the commit was sent. wrote says that
+// there must be something: a server that writes nothing answers without a
+// transaction, and so does one that hides it.
 func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.Commits {
@@ -58,7 +98,7 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 		if err != nil {
 			return fromTrust(p.NotAProof(err))
 		}
-		if err := p.Commit(ctx, header); err != nil {
+		if err := p.Commit(ctx, c.begun, header); err != nil {
 			return c.unproven(txs[i].TxID, fromTrust(err))
 		}
 	}

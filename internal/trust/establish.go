@@ -87,6 +87,11 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	s := p.moved(State{}, head.state, head.signature)
+	if p.known && head.state.TxID > 0 {
+		if err := p.sinceEmpty(ctx, head.state); err != nil {
+			return State{}, err
+		}
+	}
 	if head.state.TxID == 0 {
 		s.Hash = proof.Digest{}
 		p.mu.Lock()
@@ -97,6 +102,20 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 	_, err = p.swap(ctx, State{}, s)
 	s, _ = p.snapshot()
 	return s, err
+}
+
+// sinceEmpty reads what has come since the database was empty: all of it follows
+// from nothing, and leads to what the server says is the newest transaction.
+func (p *Prover) sinceEmpty(ctx context.Context, head proof.State) error {
+	chain := proof.NewChain()
+	if err := p.replay(ctx, chain, head.TxID, wire.KeysOnly, func(*proof.Tx) error { return nil }); err != nil {
+		return err
+	}
+	if at := chain.State(); at != head {
+		return p.Tampering(&proof.Error{Check: "the history of a database that was empty leads to its newest transaction", TxID: head.TxID,
+			Expected: at.Alh.String(), Found: head.Alh.String()})
+	}
+	return nil
 }
 
 func (p *Prover) nothingTrusted() error {
@@ -114,8 +133,11 @@ func (p *Prover) leadsTo(ctx context.Context, trusted State, head proof.State) e
 	if head.TxID < trusted.TxID {
 		return p.older(head, trusted)
 	}
-	_, err := p.proveHead(ctx, trusted, head)
-	return err
+	if _, err := p.proveHead(ctx, trusted, head); err != nil {
+		return err
+	}
+	p.saw(head.TxID)
+	return nil
 }
 
 // holds checks that an older state is part of the trusted history.

@@ -34,6 +34,11 @@ type history struct {
 	chain *proof.Chain
 	// tables are the definitions of state.Tables themselves, by name.
 	tables map[string]*proof.Table
+	// seen is the newest transaction that was ever proven, which the state need not
+	// have been moved to.
+	seen uint64
+	// answers is the end of the list of transactions that commits were answered with.
+	answers *answered
 	// servers are the UUIDs of the servers that were asked.
 	servers []string
 
@@ -53,6 +58,13 @@ func (h *history) snapshot() (State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.state, h.known && h.state.TxID > 0
+}
+
+// saw notes that a transaction was proven to be there.
+func (h *history) saw(tx uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen = max(h.seen, tx)
 }
 
 // enter waits for the turn to move the state. leave gives it back.

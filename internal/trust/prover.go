@@ -50,42 +50,24 @@ func (p *Prover) verify(ctx context.Context, c check) error {
 	if err != nil {
 		return err
 	}
-	// Most checks prove something older than the state, which then stays.
-	pr, err := p.try(ctx, trusted, c)
-	if errors.Is(err, proof.ErrNoState) { // the database was empty and is not any more
-		if trusted, err = p.Establish(ctx); err == nil {
-			pr, err = p.try(ctx, trusted, c)
-		}
-		if errors.Is(err, proof.ErrNoState) {
-			err = p.Tampering(&proof.Error{Check: "a database that is empty has no transactions"})
-		}
-	}
-	if err != nil || pr.state == trusted.proof() {
-		return err
-	}
-	leave, err := p.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if ok, err := p.advance(ctx, trusted, pr); ok || err != nil {
-		return err
-	}
-	return p.verifyInTurn(ctx, c)
-}
-
-// verifyInTurn is verify for who has the turn.
-func (p *Prover) verifyInTurn(ctx context.Context, c check) error {
 	for {
-		trusted, _ := p.snapshot()
+		// Most checks prove something older than the state, which then stays.
 		pr, err := p.try(ctx, trusted, c)
+		if errors.Is(err, proof.ErrNoState) { // the database was empty and is not any more
+			if trusted, err = p.Establish(ctx); err == nil {
+				pr, err = p.try(ctx, trusted, c)
+			}
+			if errors.Is(err, proof.ErrNoState) {
+				err = p.Tampering(&proof.Error{Check: "a database that is empty has no transactions"})
+			}
+		}
 		if err != nil {
 			return err
 		}
 		if ok, err := p.advance(ctx, trusted, pr); ok || err != nil {
 			return err
 		}
-		// Another process has moved the stored state.
+		trusted, _ = p.snapshot() // somebody else has moved it
 	}
 }
 
@@ -134,21 +116,28 @@ func (p *Prover) older(head proof.State, trusted State) error {
 
 // CatchUp moves the trusted state to the newest transaction and returns it.
 func (p *Prover) CatchUp(ctx context.Context) (State, error) {
-	err := p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-		head, err := p.head(ctx)
+	before, err := p.Establish(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	head, err := p.head(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	switch {
+	case head.state.TxID < before.TxID:
+		return State{}, p.older(head.state, before)
+	case head.state.TxID > 0: // else the database is empty
+		err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+			return p.proveHead(ctx, trusted, head.state)
+		})
 		if err != nil {
-			return proven{}, err
+			return State{}, err
 		}
-		switch {
-		case head.state.TxID < trusted.TxID:
-			return proven{}, p.older(head.state, trusted)
-		case head.state.TxID == 0: // the database is empty
-			return proven{state: trusted.proof()}, nil
-		}
-		return p.proveHead(ctx, trusted, head.state)
-	})
+		p.saw(head.state.TxID)
+	}
 	trusted, _ := p.snapshot()
-	return trusted, err
+	return trusted, nil
 }
 
 // fetchTx asks for a transaction with a proof that ties it to the trusted one.
@@ -194,18 +183,22 @@ func (p *Prover) proveDual(ctx context.Context, trusted State, dual *proof.DualP
 	return h, s, nil
 }
 
-// advance moves the state from trusted to what was proven against it, in turn,
-// and reports whether it did. If not, somebody else has moved it, and snapshot
-// tells where to.
-func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (bool, error) {
-	if now, _ := p.snapshot(); !now.same(trusted) {
-		return false, nil
-	}
+// advance moves the state from trusted to what was proven against it, and reports
+// whether nothing is left to be done. If not, somebody else has moved it, and
+// snapshot tells where to.
+func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (done bool, err error) {
 	if pr.state == trusted.proof() {
 		return true, nil
 	}
-	newer := p.moved(trusted, pr.state, pr.signature)
-	if ok, err := p.swap(ctx, trusted, newer); !ok || err != nil {
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if now, _ := p.snapshot(); !now.same(trusted) {
+		return false, nil
+	}
+	if ok, err := p.swap(ctx, trusted, p.moved(trusted, pr.state, pr.signature)); !ok || err != nil {
 		return false, err
 	}
 	if p.trust.Commits && p.trust.Key == nil && pr.dual != nil {
