@@ -122,16 +122,16 @@ func throttled(s *scene, window time.Duration) (time.Time, error) {
 	return during(s, window, slow, slow)
 }
 
+// The server complains of sessions in the midst of a query ("readers not closed"), and has dropped them all the same.
+// One that has died is found after the fault.
 func dropSessions(s *scene, window time.Duration) (time.Time, error) {
 	const drops = 5
 	for range drops - 1 {
-		if err := s.server.DropSessions(); err != nil {
-			return time.Time{}, err
-		}
+		_ = s.server.DropSessions()
 		time.Sleep(window / (drops - 1))
 	}
-	err := s.server.DropSessions()
-	return time.Now(), err
+	_ = s.server.DropSessions()
+	return time.Now(), nil
 }
 
 func flapping(s *scene, window time.Duration) (time.Time, error) {

@@ -45,7 +45,7 @@ var Together = Settings{
 	Patience: 12 * time.Second,
 	Timeout:  15 * time.Second,
 	Pace:     25 * time.Millisecond,
-	Crew:     4,
+	Crew:     2,
 }
 
 // cancellers is how many callers that cancel there are for each workload, beside the workers.

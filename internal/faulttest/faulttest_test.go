@@ -1,0 +1,73 @@
+package faulttest
+
+import (
+	"database/sql/driver"
+	"strings"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+)
+
+// side are the workloads that play side by side on one server.
+func side() []*Workload {
+	var ws []*Workload
+	for _, w := range Workloads {
+		if len(w.Server) == 0 {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+// The short form of the matrix: every fault that has found something before, with
+// all workloads side by side. The full form is cmd/faultmatrix.
+func TestWorkSurvivesFaults(t *testing.T) {
+	for _, name := range []string{"kill", "cut-receiving", "black-hole", "half-open-receiving", "drop-sessions", "cancel"} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Run(FaultNamed(name), side(), Together, StageOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, what := range r.Failures(Together) {
+				t.Error(what)
+			}
+		})
+	}
+}
+
+// A judge that has never objected is not known to look.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	for plant, found := range map[string]struct{ workload, objection string }{
+		"write runs twice":                      {"autocommit", ""},
+		"write is acknowledged and not made":    {"autocommit", ""},
+		"write is made and said to have failed": {"autocommit", ""},
+		"query is answered as it was before":    {"registers", ""},
+		"rows end too early":                    {"read-only", ""},
+		"calls fail for good":                   {"autocommit", "not succeeded again"},
+	} {
+		t.Run(plant, func(t *testing.T) {
+			wrap := func(c *immudb.Connector) driver.Connector { return plantNamed(t, plant).Connector(c) }
+			set := Together
+			set.Patience = 0
+			r, err := Run(FaultNamed("none"), []*Workload{WorkloadNamed(found.workload)}, set, StageOptions{Wrap: wrap})
+			if err != nil {
+				t.Fatal(err)
+			}
+			failures := r.Failures(set)
+			if len(failures) == 0 || !strings.Contains(strings.Join(failures, "\n"), found.objection) {
+				t.Errorf("the judge of %s says %q", found.workload, failures)
+			}
+		})
+	}
+}
+
+func plantNamed(t *testing.T, name string) *Plant {
+	t.Helper()
+	for _, p := range Plants {
+		if p.Name == name {
+			return p
+		}
+	}
+	t.Fatalf("there is no planted fault %q", name)
+	return nil
+}
