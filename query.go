@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"slices"
 
 	"github.com/immudb-go/immudb/internal/session"
@@ -89,10 +90,14 @@ func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedVa
 		return r, nil
 	}
 	var r *rows
-	err := c.retry(ctx, t.table, func() error {
-		var err error
-		r, err = c.runInTx(ctx, t, args)
-		return err
+	err := c.retry(ctx, t.table, func() (err error) {
+		for moves := 0; ; moves++ {
+			r, err = c.runInTx(ctx, t, args)
+			// A transaction that its session was lost with has committed nothing.
+			if !errors.Is(err, ErrSessionLost) || !isRetryable(err) || moves == maxMoves || ctx.Err() != nil {
+				return err
+			}
+		}
 	})
 	if err != nil {
 		return nil, err

@@ -346,3 +346,19 @@ func TestGroupThatWroteAnotherNumberOfRowsIsUnknown(t *testing.T) {
 		}
 	}, func(cfg *immudb.Config) { cfg.GroupCommit = 10 })
 }
+
+// The driver's own transaction around a write with RETURNING is lost with its
+// session: nothing was committed, and it is run again.
+func TestWriteWithReturningIsRunAgainInAnotherSession(t *testing.T) {
+	gone := fakeserver.Failure{Message: "session not found"}
+	for _, method := range []string{"TxSQLQuery", "Commit"} {
+		Faulty(t, Rule(method, 1, fakeserver.Fault{Fail: &gone}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+			if err := db.QueryRow(insert + " RETURNING id").Scan(new(int)); err != nil {
+				t.Errorf("%s finds no session: %v", method, err)
+			}
+			if n := len(fake.Committed()); n != 1 {
+				t.Errorf("%s finds no session: %d statements are committed, want 1", method, n)
+			}
+		})
+	}
+}
