@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 )
@@ -22,13 +23,15 @@ func side() []*Workload {
 // The short form of the matrix: every fault that has found something before, with
 // all workloads side by side. The full form is cmd/faultmatrix.
 func TestWorkSurvivesFaults(t *testing.T) {
+	set := Together
+	set.Bar, set.Patience = 30*time.Second, 45*time.Second // on a machine that is busy with other tests
 	for _, name := range []string{"kill", "cut-receiving", "black-hole", "half-open-receiving", "drop-sessions", "cancel"} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Run(FaultNamed(name), side(), Together, StageOptions{})
+			r, err := Run(FaultNamed(name), side(), set, StageOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, what := range r.Failures(Together) {
+			for _, what := range r.Failures(set) {
 				t.Error(what)
 			}
 		})
