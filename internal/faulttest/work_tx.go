@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 
 	"github.com/immudb-go/immudb"
 )
@@ -205,7 +204,6 @@ func (c *counters) judge(ctx context.Context, db *sql.DB) ([]string, error) {
 type snapshots struct {
 	table string
 	seen  seen
-	mu    sync.Mutex
 }
 
 // One message of the server holds 2,048 rows.

@@ -77,7 +77,7 @@ func TestCommitAnsweredWithOlderTransactionIsRefused(t *testing.T) {
 				t.Errorf("%s: the trusted state has moved to %s", what, after.Pin())
 			}
 			dbtest.Exec(t, db, "DELETE FROM t WHERE id >= 100") // CopyFrom may have staged its rows
-			if err := write(200); err != nil {               // the honest twin
+			if err := write(200); err != nil {                  // the honest twin
 				t.Errorf("%s, %s: %v", option, what, err)
 			}
 			dbtest.Exec(t, db, "DELETE FROM t WHERE id >= 200")
