@@ -306,3 +306,20 @@ func TestTLSOfTheConfigTakesThePlaceOfSSL(t *testing.T) {
 		t.Errorf("the name set by the user is %q, %v", got.ServerName, err)
 	}
 }
+
+// gRPC sends the name in the credentials as the authority of every call.
+func TestWithoutSNITheCredentialsNameNobody(t *testing.T) {
+	for _, noSNI := range []bool{false, true} {
+		cfg := NewConfig()
+		cfg.SSL.Mode, cfg.SSL.NoSNI = sslVerifyFull, noSNI
+		creds, err := cfg.credentials("db.example.com:3322")
+		if err != nil {
+			t.Fatal(err)
+		}
+		//lint:ignore SA1019 That is what gRPC reads.
+		name := creds.Clone().Info().ServerName
+		if noSNI != (name == "") {
+			t.Errorf("NoSNI %v: the credentials name %q", noSNI, name)
+		}
+	}
+}

@@ -362,3 +362,22 @@ func TestWriteWithReturningIsRunAgainInAnotherSession(t *testing.T) {
 		})
 	}
 }
+
+func TestCommitInfoIsSharedByGoroutines(t *testing.T) {
+	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+		var info immudb.CommitInfo
+		ctx := immudb.WithCommitInfo(t.Context(), &info)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := db.ExecContext(ctx, insert); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if info.TxID == 0 || info.TxID > 8 {
+			t.Errorf("tx %d, want one of the eight", info.TxID)
+		}
+	})
+}

@@ -181,6 +181,14 @@ func TestAttemptToConnectThatIsNotAnsweredIsMadeAgain(t *testing.T) {
 	})
 }
 
+func TestWithoutConnectTimeoutTheCallersContextIsTheOnlyLimit(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		d.hang.Store(true)
+		time.AfterFunc(hour, func() { d.hang.Store(false) })
+		lease(t, p).Release()
+	}, func(cfg *session.Config) { cfg.ConnectTimeout = 0 })
+}
+
 func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -194,6 +202,22 @@ func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
 				t.Errorf("dialled %s", addr)
 			}
 			return dial(ctx, addr)
+		}
+	})
+}
+
+func TestZoneOfAnIPv6AddressReachesTheDialer(t *testing.T) {
+	const addr = "[fe80::1%eth0]:3322"
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		lease(t, p).Release()
+	}, func(cfg *session.Config) {
+		dial := cfg.Hosts[0].Dial
+		cfg.Hosts[0].Addr = addr
+		cfg.Hosts[0].Dial = func(ctx context.Context, got string) (net.Conn, error) {
+			if got != addr {
+				t.Errorf("dialled %s", got)
+			}
+			return dial(ctx, got)
 		}
 	})
 }
