@@ -249,6 +249,7 @@ func TestLoginOnAConnectionThatCameBackIsWaitedFor(t *testing.T) {
 		if _, err := p.Lease(t.Context()); err == nil {
 			t.Fatal("a lease while the server is down")
 		}
+		synctest.Wait() // for gRPC to know that it is down
 		d.fake.Up()
 		lease(t, p).Release()
 		if n := len(d.fake.Log("OpenSession")); n != 1 {
