@@ -48,7 +48,10 @@ func newFailure(ctx context.Context, err error, sent bool) *Failure {
 	f := &Failure{Fate: Unknown, Code: st.Code(), Message: st.Message()}
 	switch {
 	case !sent:
-		f.Fate, f.Ended = NotSent, ctx.Err()
+		f.Fate = NotSent
+		if f.Ended = ctx.Err(); f.Ended == nil {
+			f.Ended = endedBy(ctx, st.Code())
+		}
 	case !answered(st):
 		f.Ended = endedBy(ctx, st.Code())
 	default:

@@ -35,6 +35,7 @@ func TestFateOfAFailedCall(t *testing.T) {
 	}{
 		{"no connection", t.Context(), status.Error(codes.Unavailable, "connection refused"), false, NotSent, ClassNone, nil},
 		{"the caller left before the call did", ended, status.Error(codes.Canceled, "context canceled"), false, NotSent, ClassNone, context.Canceled},
+		{"the deadline, before the call left, noticed by gRPC first", late, status.Error(codes.DeadlineExceeded, "context deadline exceeded"), false, NotSent, ClassNone, context.DeadlineExceeded},
 		{"a refusal without details", t.Context(), status.Error(codes.Unknown, "tx read conflict"), true, Refused, Conflict, nil},
 		{"a refusal in unknown words", t.Context(), status.Error(codes.Unknown, "no idea"), true, Refused, ClassNone, nil},
 		{"a refusal with details", t.Context(), withSQLState(codes.Internal, "something", "22000"), true, Refused, ClassNone, nil},
