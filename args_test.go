@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
 type (
@@ -23,12 +24,17 @@ type (
 	pointer struct{ v string }
 )
 
-func (m money) Value() (driver.Value, error)    { return m.cents, nil }
-func (p *pointer) Value() (driver.Value, error) { return p.v, nil } // panics on nil
+func (m money) Value() (driver.Value, error) { return m.cents, nil }
+func (p *pointer) Value() (driver.Value, error) {
+	if p == nil {
+		return "none", nil
+	}
+	return p.v, nil
+} // panics on nil
 
 func TestArgumentsOfEveryKindArrive(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, `CREATE TABLE t (id INTEGER, i INTEGER, b BOOLEAN, s VARCHAR, x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, `CREATE TABLE t (id INTEGER, i INTEGER, b BOOLEAN, s VARCHAR, x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
 	at := time.Date(2026, 11, 23, 15, 44, 1, 123456000, time.UTC)
 	id := uuid{0x51, 0xad, 0x0b, 0x92, 0x11, 0xd8, 0x41, 0xb5, 0x96, 0xe5, 0xf9, 0xd9, 0xc3, 0x54, 0xd4, 0x79}
 	seven := 7
@@ -51,7 +57,8 @@ func TestArgumentsOfEveryKindArrive(t *testing.T) {
 		{"s", "it's", "it's", "text needs no escaping"},
 		{"s", "", "", "an empty text is not NULL"},
 		{"s", named("n"), "n", "a named string"},
-		{"s", (*pointer)(nil), nil, "a nil Valuer is NULL and its method is not called"},
+		{"i", (*money)(nil), nil, "a nil pointer to a Valuer is NULL and its method is not called"},
+		{"s", (*pointer)(nil), "none", "a nil Valuer with a pointer receiver is asked, as by database/sql"},
 		{"s", &pointer{"p"}, "p", "a Valuer with a pointer receiver"},
 		{"x", []byte{0, 255}, []byte{0, 255}, "bytes"},
 		{"x", []byte{}, []byte{}, "no bytes are not NULL"},
@@ -70,8 +77,8 @@ func TestArgumentsOfEveryKindArrive(t *testing.T) {
 		{"j", json.RawMessage(nil), nil, "no JSON is NULL"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			mustExec(t, db, fmt.Sprintf("INSERT INTO t (id, %s) VALUES (?, ?)", row.column), i, row.arg)
-			got := get[any](t, db, fmt.Sprintf("SELECT %s FROM t WHERE id = ?", row.column), i)
+			dbtest.Exec(t, db, fmt.Sprintf("INSERT INTO t (id, %s) VALUES (?, ?)", row.column), i, row.arg)
+			got := dbtest.Get[any](t, db, fmt.Sprintf("SELECT %s FROM t WHERE id = ?", row.column), i)
 			if !reflect.DeepEqual(got, row.want) {
 				t.Errorf("stored %#v, read %#v (%T), want %#v", row.arg, got, got, row.want)
 			}
@@ -80,7 +87,7 @@ func TestArgumentsOfEveryKindArrive(t *testing.T) {
 }
 
 func TestArgumentsThatDoNotFitAreRefusedByName(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	for _, row := range []struct {
 		reason string
 		args   []any
@@ -109,7 +116,7 @@ func TestArgumentsThatDoNotFitAreRefusedByName(t *testing.T) {
 // The server cannot even read such a request, and its answer tells nothing of
 // what became of it.
 func TestAQueryTextThatIsNotUTF8IsRefused(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	if _, err := db.Exec("INSERT INTO t (a) VALUES ('\xff')"); !errors.Is(err, immudb.ErrSyntax) || !strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("err = %v, want ErrSyntax that names UTF-8", err)
 	}
@@ -120,7 +127,7 @@ type failingValuer struct{}
 func (failingValuer) Value() (driver.Value, error) { return nil, errors.New("no value today") }
 
 func TestPlaceholderStyles(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	for _, row := range []struct {
 		reason string
 		query  string
@@ -136,7 +143,7 @@ func TestPlaceholderStyles(t *testing.T) {
 		{"placeholders in comments do not count", "SELECT /* ? $1 @a */ CONCAT(?, '') -- ?", []any{"c"}, "c"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			if got := get[string](t, db, row.query, row.args...); got != row.want {
+			if got := dbtest.Get[string](t, db, row.query, row.args...); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
@@ -144,7 +151,7 @@ func TestPlaceholderStyles(t *testing.T) {
 }
 
 func TestArgumentsThatDoNotMatchThePlaceholdersAreRefused(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	for _, row := range []struct {
 		reason string
 		query  string
@@ -170,19 +177,19 @@ func TestArgumentsThatDoNotMatchThePlaceholdersAreRefused(t *testing.T) {
 }
 
 func TestEachStatementOfATextGetsItsOwnArguments(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id, v) VALUES (?, ?); INSERT INTO t (id, v) VALUES (?, ?)", 1, "a", 2, "b")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, v) VALUES (?, ?); INSERT INTO t (id, v) VALUES (?, ?)", 1, "a", 2, "b")
 	tx, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	res := mustExec(t, tx, "INSERT INTO t (id, v) VALUES (?, ?); UPDATE t SET v = ? WHERE id < ?", 3, "c", "z", 3)
+	res := dbtest.Exec(t, tx, "INSERT INTO t (id, v) VALUES (?, ?); UPDATE t SET v = ? WHERE id < ?", 3, "c", "z", 3)
 	if n, err := res.RowsAffected(); n != 3 || err != nil {
 		t.Errorf("RowsAffected = %d, %v, want 3", n, err)
 	}
-	if got := list[string](t, tx, "SELECT v FROM t ORDER BY id"); !reflect.DeepEqual(got, []string{"z", "z", "c"}) {
+	if got := dbtest.List[string](t, tx, "SELECT v FROM t ORDER BY id"); !reflect.DeepEqual(got, []string{"z", "z", "c"}) {
 		t.Errorf("got %v", got)
 	}
 }

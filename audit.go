@@ -3,13 +3,10 @@ package immudb
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/immudb-go/immudb/internal/proof"
-	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // AuditOptions say how far [Audit] goes.
@@ -63,298 +60,28 @@ type AuditReport struct {
 // A server that has thrown away old values (retention) still proves that they
 // were there, but not what they were: then leave Tables empty.
 func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, error) {
-	report := &AuditReport{}
 	begin := time.Now()
-	tables := make([]string, len(opts.Tables))
-	for i, name := range opts.Tables {
-		tables[i] = strings.ToLower(name)
+	o := trust.AuditOptions{FromStart: opts.FromStart}
+	for _, name := range opts.Tables {
+		o.Tables = append(o.Tables, strings.ToLower(name))
 	}
-	opts.Tables = tables
+	if opts.Progress != nil {
+		o.Progress = func(tx, last uint64) { opts.Progress(AuditProgress{TxID: tx, Last: last}) }
+	}
+	report := &AuditReport{}
 	err := onConn(ctx, db, func(c *Conn) error {
-		*report = AuditReport{}
-		a := &audit{prover: c.prover(), opts: opts, report: report}
-		return a.run(ctx)
+		r, err := c.prover().Audit(ctx, o)
+		report = newAuditReport(r)
+		return err
 	})
 	report.Elapsed = time.Since(begin)
 	return report, err
 }
 
-type audit struct {
-	*prover
-	opts   AuditOptions
-	report *AuditReport
-
-	end     proof.State
-	catalog *proof.Catalog          // nil unless the history is read from its start
-	tables  map[string]*proof.Table // that the catalog defines at this point
-	pinned  map[string]bool         // whether the definition in use was one of the history's
-
-	chosen, all bool // rows are read; of all tables
-	progress    time.Time
-}
-
-func (a *audit) run(ctx context.Context) error {
-	r := a.report
-	r.ServerUUID, r.Database, r.Host = a.id.serverUUID, a.id.database, a.host
-	trusted, err := a.begin(ctx)
-	if err != nil {
-		return err
+func newAuditReport(r *trust.AuditReport) *AuditReport {
+	return &AuditReport{
+		ServerUUID: r.ServerUUID, Database: r.Database, Host: r.Host,
+		Trusted: newState(r.Trusted), FirstUse: r.FirstUse, State: newState(r.State), Signed: r.Signed,
+		First: r.First, Transactions: r.Transactions, Entries: r.Entries, Rows: r.Rows,
 	}
-	r.Trusted, r.State = trusted.clone(), trusted.clone()
-	head, err := a.head(ctx)
-	if err != nil {
-		return err
-	}
-	if head.state.TxID < trusted.TxID {
-		return a.older(head.state, trusted)
-	}
-	a.end = head.state
-	r.Signed = a.trust.key != nil && a.end.TxID > 0
-
-	chain, err := a.beginChain(ctx, trusted)
-	if err != nil {
-		return err
-	}
-	r.First = chain.State().TxID + 1
-	detail := wire.KeysOnly
-	if a.chosen {
-		detail = wire.WithValues
-	}
-	err = a.replay(ctx, chain, a.end.TxID, detail, func(tx *proof.Tx) error { return a.visit(trusted, chain, tx) })
-	if err != nil {
-		return err
-	}
-	if chain.State() != a.end {
-		return a.tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
-			Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
-	}
-	if err := a.checkTables(); err != nil {
-		return err
-	}
-	if r.FirstUse {
-		if err := a.adopt(ctx, trusted); err != nil {
-			return err
-		}
-	}
-	return a.accept(ctx)
-}
-
-// begin returns the state that the history has to lead to: the trusted one, or at
-// first use the newest, which is trusted only when the audit has come to its end.
-func (a *audit) begin(ctx context.Context) (State, error) {
-	if s, ok := a.snapshot(); ok {
-		return s, nil
-	}
-	_, found, err := a.load(ctx)
-	if err != nil {
-		return State{}, err
-	}
-	if found {
-		return a.establish(ctx)
-	}
-	first, _, err := a.first(ctx)
-	if err != nil {
-		return State{}, err
-	}
-	if first.TxID > 0 {
-		return a.establish(ctx)
-	}
-	a.report.FirstUse = true
-	head, err := a.head(ctx)
-	if err != nil {
-		return State{}, err
-	}
-	first.TxID, first.Hash, first.Signature = head.state.TxID, Hash(head.state.Alh), head.signature
-	return first, nil
-}
-
-// adopt trusts what the audit has found in order, begun at a state that nothing
-// was known of. If somebody else trusts something by now, that stands, for accept
-// to compare.
-func (a *audit) adopt(ctx context.Context, begun State) error {
-	if a.end.TxID == 0 {
-		return nil
-	}
-	pr, err := a.try(ctx, begun, a.provesEnd)
-	if err != nil {
-		return err
-	}
-	leave, err := a.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if _, ok := a.snapshot(); ok {
-		return nil
-	}
-	newer := begun
-	newer.TxID, newer.Hash, newer.Signature = pr.state.TxID, Hash(pr.state.Alh), pr.signature
-	_, err = a.swap(ctx, State{}, newer)
-	return err
-}
-
-// provesEnd checks that the server, asked for a proof as any client asks, proves
-// the history that was read: its proofs come from files of their own.
-func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
-	h, pr, err := a.proveTx(ctx, trusted, a.end.TxID, wire.NoEntries)
-	if err != nil {
-		return pr, err
-	}
-	return pr, a.expect(h, a.end, "the proof is one of the history that was read")
-}
-
-// beginChain decides where to start.
-func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, error) {
-	a.all, a.chosen = slices.Contains(a.opts.Tables, "*"), len(a.opts.Tables) > 0
-	if a.opts.FromStart || a.chosen || trusted.TxID == 0 {
-		a.catalog, a.pinned = proof.NewCatalog(), make(map[string]bool)
-		return proof.NewChain(), nil
-	}
-	v, err := a.fetchTx(ctx, trusted, trusted.TxID, wire.NoEntries)
-	if err != nil {
-		return nil, a.explain(ctx, trusted, err)
-	}
-	chain, err := proof.ChainFrom(trusted.proof(), v.Dual)
-	if errors.Is(err, proof.ErrUnlinked) {
-		return proof.NewChain(), nil // an old server's transaction: no way in but from the start
-	}
-	if err != nil {
-		return nil, a.tampering(err)
-	}
-	return chain, nil
-}
-
-// visit is called for each transaction, which the chain has checked.
-func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
-	r := a.report
-	at := chain.State()
-	if at.TxID == trusted.TxID && at != trusted.proof() {
-		return a.tampering(&proof.Error{Check: "the history leads to the trusted state", TxID: at.TxID,
-			Expected: trusted.Hash.String(), Found: at.Alh.String()})
-	}
-	r.Transactions++
-	r.Entries += int64(len(tx.Entries()))
-	if a.catalog != nil {
-		if err := a.define(trusted, tx); err != nil {
-			return err
-		}
-	}
-	if a.chosen {
-		if err := a.rows(tx); err != nil {
-			return err
-		}
-	}
-	if a.opts.Progress != nil && (at.TxID == a.end.TxID || time.Since(a.progress) >= progressEvery) {
-		a.progress = time.Now()
-		a.opts.Progress(AuditProgress{TxID: at.TxID, Last: a.end.TxID})
-	}
-	return nil
-}
-
-// progressEvery is how often Progress is called.
-const progressEvery = 100 * time.Millisecond
-
-// define takes what a transaction says of tables.
-func (a *audit) define(trusted State, tx *proof.Tx) error {
-	if err := a.catalog.Apply(tx); err != nil {
-		return a.tampering(err)
-	}
-	changed := slices.ContainsFunc(tx.Entries(), func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) })
-	if !changed && a.tables != nil {
-		return nil
-	}
-	a.tables = make(map[string]*proof.Table)
-	for _, name := range a.catalog.TableNames() {
-		t, err := a.catalog.Table(name)
-		if err != nil {
-			if !a.all && !slices.Contains(a.opts.Tables, name) {
-				continue // what it is does not matter
-			}
-			return a.tampering(err)
-		}
-		a.tables[name] = t
-		if trusted.Tables[name] == Hash(t.Fingerprint()) {
-			a.pinned[name] = true
-		}
-	}
-	return nil
-}
-
-// rows checks the rows of the chosen tables that a transaction wrote.
-func (a *audit) rows(tx *proof.Tx) error {
-	for name, t := range a.tables {
-		if !a.all && !slices.Contains(a.opts.Tables, name) {
-			continue
-		}
-		rows, err := tx.Rows(t)
-		if err != nil {
-			return a.tampering(err)
-		}
-		if len(rows) > 0 {
-			if a.report.Rows == nil {
-				a.report.Rows = make(map[string]int64)
-			}
-			a.report.Rows[name] += int64(len(rows))
-		}
-	}
-	return nil
-}
-
-// checkTables checks that the tables asked for were there, and those relied on
-// were what they were taken for.
-func (a *audit) checkTables() error {
-	for _, name := range a.opts.Tables {
-		if name != "*" && a.tables[name] == nil && a.report.Rows[name] == 0 {
-			return newError(ErrNoSuchTable, "42P01", "audit: the history has no table "+name)
-		}
-	}
-	for name := range a.report.Trusted.Tables {
-		if a.catalog != nil && !a.pinned[name] {
-			if _, err := a.catalog.Table(name); err != nil && slices.Contains(a.catalog.TableNames(), name) {
-				return a.tampering(err) // it makes no sense, which is no lie
-			}
-			return a.tampering(&proof.Error{Check: "the definition of table " + name + " that was relied on is one of the history"})
-		}
-	}
-	return nil
-}
-
-// accept trusts what was checked.
-func (a *audit) accept(ctx context.Context) error {
-	if a.end.TxID > 0 {
-		if err := a.verify(ctx, a.provesEnd); err != nil {
-			return err
-		}
-	}
-	if err := a.pinProven(ctx); err != nil {
-		return err
-	}
-	if now, ok := a.snapshot(); ok {
-		a.report.State = now.clone()
-	}
-	return nil
-}
-
-// pinProven pins, as the history defines them now, the tables that are relied on.
-func (a *audit) pinProven(ctx context.Context) error {
-	var tables []*proof.Table
-	for name := range a.report.Trusted.Tables {
-		if t := a.tables[name]; t != nil {
-			tables = append(tables, t)
-		}
-	}
-	for _, name := range a.opts.Tables {
-		if t := a.tables[name]; t != nil {
-			tables = append(tables, t)
-		}
-	}
-	if len(tables) == 0 {
-		return nil
-	}
-	leave, err := a.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return a.pinTables(ctx, tables...)
 }

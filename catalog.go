@@ -14,22 +14,28 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // table is what the driver needs to know of a table.
 type table struct {
 	columns       []string
-	autoIncrement string // the AUTO_INCREMENT column, or ""
+	autoIncrement string   // the AUTO_INCREMENT column, or ""
+	primary       []string // the columns of the primary key
 }
 
-// catalog remembers tables for all connections of a connector. Other clients
-// may change them at any time, so nothing is believed for long; changes made
-// through this connector make it forget at once. The zero value is ready to use.
+// catalog remembers tables for all connections of a connector, so that an INSERT
+// in a transaction knows what to ask back. Other clients may change them at any
+// time, so nothing is believed for long; changes made through this connector make
+// it forget at once. The zero value is ready to use.
 type catalog struct {
 	mu      sync.Mutex
 	tables  map[string]rememberedTable // by database and table
 	changes int                        // how often it was made to forget
 }
+
+// maxTables bounds what is remembered.
+const maxTables = 1000
 
 type rememberedTable struct {
 	*table
@@ -57,7 +63,7 @@ func (c *catalog) put(key string, t *table, changes int) {
 	if c.changes != changes {
 		return
 	}
-	if c.tables == nil {
+	if c.tables == nil || len(c.tables) >= maxTables {
 		c.tables = make(map[string]rememberedTable)
 	}
 	c.tables[key] = rememberedTable{t, time.Now().Add(catalogTTL)}
@@ -103,29 +109,41 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	return t, nil
 }
 
+// tableWritten is table for an INSERT or UPSERT. One that leaves out the primary
+// key of a table without AUTO_INCREMENT would be refused, so that what is
+// remembered is of another table of that name: it is looked up again.
+func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table, error) {
+	t, err := c.table(ctx, st.Table)
+	if err != nil || t.autoIncrement != "" || st.Columns == nil ||
+		!slices.ContainsFunc(t.primary, func(column string) bool { return !slices.Contains(st.Columns, column) }) {
+		return t, err
+	}
+	c.connector.catalog.forget()
+	return c.table(ctx, st.Table)
+}
+
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.texts.parse(`SELECT name, "auto_increment" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary" FROM COLUMNS(?)`)
 	if err != nil {
 		return nil, err
 	}
+	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}})
+	var set *resultSet
 	if c.tx != nil {
-		if err := c.tx.settle(ctx); err != nil {
-			return nil, err
-		}
+		set, err = c.tx.queryStatement(ctx, b)
+	} else {
+		set, err = c.stream(ctx, b)
 	}
-	args := []driver.NamedValue{{Ordinal: 1, Value: name}}
-	set, err := c.stream(ctx, c.tx, q.Text, q, &q.statements[0], args)
 	if err != nil {
 		return nil, err
 	}
-	set.tx = c.tx
 	defer set.close()
-	if len(set.columns.list) != 2 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 2", name, len(set.columns.list)), GRPC: codes.Internal}
+	if len(set.columns.list) != 3 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 3", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
 	t := &table{}
-	row := make([]driver.Value, 2)
+	row := make([]driver.Value, 3)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):
@@ -138,32 +156,45 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
+		if primary, _ := row[2].(bool); primary {
+			t.primary = append(t.primary, column)
+		}
 	}
 }
 
-// checkReturning refuses columns that the table does not have: the server
-// answers NULL for them.
+// checkReturning refuses a RETURNING clause that names columns which the table does
+// not have, for an Exec, which does not send the clause. The server is asked each
+// time: what is remembered may be of another table.
 func (c *Conn) checkReturning(ctx context.Context, st *sqltext.Statement) error {
 	if !st.Returning.Has || st.Returning.Star {
 		return nil
 	}
-	for fresh := false; ; fresh = true {
-		t, err := c.table(ctx, st.Table)
-		if err != nil {
-			return err
-		}
-		missing := slices.IndexFunc(st.Returning.Items, func(it sqltext.ReturnItem) bool {
-			return !slices.Contains(t.columns, it.Column)
-		})
-		switch {
-		case missing < 0:
-			return nil
-		case fresh:
-			return newError(ErrNoSuchColumn, "42703", fmt.Sprintf("RETURNING %s: column does not exist in table %s",
-				st.Returning.Items[missing].Column, st.Table))
-		}
-		c.connector.catalog.forget() // another client may have added it
+	t, err := c.describe(ctx, st.Table)
+	if err != nil {
+		return err
 	}
+	for _, it := range st.Returning.Items {
+		if !slices.Contains(t.columns, it.Column) {
+			return noSuchReturned(it, st)
+		}
+	}
+	return nil
+}
+
+func noSuchReturned(it sqltext.ReturnItem, st *sqltext.Statement) error {
+	return newError(ErrNoSuchColumn, "42703", fmt.Sprintf("RETURNING %s: column does not exist in table %s", it.Column, st.Table))
+}
+
+// checkReturned refuses the answer to a RETURNING clause that names columns which
+// the table does not have: the server answers NULL for them, in a column of no
+// type.
+func checkReturned(st *sqltext.Statement, columns []wire.Column) error {
+	for i, it := range st.Returning.Items {
+		if i < len(columns) && columns[i].Type == "ANY" {
+			return noSuchReturned(it, st)
+		}
+	}
+	return nil
 }
 
 // quoteName writes a name that the catalog gave. The server folds quoted names

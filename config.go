@@ -67,12 +67,13 @@ type Config struct {
 	// default. At most 512.
 	GroupCommit int
 
-	// MaxSessions is the most sessions a Connector opens. Conns beyond that share
-	// them, and so do all conns until there are as many: a session costs the
-	// server about 60 ms of CPU to open, so they are opened one a second while
-	// conns share, after the first. A conn that USE DATABASE has moved does not
-	// share its session, and that one does not count. 1 to 1000. Default: 8, so
-	// that a dozen programs find room in a server's 100.
+	// MaxSessions is the most sessions a Connector has on one server, whatever they
+	// are used for. Conns beyond that share them, and so do all conns until there
+	// are as many: a session costs the server about 60 ms of CPU to open, so they
+	// are opened one a second while conns share, after the first. A conn that USE
+	// DATABASE has moved does not share its session: when all are taken that way,
+	// a conn waits for one, and fails with [ErrMaxSessions] after ConnectTimeout.
+	// 1 to 1000. Default: 8, so that a dozen programs find room in a server's 100.
 	MaxSessions int
 
 	// SessionIdleTimeout is how long a session is kept without being used.
@@ -139,6 +140,10 @@ type VerifyConfig struct {
 	StateDir string
 	// State pins what is trusted, as tx:hash (see [State.Pin]).
 	State string
+	// History names the history in StateDir, beside the database. What is trusted
+	// belongs to that name and the database, for all Hosts. Databases that have one
+	// name and are different ones need different names here.
+	History string
 }
 
 // NewConfig is a Config with every default of [ParseDSN], still lacking a user.
@@ -181,7 +186,7 @@ func (c *Config) normalize() error {
 	for _, s := range []struct{ name, value string }{
 		{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
 		{"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key}, {"sslpassword", c.SSL.Password},
-		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir},
+		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir}, {"history", c.Verify.History},
 	} {
 		if strings.ContainsRune(s.value, 0) {
 			return fmt.Errorf("%s: must not hold a NUL byte", s.name)

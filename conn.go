@@ -3,10 +3,10 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
-	"time"
+	"sync/atomic"
 
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -22,8 +22,9 @@ var (
 	_ driver.Validator          = (*Conn)(nil)
 )
 
-// Conn is a connection: a session leased from the [Connector], which other
-// connections may share, with at most one transaction. Programs meet it in
+// Conn is a connection: the use of a session of the [Connector], which other
+// connections may share, with at most one transaction. Which session that is may
+// change between two calls outside transactions. Programs meet a Conn in
 // sql.Conn.Raw:
 //
 //	err := conn.Raw(func(c any) error {
@@ -34,19 +35,28 @@ var (
 // Like every driver.Conn it is used by one goroutine at a time.
 type Conn struct {
 	connector *Connector
-	session   *session
+	lease     *session.Lease
 	tx        *tx // the open transaction, or nil
 
-	alone    bool   // the session is shared with nobody
-	database string // where a USE moved the session, or "" if it is where it began
-	lost     bool   // the session is gone, or in a state not known to us
+	database string      // where a USE moved the session, or "" if it is where it began
+	broken   atomic.Bool // what a user had made of the session is gone, or not known
 	closed   bool
 
 	closeConnector bool // the connector was made for this connection alone
 }
 
-// SessionTokens names the session on the server.
-func (c *Conn) SessionTokens() SessionTokens { return c.session.tokens }
+// session is the session that calls outside a transaction use now.
+func (c *Conn) session() *session.Session { return c.lease.Session() }
+
+// SessionTokens names the session on the server: in a transaction, the one that
+// the transaction is in.
+func (c *Conn) SessionTokens() SessionTokens {
+	s := c.session()
+	if c.tx != nil {
+		s = c.tx.server.Session()
+	}
+	return SessionTokens{ServerUUID: s.ServerUUID, SessionID: s.ID}
+}
 
 // TransactionTokens names the open transaction on the server; they are empty
 // outside one.
@@ -54,110 +64,77 @@ func (c *Conn) TransactionTokens() TransactionTokens {
 	if c.tx == nil {
 		return TransactionTokens{}
 	}
-	return c.tx.tokens
+	return TransactionTokens{TransactionID: c.tx.server.ID}
 }
 
 // Host returns the address of the server the session is on, as host:port.
-func (c *Conn) Host() string { return c.session.addr }
+func (c *Conn) Host() string { return c.session().Addr() }
 
 // ServerVersion asks the server for its version, such as "1.11.1". It is "" for
 // a server embedded in a Go program, which does not know its own.
 func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
 	var info wire.ServerInfo
-	err := c.call(ctx, "", wire.MethodServerInfo, nil, &info)
+	err := c.call(ctx, reads, "", wire.MethodServerInfo, nil, &info)
 	return info.Version, err
 }
 
 // Format prints where the connection leads and none of its tokens, whatever the
 // verb: fmt would go through its fields else.
-func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c.session.addr) }
+func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c.Host()) }
 
-// call makes a unary call in the session. write names the work whose outcome
-// matters, as in "COMMIT"; it is "" for a call that changes nothing.
-func (c *Conn) call(ctx context.Context, write, method string, req []byte, ans wire.Answer) error {
-	for resumed := false; ; resumed = true {
-		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, method, req, ans)
-		if err == nil {
+// call makes a unary call outside a transaction. name names a write, as in
+// "Exec", for the error that says that its outcome is unknown.
+func (c *Conn) call(ctx context.Context, kind callKind, name, method string, req []byte, ans wire.Answer) error {
+	return c.inSession(ctx, kind, name, func(s *session.Session) *wire.Failure {
+		return s.Call(ctx, method, req, ans)
+	})
+}
+
+// maxMoves is how many sessions in a row may turn out to be unknown to the server
+// before a call is given up.
+const maxMoves = 5
+
+// inSession makes a call outside a transaction, in another session if the server
+// does not know the one it was made in: then nothing was run. A session that USE
+// DATABASE has moved cannot be replaced.
+func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call func(s *session.Session) *wire.Failure) error {
+	for moves := 0; ; moves++ {
+		s := c.session()
+		if s.Leaving() {
+			if c.database != "" {
+				c.broken.Store(true)
+				return badConn{&Error{Message: "the session that USE DATABASE has moved is gone", SQLState: "08003", kind: ErrSessionLost, safe: true}}
+			}
+			if err := c.lease.Move(ctx, s); err != nil {
+				return c.connector.leaseError(err)
+			}
+			s = c.session()
+		}
+		f := call(s)
+		if f == nil {
 			return nil
 		}
-		if again, err := c.resume(ctx, c.failed(ctx, err, sent, write), resumed); !again {
-			return err
+		err := callError(kind, name, f)
+		switch {
+		case f.Fate != wire.NoSession:
+		case c.database != "":
+			c.broken.Store(true)
+			err = badConn{err}
+		case moves < maxMoves && ctx.Err() == nil:
+			s.Lost()
+			continue
 		}
+		return err
 	}
-}
-
-// resume is asked about the error of a call outside a transaction. If the server
-// did not run the call because it had lost the session, and was not asked about
-// this call before, it takes another session and says that the call may be made
-// again. What a user of sql.Conn had made of the session (USE) cannot be resumed.
-func (c *Conn) resume(ctx context.Context, err error, resumed bool) (again bool, _ error) {
-	if !c.lost || c.tx != nil || c.database != "" || !errors.Is(err, ErrSessionLost) {
-		return false, err
-	}
-	if resumed {
-		if bad, ok := err.(badConn); ok {
-			err = bad.cause // a third session would fare no better
-		}
-		return false, err
-	}
-	lease := c.connector.lease
-	if c.alone {
-		lease = c.connector.leaseAlone
-	}
-	s, leaseErr := lease(ctx)
-	if leaseErr != nil {
-		return false, err
-	}
-	c.connector.drop(c.session)
-	c.session, c.lost = s, false
-	return true, nil
-}
-
-// failed turns the error of a call into what the caller is told, and notes what
-// it says about the session. write is as for call.
-//
-// This is the one place that decides on driver.ErrBadConn: only when the server
-// provably did not run the call, because it never saw it or did not know the
-// session.
-func (c *Conn) failed(ctx context.Context, err error, sent bool, write string) error {
-	answer := classify(ctx, err)
-	lost := sent && answerLost(err)
-	if e, ok := answer.(*Error); ok && (!sent || lost && write == "") {
-		e.safe = true
-	}
-	switch {
-	case !sent:
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		c.connector.doubt(c.session.addr)
-		if c.tx == nil {
-			return badConn{answer}
-		}
-	case lost:
-		if ctx.Err() == nil {
-			c.session.suspect.Store(true)
-		}
-		if write != "" {
-			return outcomeUnknown(write, answer)
-		}
-	case errors.Is(answer, ErrSessionLost):
-		c.lost = true
-		c.connector.sessionLost(c.session)
-		if c.tx == nil {
-			return badConn{answer}
-		}
-	}
-	return answer
 }
 
 // PrepareContext reads the text. There is nothing to prepare on the server.
 func (c *Conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
-	t, err := c.connector.texts.parse(query)
+	q, err := c.connector.queries.parse(query)
 	if err != nil {
 		return nil, err
 	}
-	return &stmt{conn: c, text: t}, nil
+	return &stmt{conn: c, query: q}, nil
 }
 
 // Prepare implements driver.Conn; database/sql calls PrepareContext.
@@ -172,12 +149,12 @@ func (c *Conn) Begin() (driver.Tx, error) {
 
 // Ping makes a round trip that proves the session alive.
 func (c *Conn) Ping(ctx context.Context) error {
-	return c.call(ctx, "", wire.MethodKeepAlive, nil, wire.Empty)
+	return c.call(ctx, reads, "", wire.MethodKeepAlive, nil, wire.Empty)
 }
 
 // ResetSession makes sure that nothing of the connection's past is visible to
 // its next user: an open transaction ends, a moved database moves back. It costs
-// a round trip only when there is something to undo or the session is in doubt.
+// a round trip only when there is something to undo.
 func (c *Conn) ResetSession(ctx context.Context) error {
 	if !c.IsValid() {
 		return driver.ErrBadConn
@@ -187,48 +164,29 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 	}
 	if c.database != "" {
 		if err := c.moveBack(ctx); err != nil {
-			c.lost = true
+			c.breakSession()
 			return badConn{err}
 		}
+		c.lease.Share()
 	}
-	if c.session.suspect.Load() {
-		if err := c.connector.ask(ctx, c.session); err != nil {
-			c.lost = true
-			return badConn{err}
-		}
-	}
-	if !c.IsValid() { // ending the transaction may have ended the session
-		return driver.ErrBadConn
-	}
-	if c.alone {
-		c.connector.pool.share(c.session)
-		c.alone = false
-	}
-	if c.session.users.Load() > 1 {
-		c.session = c.connector.rebalance(ctx, c.session)
-	}
+	c.lease.Rebalance(ctx)
 	return nil
 }
 
-// isolate makes the session the connection's alone: the next call will change
-// what the others would find in it.
-func (c *Conn) isolate(ctx context.Context) error {
-	if c.alone = c.alone || c.connector.pool.claimAlone(c.session); c.alone {
-		return nil
-	}
-	s, err := c.connector.leaseAlone(ctx)
-	if err != nil {
-		return err
-	}
-	c.connector.release(c.session)
-	c.session, c.alone = s, true
-	return nil
+// breakSession gives up a session that is in a state not known: nobody else is to
+// find it.
+func (c *Conn) breakSession() {
+	c.broken.Store(true)
+	c.session().Retire()
 }
 
 func (c *Conn) moveBack(ctx context.Context) error {
-	ctx, cancel := c.connector.patience(ctx)
-	defer cancel()
-	err := c.call(ctx, "", wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
+	if d := c.connector.cfg.ConnectTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	err := c.call(ctx, reads, "", wire.MethodUseDatabase, wire.UseDatabaseRequest(c.connector.cfg.Database), wire.Empty)
 	if err == nil {
 		c.database = ""
 	}
@@ -236,7 +194,7 @@ func (c *Conn) moveBack(ctx context.Context) error {
 }
 
 // IsValid reports whether the connection may go back to database/sql's pool.
-func (c *Conn) IsValid() bool { return !c.lost && !c.closed && !c.session.retired.Load() }
+func (c *Conn) IsValid() bool { return !c.broken.Load() && !c.closed }
 
 // Close gives the session back to the connector, which keeps it for the next
 // connection. It ends an open transaction.
@@ -247,15 +205,11 @@ func (c *Conn) Close() error {
 	if c.tx != nil {
 		c.tx.abandon()
 	}
-	if c.database != "" {
-		c.lost = true // rather than wait for a move back
+	if c.database != "" && !c.broken.Load() {
+		c.breakSession() // rather than wait for a move back
 	}
 	c.closed = true
-	if c.lost {
-		c.connector.drop(c.session)
-	} else {
-		c.connector.release(c.session)
-	}
+	c.lease.Release()
 	if c.closeConnector {
 		return c.connector.Close()
 	}
@@ -269,7 +223,3 @@ func (c *Conn) Database() string {
 	}
 	return c.connector.cfg.Database
 }
-
-// closeTimeout bounds what ending something may wait for a server that does not
-// answer: a session, a transaction that was given up.
-const closeTimeout = 5 * time.Second

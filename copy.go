@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type CopyOptions struct {
 	// many for one are refused with [ErrTooManyEntries]. There is one writer.
 	AllOrNothing bool
 
-	// Writers is how many batches are sent at once, each on a conn of its own, as
+	// Writers is how many batches are written at once, each on a conn of its own, as
 	// far as sql.DB.SetMaxOpenConns allows. They are committed in their order
 	// whatever Writers is; the server works on the next ones meanwhile. 0: three. A
 	// table with an AUTO_INCREMENT key always has one: the server lets no two
@@ -82,8 +83,10 @@ func (p CopyProgress) BytesPerSecond() float64 {
 // left behind. A batch whose answer was lost is not sent again: its rows may or
 // may not be there (see [CopyError].Unknown). When ctx ends, so does CopyFrom.
 //
-// CopyFrom uses a conn of db for each writer. Rows that query db themselves need
-// another one: sql.DB.SetMaxOpenConns must allow it.
+// CopyFrom uses a conn of db for each batch that is being written, and none while
+// it waits for rows. Rows that query db themselves need conns beside that: if
+// sql.DB.SetMaxOpenConns does not allow them, CopyFrom fails after ten seconds with
+// an error that says so.
 func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, rows iter.Seq2[[]any, error], opts *CopyOptions) (int64, error) {
 	c := &copier{ctx: ctx, db: db, started: time.Now()}
 	if opts != nil {
@@ -95,11 +98,10 @@ func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, r
 	if err := c.checkOptions(); err != nil {
 		return 0, err
 	}
-	first, err := c.prepare(table, columns)
-	if err != nil {
+	if err := c.prepare(table, columns); err != nil {
 		return 0, err
 	}
-	c.start(first)
+	c.start()
 	defer c.stop() // also when rows panics
 	c.read(rows)
 	c.drain()
@@ -134,6 +136,7 @@ type copier struct {
 	maxBatches int
 	free       []*batch
 	last       chan struct{} // of the last batch handed over, closed when that is finished
+	connected  chan struct{} // likewise, closed when that has its connection
 	next       int64         // number of the next row, counted from 0
 	progress   CopyProgress
 	report     CopyError // its cause is nil as long as all goes well
@@ -180,19 +183,17 @@ func (c *copier) checkOptions() error {
 	return nil
 }
 
-// start starts the writers; the first takes over a conn that is there already.
-func (c *copier) start(first *sql.Conn) {
+// start starts the writers.
+func (c *copier) start() {
 	c.maxBatches = c.opts.Writers + 1
 	c.work = make(chan *batch, c.maxBatches)
 	c.done = make(chan *batch, c.maxBatches)
 	c.last = make(chan struct{})
 	close(c.last)
+	c.connected = c.last
 	c.close = sync.OnceFunc(func() { close(c.work) })
-	for i := range c.opts.Writers {
-		w := &copyWriter{copier: c}
-		if i == 0 {
-			w.conn = first
-		}
+	for range c.opts.Writers {
+		w := &copyWriter{copier: c, conn: heldConn{db: c.db, patience: connWait, late: c.noConn}}
 		c.writers.Go(w.run)
 	}
 }
@@ -203,8 +204,8 @@ func (c *copier) stop() {
 	c.writers.Wait()
 }
 
-// read encodes rows into batches and hands them to the writers, until the rows
-// or the luck runs out.
+// read encodes rows into batches and hands them to the writers, until the rows end
+// or a batch fails.
 func (c *copier) read(rows iter.Seq2[[]any, error]) {
 	var b *batch
 	for row, err := range rows {
@@ -248,7 +249,8 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 // hand hands a batch to the writers, to be written after the one before.
 func (c *copier) hand(b *batch) {
 	b.turn, b.finished = c.last, make(chan struct{})
-	c.last = b.finished
+	b.mayConnect, b.connected = c.connected, make(chan struct{})
+	c.last, c.connected = b.finished, b.connected
 	c.work <- b
 }
 
@@ -289,9 +291,7 @@ func (c *copier) collect(b *batch) {
 		c.report.Committed += int64(b.committed)
 		c.progress.Rows += int64(b.committed)
 		c.progress.Bytes += b.bytes
-		if info, _ := c.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil && b.tx.TxID > info.TxID {
-			info.add(b.tx)
-		}
+		reportOf(c.ctx).add(b.tx)
 	}
 	c.report.Unknown += int64(b.unknown)
 	if b.err != nil && b.err != errNotSent {
@@ -323,4 +323,61 @@ func (c *copier) outcome() (int64, error) {
 	}
 	c.report.Table = c.table
 	return c.report.Committed, &c.report
+}
+
+// CopyError says how far a [CopyFrom] came that failed. Rows behind those counted
+// in Committed and Unknown were not written.
+//
+// To go on, call CopyFrom again without the first Committed rows. The Unknown
+// rows behind them may be there: write them with Upsert, or look first.
+// errors.Is finds [ErrOutcomeUnknown] whenever there are any, beside what the
+// error wraps.
+type CopyError struct {
+	Table string
+	// Committed is how many rows are committed, counted from the first.
+	Committed int64
+	// Unknown is how many rows behind those were sent and not answered; with
+	// verify=commits also those whose commit could not be proven.
+	Unknown int64
+	// Row is the number of the row at fault, counted from 1, and Column its
+	// column at fault. They are 0 and "" if it is not known to be one row's or
+	// one column's fault.
+	Row    int64
+	Column string
+
+	cause    error
+	failedAt int64 // the row, counted from 0, from which on the cause counts
+}
+
+func (e *CopyError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "immudb: copy into %s", e.Table)
+	if e.Row > 0 {
+		fmt.Fprintf(&b, ": row %d", e.Row)
+	}
+	if e.Column != "" {
+		fmt.Fprintf(&b, ", column %s", e.Column)
+	}
+	fmt.Fprintf(&b, ": %s; committed: %s", strings.TrimPrefix(e.cause.Error(), "immudb: "), rowsText(0, e.Committed))
+	if e.Unknown > 0 {
+		fmt.Fprintf(&b, "; unknown: %s", rowsText(e.Committed, e.Unknown))
+	}
+	return b.String()
+}
+
+// Unwrap returns the reason.
+func (e *CopyError) Unwrap() error { return e.cause }
+
+// Is reports ErrOutcomeUnknown if there are unknown rows, whatever the reason is.
+func (e *CopyError) Is(target error) bool { return target == ErrOutcomeUnknown && e.Unknown > 0 }
+
+// rowsText names n rows behind the first skipped, counted from 1.
+func rowsText(skipped, n int64) string {
+	switch n {
+	case 0:
+		return "none"
+	case 1:
+		return fmt.Sprintf("row %d", skipped+1)
+	}
+	return fmt.Sprintf("rows %d to %d", skipped+1, skipped+n)
 }

@@ -26,6 +26,9 @@ type batch struct {
 	turn     <-chan struct{} // closed when the batch before it is finished
 	finished chan struct{}   // closed when this one is
 
+	mayConnect <-chan struct{} // closed when the batch before it has its connection, or does without
+	connected  chan struct{}   // likewise for this one
+
 	// What became of it: the rows committed and, behind them, those of which
 	// that is unknown. err is why the others are not, failedRow the one at
 	// fault or -1.

@@ -2,45 +2,27 @@ package immudb
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// prepare opens the first conn, finds the table and asks for the server's limit.
-// The caller owns the conn.
-func (c *copier) prepare(table string, columns []string) (*sql.Conn, error) {
-	for try := 1; ; try++ {
-		conn, err := c.db.Conn(c.ctx)
-		if err != nil {
-			return nil, withoutBadConn(err)
+// prepare finds the table and asks for the server's limit.
+func (c *copier) prepare(table string, columns []string) error {
+	return onConn(c.ctx, c.db, func(conn *Conn) error {
+		if err := c.resolve(conn, table, columns); err != nil {
+			return err
 		}
-		err = conn.Raw(func(dc any) error {
-			own, ok := dc.(*Conn)
-			if !ok {
-				return unsupported(fmt.Sprintf("CopyFrom needs a sql.DB of this driver, not one whose conns are %T", dc))
-			}
-			if err := c.resolve(own, table, columns); err != nil {
-				return err
-			}
-			return c.askLimit(own)
-		})
-		if err == nil {
-			return conn, nil
-		}
-		conn.Close() // fails only if it is closed already
-		if !errors.Is(err, driver.ErrBadConn) || try == maxBadConns {
-			return nil, withoutBadConn(err)
-		}
-	}
+		return c.askLimit(conn)
+	})
 }
 
 // resolve finds the table and its columns and writes the text in front of rows.
@@ -116,7 +98,7 @@ const defaultTxEntries = 1024
 // see divide.
 func (c *copier) askLimit(conn *Conn) error {
 	var settings wire.DatabaseSettings
-	err := conn.call(c.ctx, "", wire.MethodDatabaseSettings, nil, &settings)
+	err := conn.call(c.ctx, reads, "", wire.MethodDatabaseSettings, nil, &settings)
 	if err != nil && !refusesToTell(err) {
 		return err
 	}
@@ -131,31 +113,44 @@ func (c *copier) askLimit(conn *Conn) error {
 	return nil
 }
 
-// copyWriter writes batches, one after the other, on a conn that it owns.
+// copyWriter writes batches, one after the other. It has a connection only while
+// it writes: the rows may need one to be read.
 type copyWriter struct {
 	*copier
-	conn    *sql.Conn // nil until needed
-	request []byte    // the last one's memory
+	conn    heldConn
+	request []byte // the last one's memory
 }
 
 var errNotSent = errors.New("not sent")
 
 func (w *copyWriter) run() {
-	defer w.leaveConn()
 	for b := range w.work {
 		w.write(b)
+		w.conn.release()
 		finished := b.finished
 		w.done <- b // in order; from here on it is another batch
 		close(finished)
 	}
 }
 
-// leaveConn gives the conn back.
-func (w *copyWriter) leaveConn() {
-	if w.conn != nil {
-		w.conn.Close() // fails only if it is closed already
-		w.conn = nil
+// connWait bounds the wait for a connection of the sql.DB.
+const connWait = 10 * time.Second
+
+// connect takes a connection for a batch, after the batch before it has one: then
+// the batch whose turn it is has one if any has.
+func (w *copyWriter) connect(b *batch) error {
+	<-b.mayConnect
+	defer close(b.connected)
+	if w.failed.Load() {
+		return errNotSent
 	}
+	return w.conn.take(w.ctx)
+}
+
+// noConn is what CopyFrom fails with where rows hold the connections it needs.
+func (c *copier) noConn() error {
+	return newError(ErrOverloaded, "53300", fmt.Sprintf("CopyFrom has waited for a connection of the sql.DB for %v: "+
+		"rows that query the same sql.DB need connections beside it; raise sql.DB.SetMaxOpenConns, which is %d", connWait, c.db.Stats().MaxOpenConnections))
 }
 
 // write writes a batch when those before it are written, and notes in it what
@@ -163,17 +158,21 @@ func (w *copyWriter) leaveConn() {
 // transaction of its own that it commits in turn: for the server that is most of
 // the work.
 func (w *copyWriter) write(b *batch) {
+	b.err = w.connect(b)
 	staged := 0 // bytes
 	select {
 	case <-b.turn:
 	default:
-		staged = w.stage(b)
+		if b.err == nil {
+			staged = w.stage(b)
+		}
 		<-b.turn
 	}
 	switch {
 	case w.failed.Load():
 		b.err = errNotSent
 		w.unstage()
+	case b.err != nil:
 	case staged > 0 && w.commitStaged(b, staged):
 		// b says what came of it.
 	default:
@@ -258,45 +257,14 @@ func blamesRows(err error) bool {
 	return false
 }
 
-// maxBadConns is how many conns in a row may turn out to be of no use: the
-// server was restarted and has forgotten the sessions that the pool holds.
-const maxBadConns = 3
-
-func (w *copyWriter) connect() (err error) {
-	if w.conn == nil {
-		w.conn, err = w.db.Conn(w.ctx)
-	}
-	return err
-}
-
 // send sends one request. It is sent again only if the server provably did not
 // run it.
-func (w *copyWriter) send(req []byte) (wire.CommittedTx, error) {
-	var tx wire.CommittedTx
-	for try := 1; ; try++ {
-		if err := w.connect(); err != nil {
-			return tx, withoutBadConn(err)
-		}
-		err := w.conn.Raw(func(dc any) (err error) {
-			tx, err = dc.(*Conn).copyBatch(w.ctx, w.table, req)
-			return err
-		})
-		if !errors.Is(err, driver.ErrBadConn) {
-			return tx, err
-		}
-		w.conn = nil // closed by database/sql, because of the error
-		if try == maxBadConns {
-			return tx, withoutBadConn(err)
-		}
-	}
-}
-
-// withoutBadConn takes away what is for database/sql only.
-func withoutBadConn(err error) error {
-	if bad, ok := errors.AsType[badConn](err); ok {
-		return bad.cause
-	}
-	return err
+func (w *copyWriter) send(req []byte) (tx wire.CommittedTx, err error) {
+	err = w.conn.use(w.ctx, func(c *Conn) (err error) {
+		tx, err = c.copyBatch(w.ctx, w.table, req)
+		return err
+	})
+	return tx, err
 }
 
 // copyBatch runs one request as a transaction of its own.
@@ -307,7 +275,7 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	var ans wire.ExecResult
 	err := c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
-		return c.call(ctx, "a batch", wire.MethodSQLExec, req, &ans)
+		return c.call(ctx, writes, "a batch", wire.MethodSQLExec, req, &ans)
 	})
 	if err != nil {
 		return wire.CommittedTx{}, err
@@ -323,4 +291,94 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 func requestTooLarge(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.kind == ErrTooLong && e.GRPC == codes.ResourceExhausted
+}
+
+// maxClashes is how many staged batches may turn out to be of no use until no
+// more are staged: then the batches are in each other's way.
+const maxClashes = 3
+
+// stage runs a batch's statement in a transaction that is not committed yet, and
+// returns the bytes sent, or 0 if that failed, for whatever reason: then the
+// batch is written when its turn has come.
+func (w *copyWriter) stage(b *batch) int {
+	if w.clashes.Load() >= maxClashes || w.failed.Load() {
+		return 0
+	}
+	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
+	w.request = nil // until it is known to have arrived
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req) }) == nil {
+		w.request = req
+		return len(req)
+	}
+	w.clashes.Add(1)
+	return 0
+}
+
+// commitStaged commits what stage has run. It reports false if that was not
+// possible, and nothing was committed.
+func (w *copyWriter) commitStaged(b *batch, bytes int) bool {
+	var tx wire.CommittedTx
+	err := w.conn.useOnce(w.ctx, func(c *Conn) (err error) {
+		tx, err = c.commitStaged(w.ctx)
+		return err
+	})
+	switch {
+	case err == nil:
+		b.committed, b.bytes, b.tx = len(b.rows), int64(bytes), tx
+		return true
+	case errors.Is(err, ErrOutcomeUnknown):
+		b.err, b.unknown = withoutBadConn(err), len(b.rows)
+		return true
+	}
+	w.clashes.Add(1)
+	w.conn.release() // it may be of no use
+	return false
+}
+
+// unstage undoes what stage has run, if anything. Nobody waits for that.
+func (w *copyWriter) unstage() {
+	if w.conn.conn == nil {
+		return
+	}
+	_ = w.conn.useOnce(w.ctx, func(c *Conn) error {
+		if c.tx != nil {
+			c.tx.giveUp(errNotSent)
+		}
+		return nil
+	})
+}
+
+// stageBatch runs a request in a transaction that it leaves open. After an error
+// there is none.
+func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
+	tx, err := c.begin(ctx, false)
+	if err != nil {
+		return err
+	}
+	tx.report = nil // CopyFrom tells of all batches itself
+	if f := tx.server.Call(ctx, wire.MethodTxSQLExec, req, wire.Empty); f != nil {
+		err := tx.failed(writesInTx, "", f)
+		tx.leave()
+		return err
+	}
+	tx.wrote = true
+	return nil
+}
+
+func (c *Conn) commitStaged(ctx context.Context) (wire.CommittedTx, error) {
+	committed, err := c.tx.commit(ctx)
+	if committed.TxID != 0 || isVerdict(err) {
+		err = unprovenBatch(err)
+	}
+	return committed, err
+}
+
+// unprovenBatch says of a batch, with an error of its proof, that nobody knows
+// what became of it.
+func unprovenBatch(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Message: "the commit of a batch could not be verified: the server reports it as committed", SQLState: "08007",
+		kind: ErrOutcomeUnknown, cause: err}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
 func TestDriverIsRegisteredUnderBothNames(t *testing.T) {
@@ -32,7 +33,7 @@ func TestOpenReportsABadDSNAtOnce(t *testing.T) {
 }
 
 func TestDriverOpenGivesAConnOfItsOwn(t *testing.T) {
-	conn, err := (&immudb.Driver{}).Open(freshDSN(t))
+	conn, err := (&immudb.Driver{}).Open(dbtest.FreshDSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +46,13 @@ func TestDriverOpenGivesAConnOfItsOwn(t *testing.T) {
 }
 
 func TestPingProvesTheServerThere(t *testing.T) {
-	if err := openDB(t).PingContext(t.Context()); err != nil {
+	if err := dbtest.Open(t).PingContext(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestPingFailsWhereNobodyListens(t *testing.T) {
-	db := openDSN(t, "immudb://u:p@127.0.0.1:1/db?connect_timeout=2")
+	db := dbtest.OpenDSN(t, "immudb://u:p@127.0.0.1:1/db?connect_timeout=2")
 	err := db.PingContext(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("err = %v, want one that names the host", err)
@@ -59,7 +60,7 @@ func TestPingFailsWhereNobodyListens(t *testing.T) {
 }
 
 func TestWrongPasswordIsAnAuthenticationErrorWithoutThePassword(t *testing.T) {
-	dsn := freshDSN(t)
+	dsn := dbtest.FreshDSN(t)
 	cfg, err := immudb.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -81,12 +82,12 @@ func TestWrongPasswordIsAnAuthenticationErrorWithoutThePassword(t *testing.T) {
 }
 
 func TestMissingDatabaseIsNamed(t *testing.T) {
-	cfg, err := immudb.ParseDSN(freshDSN(t))
+	cfg, err := immudb.ParseDSN(dbtest.FreshDSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Database = "nosuchdb"
-	db := openDSN(t, cfg.FormatDSN())
+	db := dbtest.OpenDSN(t, cfg.FormatDSN())
 	err = db.PingContext(t.Context())
 	if !errors.Is(err, immudb.ErrNoSuchDatabase) || !strings.Contains(err.Error(), "nosuchdb") {
 		t.Errorf("err = %v, want ErrNoSuchDatabase naming nosuchdb", err)
@@ -94,13 +95,13 @@ func TestMissingDatabaseIsNamed(t *testing.T) {
 }
 
 func TestRawConnShowsSessionAndTransaction(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	conn, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	raw(t, conn, func(c *immudb.Conn) {
+	dbtest.Raw(t, conn, func(c *immudb.Conn) {
 		if tokens := c.SessionTokens(); tokens.SessionID == "" || tokens.ServerUUID == "" {
 			t.Error("a connection has empty session tokens")
 		}
@@ -118,7 +119,7 @@ func TestRawConnShowsSessionAndTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw(t, conn, func(c *immudb.Conn) {
+	dbtest.Raw(t, conn, func(c *immudb.Conn) {
 		if c.TransactionTokens().TransactionID == "" {
 			t.Error("a transaction has empty tokens")
 		}
@@ -129,8 +130,8 @@ func TestRawConnShowsSessionAndTransaction(t *testing.T) {
 }
 
 func TestPrepareTakesTheExactNumberOfArguments(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
 	stmt, err := db.PrepareContext(t.Context(), "INSERT INTO t (id, v) VALUES (?, ?)")
 	if err != nil {
 		t.Fatal(err)
@@ -144,14 +145,14 @@ func TestPrepareTakesTheExactNumberOfArguments(t *testing.T) {
 	if _, err := stmt.ExecContext(t.Context(), 4); err == nil {
 		t.Error("one argument for two placeholders was accepted")
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 3 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 3 {
 		t.Errorf("%d rows, want 3", got)
 	}
 }
 
 func TestPreparedStatementServesATransaction(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	stmt, err := db.Prepare("SELECT COUNT(*) FROM t WHERE id = $1")
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +163,7 @@ func TestPreparedStatementServesATransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (7)")
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (7)")
 	var n int
 	if err := tx.Stmt(stmt).QueryRow(7).Scan(&n); err != nil || n != 1 {
 		t.Errorf("the statement sees %d rows in the transaction (%v), want 1", n, err)
@@ -170,8 +171,8 @@ func TestPreparedStatementServesATransaction(t *testing.T) {
 }
 
 func TestCanceledContextStaysAContextError(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := db.ExecContext(ctx, "INSERT INTO t (id) VALUES (1)"); !errors.Is(err, context.Canceled) {
@@ -182,13 +183,13 @@ func TestCanceledContextStaysAContextError(t *testing.T) {
 	if _, err := db.QueryContext(ctx, "SELECT id FROM t"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Query: %v, want context.DeadlineExceeded", err)
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("%d rows, want none", got)
 	}
 }
 
 func TestClosedConnectorRefusesToConnect(t *testing.T) {
-	cfg, err := immudb.ParseDSN(freshDSN(t))
+	cfg, err := immudb.ParseDSN(dbtest.FreshDSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}

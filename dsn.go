@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/dsnscan"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // ParseDSN reads a data source name, in URL or in keyword/value form:
@@ -49,6 +52,7 @@ import (
 //	                      commits: prove that every commit extends the trusted history; both: trust-first-use,commits (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
 //	state_dir             directory to keep what is trusted in (none: kept in memory)
+//	history               name of the history in state_dir, beside the database's: for databases that have one name and are different ones (none)
 //	server_public_key     PEM file with the ECDSA key the server must sign its states with (none: signatures are not asked for)
 //
 // Times are seconds ("5") or Go durations ("500ms", "2m"), at most 24h.
@@ -66,7 +70,7 @@ func ParseDSN(dsn string) (*Config, error) {
 }
 
 func parseDSN(dsn string) (*Config, error) {
-	settings, err := scanDSN(dsn)
+	settings, err := dsnscan.Scan(dsn, isKey)
 	if err != nil {
 		return nil, err
 	}
@@ -258,6 +262,7 @@ var options = sortedOptions(
 	verifyOption(),
 	stateOption(),
 	stringOption("state_dir", func(c *Config) *string { return &c.Verify.StateDir }),
+	stringOption("history", func(c *Config) *string { return &c.Verify.History }),
 	stringOption("server_public_key", func(c *Config) *string { return &c.Verify.PublicKey }),
 )
 
@@ -343,7 +348,7 @@ func stateOption() option {
 	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
 	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
 	o.check = func(c *Config) bool {
-		_, err := parsePin(c.Verify.State)
+		_, err := trust.ParsePin(c.Verify.State)
 		return err == nil || c.Verify.State == ""
 	}
 	return o
@@ -402,4 +407,53 @@ func durationOption(name string, def, least time.Duration, field func(*Config) *
 			return d == 0 || least <= d && 0 < d && d <= maxDuration
 		},
 	}
+}
+
+// knownSettings indexes settings by their canonical names; unknown and repeated ones
+// are errors.
+func knownSettings(settings []dsnscan.Setting) (map[string]string, error) {
+	given := make(map[string]string, len(settings))
+	for _, s := range settings {
+		name := s.Key
+		if canonical, ok := aliases[name]; ok {
+			name = canonical
+		}
+		o := findOption(name)
+		switch {
+		case o == nil && (s.Unsure || !dsnscan.IsKey(name)):
+			return nil, errors.New("unknown key; valid keys are " + optionNames() +
+				" (if this was part of a password: in a URL write its special characters as %XX, elsewhere quote it)")
+		case o == nil:
+			return nil, fmt.Errorf("unknown key %q; valid keys are %s", name, optionNames())
+		}
+		if _, twice := given[name]; twice {
+			return nil, fmt.Errorf("%s: given twice%s", name, alsoCalled(name))
+		}
+		given[name] = s.Value
+	}
+	return given, nil
+}
+
+func findOption(name string) *option {
+	for i := range options {
+		if options[i].name == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+func alsoCalled(name string) string {
+	for alias, canonical := range aliases {
+		if canonical == name {
+			return " (" + alias + " is the same option)"
+		}
+	}
+	return ""
+}
+
+// isKey is the keys of a DSN, for [dsnscan.Scan].
+func isKey(key string) (known, secret bool) {
+	o := findOption(key)
+	return o != nil, o != nil && o.secret
 }

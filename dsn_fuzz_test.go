@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/immudb-go/immudb/internal/dsnscan"
 )
 
 // namesPassfile says whether ParseDSN would open a file: with a random name, that
 // could be a terminal or a pipe.
 func namesPassfile(dsn string) bool {
-	settings, _ := scanDSN(dsn)
-	return slices.ContainsFunc(settings, func(s setting) bool { return s.key == "passfile" })
+	settings, _ := dsnscan.Scan(dsn, isKey)
+	return slices.ContainsFunc(settings, func(s dsnscan.Setting) bool { return s.Key == "passfile" })
 }
 
 // cleanEnvironment leaves pgconn nothing but the connection string, so that it can be

@@ -102,8 +102,8 @@ var readDSNs = []struct {
 		c.SSL = SSLConfig{Mode: "verify-ca", RootCert: "/no/ca.pem", Cert: "c", Key: "k", Password: "p&w", NoSNI: true}
 	}},
 	{"what is trusted and verified, no file opened", "user=ann verify=commits,trust-first-use trusted_state=7:" + pinnedHash +
-		" state_dir=/no/dir server_public_key=/no/key.pem", func(c *Config) {
-		c.Verify = VerifyConfig{TrustFirstUse: true, Commits: true, PublicKey: "/no/key.pem", StateDir: "/no/dir", State: "7:" + pinnedHash}
+		" state_dir=/no/dir history=prod server_public_key=/no/key.pem", func(c *Config) {
+		c.Verify = VerifyConfig{TrustFirstUse: true, Commits: true, PublicKey: "/no/key.pem", StateDir: "/no/dir", State: "7:" + pinnedHash, History: "prod"}
 	}},
 	{"an option left empty is its default", "user=ann sslmode='' host='' port='' verify='' trusted_state=''", nil},
 }

@@ -52,7 +52,7 @@ func (e *endings) look() {
 	defer e.mu.Unlock()
 	for s, since := range e.since {
 		if time.Since(since) >= endPatience {
-			s.ctx.cancel()
+			s.ctx.Cancel()
 		}
 	}
 	e.watching = false

@@ -8,14 +8,15 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 func TestServerErrorsMatchTheirSentinel(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER NOT NULL, s VARCHAR[4], PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
-	mustExec(t, db, "CREATE DATABASE IF NOT EXISTS twice")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER NOT NULL, s VARCHAR[4], PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
+	dbtest.Exec(t, db, "CREATE DATABASE IF NOT EXISTS twice")
 	for _, row := range []struct {
 		query    string
 		kind     error
@@ -58,7 +59,7 @@ func TestServerErrorsMatchTheirSentinel(t *testing.T) {
 }
 
 func TestErrorsTellTheirGRPCCode(t *testing.T) {
-	_, err := openDB(t).Exec("USE nosuchdb")
+	_, err := dbtest.Open(t).Exec("USE nosuchdb")
 	var e *immudb.Error
 	if !errors.As(err, &e) || e.GRPC != codes.NotFound {
 		t.Errorf("err = %v, want one with code NotFound", err)
@@ -68,16 +69,16 @@ func TestErrorsTellTheirGRPCCode(t *testing.T) {
 func TestPermissionIsTold(t *testing.T) {
 	s := testserver.Start(t)
 	dsn := s.NewDatabase(t)
-	admin := openDSN(t, dsn)
-	mustExec(t, admin, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	mustExec(t, admin, "CREATE USER reader WITH PASSWORD 'Reader123!' READ")
+	admin := dbtest.OpenDSN(t, dsn)
+	dbtest.Exec(t, admin, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, admin, "CREATE USER reader WITH PASSWORD 'Reader123!' READ")
 	cfg, err := immudb.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.User, cfg.Password = "reader", "Reader123!"
-	db := openDSN(t, cfg.FormatDSN())
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	db := dbtest.OpenDSN(t, cfg.FormatDSN())
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("%d rows", got)
 	}
 	if _, err := db.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrPermission) {

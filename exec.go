@@ -13,14 +13,14 @@ import (
 // their own, all or nothing, and are run again by themselves after an error that
 // proves that nothing was committed, up to max_retries times.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	t, err := c.connector.texts.parse(query)
+	t, err := c.connector.queries.parse(query)
 	if err != nil {
 		return nil, err
 	}
 	return c.exec(ctx, t, args)
 }
 
-func (c *Conn) exec(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
@@ -51,57 +51,49 @@ func (c *Conn) exec(ctx context.Context, t *text, args []driver.NamedValue) (dri
 }
 
 // autocommit runs a writing text in a server transaction of its own.
-func (c *Conn) autocommit(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
-	req, err := appendRequest(make([]byte, 0, len(t.exec)+24*len(args)+8), t.exec, t.Query, nil, args)
+func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	b := t.bindAll(args)
+	req, err := b.request(nil)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.readyToProve(ctx); err != nil {
 		return nil, err
 	}
-	if t.statements[0].Kind == sqltext.UseDatabase {
-		if err := c.isolate(ctx); err != nil {
-			return nil, err
+	moves := t.statements[0].Kind == sqltext.UseDatabase
+	if moves {
+		if err := c.lease.Isolate(ctx); err != nil {
+			return nil, c.connector.leaseError(err)
 		}
 	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
-		return c.call(ctx, "Exec", wire.MethodSQLExec, req, &ans)
+		return c.call(ctx, writes, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	if t.changesCatalog {
 		c.connector.catalog.forget() // also if nobody knows what became of it
 	}
+	switch {
+	case moves && err != nil:
+		c.breakSession() // it may have moved, or be about to
+	case moves:
+		c.database = t.statements[0].Database
+	}
 	if err != nil {
-		if t.statements[0].Kind == sqltext.UseDatabase {
-			c.lost = true // the session may have moved, or be about to
-		}
 		return nil, err
 	}
-	c.noteChanges(ctx, t, ans.Txs)
+	reportOf(ctx).add(ans.Txs...)
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
 		return nil, err
 	}
 	return committedResult(t.statements, ans.Txs), nil
 }
 
-// noteChanges takes note of what a text that was carried out has changed beside
-// rows.
-func (c *Conn) noteChanges(ctx context.Context, t *text, txs []wire.CommittedTx) {
-	if st := &t.statements[0]; st.Kind == sqltext.UseDatabase {
-		c.database = st.Database
-	}
-	if info, _ := ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil {
-		for i := range txs {
-			info.add(txs[i])
-		}
-	}
-}
-
 // discard runs queries for the sake of their errors.
-func (c *Conn) discard(ctx context.Context, t *text, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) discard(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	for i := range t.statements {
-		set, err := c.read(ctx, t, &t.statements[i], args)
+		set, err := c.read(ctx, t.bind(i, args))
 		if err != nil {
 			return nil, err
 		}

@@ -68,19 +68,19 @@ type member struct {
 	generates bool  // its rows get keys from the table's AUTO_INCREMENT
 	reads     bool  // what it does depends on rows that are there
 
-	lead    chan struct{} // receives when the member is to lead
-	outcome chan outcome  // receives when its statement has been dealt with
-	told    bool          // outcome was sent to; the leader's
+	lead    chan struct{}     // receives when the member is to lead
+	outcome chan memberResult // receives when its statement has been dealt with
+	told    bool              // outcome was sent to; the leader's
 }
 
-type outcome struct {
+type memberResult struct {
 	res *result
 	err error
 }
 
 func (m *member) tell(res *result, err error) {
 	m.told = true
-	m.outcome <- outcome{res, err}
+	m.outcome <- memberResult{res, err}
 }
 
 // groupTimeout bounds the wait for the answer to a group, which no single
@@ -279,12 +279,12 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	var ans wire.ExecResult
 	err = c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
-		return c.call(ctx, "Exec", wire.MethodSQLExec, req, &ans)
+		return c.call(ctx, writes, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	switch {
 	case err == nil:
-		for i := range batch {
-			batch[i].report(ans.Txs)
+		for _, m := range batch {
+			reportOf(m.ctx).add(ans.Txs...)
 		}
 		if err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), ans.Txs...); err != nil {
 			tellAll(batch, err)
@@ -299,7 +299,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for _, m := range batch {
 			m.tell(nil, cmp.Or(m.ctx.Err(), errGroupLate))
 		}
-	case len(batch) > 1 && !isRetryable(err):
+	case len(batch) > 1:
 		half := len(batch) / 2
 		if err := c.runGroup(ctx, batch[:half]); err != nil {
 			return err
@@ -327,15 +327,6 @@ func tellAll(batch []*member, err error) {
 	}
 }
 
-// report describes the commit where the member's caller wants it described.
-func (m *member) report(txs []wire.CommittedTx) {
-	if info, _ := m.ctx.Value(commitInfoKey{}).(*CommitInfo); info != nil {
-		for i := range txs {
-			info.add(txs[i])
-		}
-	}
-}
-
 // attribute tells each member of a committed group its own result. The rows of
 // each are known beforehand, but for the first at most, which did the rest of the
 // total. Generated keys are consecutive in the order of the statements.
@@ -359,13 +350,18 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 			}
 		}
 	}
+	rest := total
 	for _, m := range batch {
-		total -= max(m.rows, 0)
+		rest -= max(m.rows, 0)
+	}
+	if rest < 0 || rest > 0 && !slices.ContainsFunc(batch, func(m *member) bool { return m.rows < 0 }) {
+		tellAll(batch, outcomeUnknown("Exec", errGroupTotal))
+		return
 	}
 	for _, m := range batch {
 		r := &result{rows: m.rows, idErr: errNoInsert}
 		if m.rows < 0 {
-			r.rows = total
+			r.rows = rest
 		}
 		if m.generates {
 			if key, ok := next[m.table]; ok {
@@ -379,21 +375,24 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 	}
 }
 
+// errGroupTotal: not all of the group's statements were run, or others were.
+var errGroupTotal = errors.New("the server wrote another number of rows than the statements of the group hold")
+
 var errKeysNotConsecutive = newError(nil, "", "no last insert id: the server generated other keys than expected for a group; use RETURNING")
 
 // groupMember makes t, to be run with args, a member of a group, or returns nil
 // if its result could not be told from those of others.
-func (c *Conn) groupMember(ctx context.Context, t *text, args []driver.NamedValue) *member {
+func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedValue) *member {
 	if c.connector.cfg.GroupCommit == 0 || c.database != "" || len(t.statements) != 1 || !t.statements[0].Kind.IsDML() {
 		return nil
 	}
 	st := &t.statements[0]
-	m := &member{ctx: ctx, table: st.Table, rows: -1, reads: true, lead: make(chan struct{}, 1), outcome: make(chan outcome, 1)}
+	m := &member{ctx: ctx, table: st.Table, rows: -1, reads: true, lead: make(chan struct{}, 1), outcome: make(chan memberResult, 1)}
 	if st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
 		if st.NumRows < 1 || st.OnConflict != sqltext.ConflictFails {
 			return nil
 		}
-		tab, err := c.table(ctx, st.Table)
+		tab, err := c.tableWritten(ctx, st)
 		if err != nil {
 			return nil // the statement will say so itself
 		}

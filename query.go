@@ -3,12 +3,9 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
-	"io"
 	"slices"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -18,14 +15,14 @@ import (
 // before the first row is handed out: in the open transaction, or in one of their
 // own, which is committed.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	t, err := c.connector.texts.parse(query)
+	t, err := c.connector.queries.parse(query)
 	if err != nil {
 		return nil, err
 	}
 	return c.query(ctx, t, args)
 }
 
-func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
@@ -35,22 +32,22 @@ func (c *Conn) query(ctx context.Context, t *text, args []driver.NamedValue) (dr
 	if !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
-	set, err := c.read(ctx, t, &t.statements[0], args)
+	set, err := c.read(ctx, t.bind(0, args))
 	if err != nil {
 		return nil, err
 	}
 	r := set.rows()
 	if len(t.statements) > 1 {
-		r.queue(t.statements[1:], func(st *sqltext.Statement) (*resultSet, error) { return c.read(ctx, t, st, args) })
+		r.queue(len(t.statements), func(i int) (*resultSet, error) { return c.read(ctx, t.bind(i, args)) })
 	}
 	return r, nil
 }
 
-// read runs a query outside a transaction, again while the server has no room for
-// it, up to max_retries times.
-func (c *Conn) read(ctx context.Context, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
+// read runs a query outside a transaction, again while the server is overloaded,
+// up to max_retries times.
+func (c *Conn) read(ctx context.Context, b bound) (*resultSet, error) {
 	for try := 0; ; try++ {
-		set, err := c.stream(ctx, nil, st.Text, t, st, args)
+		set, err := c.stream(ctx, b)
 		if err == nil || try >= c.connector.cfg.MaxRetries || !worthRetrying(err) {
 			return set, err
 		}
@@ -60,7 +57,7 @@ func (c *Conn) read(ctx context.Context, t *text, st *sqltext.Statement, args []
 	}
 }
 
-func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	tx := c.tx
 	if err := tx.admit(t); err != nil {
 		return nil, err
@@ -69,23 +66,18 @@ func (c *Conn) queryInTx(ctx context.Context, t *text, args []driver.NamedValue)
 		// What writes is not left to whether somebody asks for the next result.
 		return tx.runAll(ctx, t, args)
 	}
-	run := func(st *sqltext.Statement) (*resultSet, error) { return tx.queryStatement(ctx, t, st, args) }
-	set, err := run(&t.statements[0])
+	run := func(i int) (*resultSet, error) { return tx.queryStatement(ctx, t.bind(i, args)) }
+	set, err := run(0)
 	if err != nil {
 		return nil, err
 	}
 	r := set.rows()
-	r.queue(t.statements[1:], run)
+	r.queue(len(t.statements), run)
 	return r, nil
 }
 
 // queryWriting runs a text that writes, outside a transaction.
-func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedValue) (driver.Rows, error) {
-	for i := range t.statements {
-		if err := c.checkReturning(ctx, &t.statements[i]); err != nil {
-			return nil, err
-		}
-	}
+func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	if !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err
@@ -110,7 +102,7 @@ func (c *Conn) queryWriting(ctx context.Context, t *text, args []driver.NamedVal
 
 // runInTx runs the statements in a transaction of their own and returns what
 // they answered once it is committed.
-func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (*rows, error) {
+func (c *Conn) runInTx(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return nil, err
@@ -129,7 +121,7 @@ func (c *Conn) runInTx(ctx context.Context, t *text, args []driver.NamedValue) (
 }
 
 // runAll runs the statements one after the other and receives all they answer.
-func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_ *rows, err error) {
+func (t *tx) runAll(ctx context.Context, q *query, args []driver.NamedValue) (_ *rows, err error) {
 	var sets []*resultSet
 	defer func() {
 		if err != nil {
@@ -138,13 +130,13 @@ func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_
 			}
 		}
 	}()
-	for i := range txt.statements {
-		st := &txt.statements[i]
+	for i := range q.statements {
+		st := &q.statements[i]
 		set := &resultSet{columns: noColumns}
 		if st.Kind.IsQuery() || st.Returning.Has {
-			set, err = t.queryStatement(ctx, txt, st, args)
+			set, err = t.queryStatement(ctx, q.bind(i, args))
 		} else {
-			err = t.execStatement(ctx, txt, st, args, &result{})
+			err = t.execStatement(ctx, q.bind(i, args), &result{})
 		}
 		if err != nil {
 			return nil, err
@@ -159,64 +151,78 @@ func (t *tx) runAll(ctx context.Context, txt *text, args []driver.NamedValue) (_
 	return r, nil
 }
 
-// stream sends one statement of t, as sql, in tx or with a nil tx by itself, and
-// receives the head of its answer, or all of it where that was a single message
-// before. When it fails, nothing is left open.
-func (c *Conn) stream(ctx context.Context, tx *tx, sql string, t *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	method := wire.MethodSQLQuery
-	if tx != nil {
-		method = wire.MethodTxSQLQuery
+// stream sends a statement outside a transaction and receives the head of its
+// answer, or all of it where that was a single message before. When it fails,
+// nothing is left open.
+func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
+	set, err := c.newSet(b)
+	if err != nil {
+		return nil, err
 	}
-	for resumed := false; ; {
-		set := &resultSet{conn: c} // a new one for each try: gRPC may still look at the last one's memory
-		req, err := appendRequest(set.memory[:0], sql, t.Query, st, args)
-		if err != nil {
-			return nil, err
+	sent := false
+	err = c.inSession(ctx, reads, "", func(s *session.Session) *wire.Failure {
+		if sent {
+			set, _ = c.newSet(b) // gRPC may still look at the memory of the last one
 		}
-		set.request.Bytes = wire.AppendAcceptStream(req)
-		var sent bool
-		switch {
-		case tx != nil:
-			sent, err = set.open(ctx, tx.md, method, t)
-		case t.answers.Load() == shortAnswers:
+		sent = true
+		if b.query.answers.Load() == shortAnswers {
 			// This saves a query of one row 5 % of the client's CPU, 2 to 4 % of its wall.
-			sent, err = set.stream.Fetch(c.session.context(ctx, c.session.md), c.session.cc, method, &set.request, t.knownColumns(), &set.batch)
-			if err == wire.ErrNotWhole {
-				t.answers.Store(longAnswers)
-				continue // nothing of it was handed out
+			whole, f := s.Fetch(ctx, &set.stream, wire.MethodSQLQuery, &set.request, b.query.knownColumns(), &set.batch)
+			if whole {
+				return f
 			}
-		default:
-			if sent, err = set.open(ctx, c.session.md, method, t); len(t.statements) == 1 {
-				set.short = t
-			}
+			b.query.answers.Store(longAnswers) // nothing of it was handed out
+			set, _ = c.newSet(b)
 		}
-		if err == nil {
-			set.columns = t.columnsOf(set.batch.Columns)
-			return set, nil
+		if len(b.query.statements) == 1 {
+			set.short = b.query
 		}
-		if err == io.EOF {
-			err = status.Error(codes.Internal, "the server answered a query with nothing")
-		}
-		again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed)
-		if !again {
-			return nil, err
-		}
-		resumed = true
+		return set.open(ctx, &s.Scope, wire.MethodSQLQuery, b.query)
+	})
+	if err != nil {
+		return nil, err
 	}
+	set.columns = b.query.columnsOf(set.batch.Columns)
+	return set, nil
+}
+
+// streamInTx is stream for a statement in a transaction.
+func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*resultSet, error) {
+	set, err := c.newSet(b)
+	if err != nil {
+		return nil, err
+	}
+	if f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query); f != nil {
+		return nil, t.failed(kind, "", f)
+	}
+	set.columns = b.query.columnsOf(set.batch.Columns)
+	return set, nil
+}
+
+// newSet makes the set for the answer to a statement, with the request for it.
+func (c *Conn) newSet(b bound) (*resultSet, error) {
+	set := &resultSet{conn: c}
+	req, err := b.request(set.memory[:0])
+	if err != nil {
+		return nil, err
+	}
+	set.request.Bytes = wire.AppendAcceptStream(req)
+	return set, nil
 }
 
 // open sends the set's request and receives the first message of the answer.
-func (s *resultSet) open(ctx, md context.Context, method string, t *text) (sent bool, err error) {
-	s.conn.session.touch()
-	s.ctx.begin(ctx, md)
-	sent, err = s.stream.Open(&s.ctx, s.conn.session.cc, method, &s.request, t.knownColumns())
-	if err == nil {
-		err = s.stream.Recv(&s.batch)
+func (s *resultSet) open(ctx context.Context, scope *session.Scope, method string, t *query) *wire.Failure {
+	f := scope.Open(ctx, &s.ctx, &s.stream, method, &s.request, t.knownColumns())
+	if f == nil {
+		var ok bool
+		if ok, f = s.stream.Recv(&s.batch); !ok && f == nil {
+			f = wire.Malformed("the server answered a query with nothing")
+		}
 	}
-	if err != nil {
-		s.ctx.cancel()
-		return sent, err
+	if f != nil {
+		s.ctx.Cancel()
+		return f
 	}
 	s.live = true
-	return true, nil
+	return nil
 }

@@ -43,6 +43,25 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 	}
 }
 
+// waitForRoom begins a transaction, again while the server is overloaded, until it
+// has room or roomTimeout passes. Transactions may be open for long, so that the
+// number of tries says nothing.
+func (c *Conn) waitForRoom(ctx context.Context, begin func() error) error {
+	if c.connector.cfg.MaxRetries == 0 {
+		return begin()
+	}
+	deadline := time.Now().Add(roomTimeout)
+	for try := 1; ; try++ {
+		err := begin()
+		if !errors.Is(err, ErrOverloaded) || !isRetryable(err) || time.Now().After(deadline) {
+			return err
+		}
+		if sleep(ctx, backoffDelay(min(try, 5))) != nil {
+			return err // it says more than the end of ctx
+		}
+	}
+}
+
 // worthRetrying reports errors after which the same work may well succeed on
 // the same session. That the server was overloaded does not suffice: it may have
 // been so when a commit was to be proven.
@@ -81,10 +100,14 @@ type lane struct {
 	users int           // in the lane or waiting; guarded by lanes.mu
 }
 
-// enter waits for the caller's turn in the table's lane. If there is no such
-// lane it makes one, with open set, or lets the caller pass. leave must be
-// called; calling it again does nothing.
+// enter waits for the caller's turn in the lane of the tables written. If there is
+// no such lane it makes one, with open set, or lets the caller pass, as it does
+// where the tables are not known. leave must be called; calling it again does
+// nothing.
 func (l *lanes) enter(ctx context.Context, table string, open bool) (leave func(), err error) {
+	if table == "" {
+		return func() {}, nil
+	}
 	l.mu.Lock()
 	ln := l.m[table]
 	if ln == nil {

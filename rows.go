@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
@@ -11,7 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -38,10 +39,10 @@ type resultSet struct {
 	// the server too.
 	live   bool
 	stream wire.Stream
-	ctx    streamContext
+	ctx    session.StreamContext
 	conn   *Conn
-	tx     *tx   // the transaction that must not go on before the stream has ended, or nil
-	short  *text // whose answer this is, while it may be one of a single message; else nil
+	tx     *tx    // the transaction that must not go on before the stream has ended, or nil
+	short  *query // whose answer this is, while it may be one of a single message; else nil
 
 	// Kept here because one allocation is less than seven: 6 of 110 for a query of
 	// one row.
@@ -85,8 +86,8 @@ func (s *resultSet) next(dest []driver.Value) error {
 // receive receives a message into b. At the end it returns io.EOF, and the
 // stream is not live any more.
 func (s *resultSet) receive(b *wire.Batch) error {
-	err := s.stream.Recv(b)
-	if err == nil {
+	ok, f := s.stream.Recv(b)
+	if ok {
 		s.short = nil
 		return nil
 	}
@@ -94,35 +95,50 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	if s.tx != nil && s.tx.rows == s {
 		s.tx.rows = nil
 	}
-	if err == io.EOF {
-		if s.short != nil {
-			s.short.answers.CompareAndSwap(unknownAnswers, shortAnswers)
-		}
-		s.ctx.cancel()
-		return io.EOF
+	err := io.EOF
+	switch {
+	case f == nil && s.short != nil:
+		s.short.answers.CompareAndSwap(unknownAnswers, shortAnswers)
+	case f == nil:
+	case s.tx != nil:
+		err = s.tx.failed(readsInTx, "", f)
+	default:
+		// Rows were handed out, so the query cannot count as not run.
+		err = withoutBadConn(callError(reads, "", f))
 	}
-	err = s.conn.failed(&s.ctx, err, true, "")
-	if bad, ok := err.(badConn); ok {
-		err = bad.cause // rows were handed out, so the query cannot count as not run
-	}
-	if s.tx != nil {
-		s.tx.queryFailed(&s.ctx, err)
-	}
-	s.ctx.cancel()
+	s.ctx.Cancel()
 	return err
 }
 
-// buffer receives all that is still to come, within ctx.
-func (s *resultSet) buffer(ctx context.Context) error {
+// maxBuffered is how much of rows still being read is kept when the transaction
+// goes on, in bytes.
+const maxBuffered = 64 << 20
+
+var errRowsInTheWay error = newError(ErrUnsupported, "54000", fmt.Sprintf("the rows of an earlier query are still being read, and more than %d MiB of them are left: "+
+	"close them, or read them to the end, before the next statement of the transaction", maxBuffered>>20))
+
+// buffer receives all that is still to come, within ctx. What is more than
+// maxBuffered is left where it is.
+func (s *resultSet) buffer(ctx context.Context) error { return s.receiveAll(ctx, maxBuffered) }
+
+// bufferAll is buffer without a limit.
+func (s *resultSet) bufferAll(ctx context.Context) error { return s.receiveAll(ctx, math.MaxInt) }
+
+func (s *resultSet) receiveAll(ctx context.Context, limit int) error {
 	if !s.live {
 		return nil
 	}
-	defer context.AfterFunc(ctx, s.ctx.cancel)()
-	for {
+	defer context.AfterFunc(ctx, s.ctx.Cancel)()
+	size := 0
+	for i := range s.pending {
+		size += s.pending[i].Size()
+	}
+	for size <= limit {
 		var b wire.Batch
 		switch err := s.receive(&b); err {
 		case nil:
 			s.pending = append(s.pending, b)
+			size += b.Size()
 		case io.EOF:
 			return nil
 		default:
@@ -132,6 +148,7 @@ func (s *resultSet) buffer(ctx context.Context) error {
 			return err
 		}
 	}
+	return errRowsInTheWay
 }
 
 // count reads the rows to the end and returns how many there were, and the first
@@ -144,7 +161,7 @@ func (s *resultSet) count() (n int64, last driver.Value, err error) {
 		case nil:
 			n++
 		case io.EOF:
-			if n > 0 {
+			if n > 0 && len(dest) > 0 {
 				last = dest[0]
 			}
 			return n, last, nil
@@ -160,7 +177,7 @@ func (s *resultSet) count() (n int64, last driver.Value, err error) {
 // sending meanwhile, the query is ended after all, and the transaction with it.
 func (s *resultSet) close() {
 	if s.live && s.tx != nil && s.tx.err == nil {
-		stalled := time.AfterFunc(closeTimeout, s.ctx.cancel)
+		stalled := time.AfterFunc(closeTimeout, s.ctx.Cancel)
 		for s.receive(&s.batch) == nil {
 			stalled.Reset(closeTimeout)
 		}
@@ -171,7 +188,8 @@ func (s *resultSet) close() {
 	}
 	if s.live {
 		s.live = false
-		s.ctx.cancel()
+		s.ctx.Cancel()
+		s.stream.GiveUp()
 	}
 	s.batch.Release()
 	for i := range s.pending {
@@ -188,16 +206,17 @@ type rows struct {
 	set  *resultSet
 	rest []*resultSet // of statements already run
 
-	queued []sqltext.Statement
-	run    func(*sqltext.Statement) (*resultSet, error)
+	next, queued int // the statements not run yet: next ≤ i < queued
+	run          func(i int) (*resultSet, error)
 }
 
 // noColumns are those of a statement that answers no rows.
 var noColumns = newColumns(nil)
 
-// queue leaves statements to NextResultSet.
-func (r *rows) queue(statements []sqltext.Statement, run func(*sqltext.Statement) (*resultSet, error)) {
-	r.queued, r.run = statements, run
+// queue leaves the statements of a text of n, but for the first, to
+// NextResultSet.
+func (r *rows) queue(n int, run func(i int) (*resultSet, error)) {
+	r.next, r.queued, r.run = 1, n, run
 }
 
 // Columns returns the column names, without their table. A computed column
@@ -220,12 +239,12 @@ func (r *rows) Close() error {
 	for _, set := range r.rest {
 		set.close()
 	}
-	r.rest, r.queued = nil, nil
+	r.rest, r.queued = nil, 0
 	return nil
 }
 
 // HasNextResultSet reports whether the text has another statement.
-func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || len(r.queued) > 0 }
+func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || r.next < r.queued }
 
 // NextResultSet goes to the rows of the next statement, running it if it has not
 // been run.
@@ -235,12 +254,11 @@ func (r *rows) NextResultSet() error {
 	case len(r.rest) > 0:
 		r.set = r.rest[0]
 		r.rest = r.rest[1:]
-	case len(r.queued) > 0:
-		st := &r.queued[0]
-		r.queued = r.queued[1:]
-		set, err := r.run(st)
+	case r.next < r.queued:
+		set, err := r.run(r.next)
+		r.next++
 		if err != nil {
-			r.queued = nil
+			r.queued = 0
 			return err
 		}
 		r.set = set

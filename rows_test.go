@@ -6,16 +6,16 @@ import (
 	"database/sql"
 	"errors"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
 func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, j JSON, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, j JSON, PRIMARY KEY id)")
 	for query, want := range map[string][]string{
 		"SELECT id, v AS value, COUNT(*) FROM t GROUP BY id, v": {"id", "value", "col2"},
 		"SELECT j->'a'->'b', u.j->'a.b' FROM t AS u":            {"j->'a->b'", "j->'a.b'"}, // as the server has it
@@ -33,8 +33,8 @@ func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
 
 // gorm writes its own spelling of columns into the slice that it is given.
 func TestColumnNamesAreTheCallersToChange(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
 	for range 2 {
 		rows, err := db.Query("SELECT id, v FROM t")
 		if err != nil {
@@ -52,8 +52,8 @@ func TestColumnNamesAreTheCallersToChange(t *testing.T) {
 }
 
 func TestColumnTypes(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, `CREATE TABLE t (id INTEGER, b BOOLEAN, s VARCHAR[9], x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, `CREATE TABLE t (id INTEGER, b BOOLEAN, s VARCHAR[9], x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
 	rows, err := db.Query("SELECT * FROM t")
 	if err != nil {
 		t.Fatal(err)
@@ -94,25 +94,10 @@ func TestColumnTypes(t *testing.T) {
 	}
 }
 
-// fill inserts n rows (i, blob) with i from 1, in transactions the server takes.
-func fill(t testing.TB, db *sql.DB, n int, blob []byte) {
-	t.Helper()
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")
-	const perTx = 500
-	for from := 1; from <= n; from += perTx {
-		to := min(from+perTx-1, n)
-		args := []any{}
-		for i := from; i <= to; i++ {
-			args = append(args, i, blob)
-		}
-		mustExec(t, db, "UPSERT INTO t (id, x) VALUES "+strings.TrimSuffix(strings.Repeat("(?,?),", to-from+1), ","), args...)
-	}
-}
-
 // How a query is asked depends on what it was answered before.
 func TestQueryAskedAgainAnswersAsTheFirstTime(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 3000, []byte("x"))
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 3000, []byte("x"))
 	const query = "SELECT id, x FROM t ORDER BY id LIMIT ?"
 	for _, n := range []int{1, 2, 2048, 1, 2049, 3000, 1} {
 		rows, err := db.Query(query, n)
@@ -134,21 +119,21 @@ func TestQueryAskedAgainAnswersAsTheFirstTime(t *testing.T) {
 }
 
 func TestRowsOfManyBatchesAllArrive(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	const n = 5000 // three batches of 2,048
-	fill(t, db, n, []byte("x"))
-	got := list[int](t, db, "SELECT id FROM t ORDER BY id")
+	dbtest.Fill(t, db, n, []byte("x"))
+	got := dbtest.List[int](t, db, "SELECT id FROM t ORDER BY id")
 	if len(got) != n || got[0] != 1 || got[n-1] != n {
 		t.Errorf("%d rows from %d to %d, want %d", len(got), got[0], got[len(got)-1], n)
 	}
 }
 
 func TestBatchesOverFourMegabytesArrive(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	blob := bytes.Repeat([]byte{7}, 3000)
-	fill(t, db, 2100, blob)
+	dbtest.Fill(t, db, 2100, blob)
 	n := 0
-	for _, x := range list[[]byte](t, db, "SELECT x FROM t") {
+	for _, x := range dbtest.List[[]byte](t, db, "SELECT x FROM t") {
 		if bytes.Equal(x, blob) {
 			n++
 		}
@@ -159,13 +144,13 @@ func TestBatchesOverFourMegabytesArrive(t *testing.T) {
 }
 
 func TestRowsOfOneMegabyteArrive(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")
 	blob := bytes.Repeat([]byte("immudb!!"), 1<<17)
 	for i := range 20 {
-		mustExec(t, db, "INSERT INTO t (id, x) VALUES (?, ?)", i, blob)
+		dbtest.Exec(t, db, "INSERT INTO t (id, x) VALUES (?, ?)", i, blob)
 	}
-	for i, x := range list[[]byte](t, db, "SELECT x FROM t") {
+	for i, x := range dbtest.List[[]byte](t, db, "SELECT x FROM t") {
 		if !bytes.Equal(x, blob) {
 			t.Errorf("row %d has %d other bytes", i, len(x))
 		}
@@ -173,8 +158,8 @@ func TestRowsOfOneMegabyteArrive(t *testing.T) {
 }
 
 func TestRowsClosedEarlyLeaveTheConnectionUsable(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 5000, []byte("x"))
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 5000, []byte("x"))
 	db.SetMaxOpenConns(1)
 	for range 5 {
 		rows, err := db.Query("SELECT id, x FROM t")
@@ -188,14 +173,14 @@ func TestRowsClosedEarlyLeaveTheConnectionUsable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5000 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5000 {
 		t.Errorf("%d rows", got)
 	}
 }
 
 func TestContextEndsRowsBeingRead(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 5000, []byte("x"))
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 5000, []byte("x"))
 	ctx, cancel := context.WithCancel(t.Context())
 	rows, err := db.QueryContext(ctx, "SELECT id FROM t")
 	if err != nil {
@@ -212,9 +197,9 @@ func TestContextEndsRowsBeingRead(t *testing.T) {
 }
 
 func TestScannedBytesAreTheCallers(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, s VARCHAR, PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id, x, s) VALUES (1, x'0101', 'aa'), (2, x'0202', 'bb')")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, s VARCHAR, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, x, s) VALUES (1, x'0101', 'aa'), (2, x'0202', 'bb')")
 	rows, err := db.Query("SELECT x, s FROM t")
 	if err != nil {
 		t.Fatal(err)
@@ -236,9 +221,9 @@ func TestScannedBytesAreTheCallers(t *testing.T) {
 }
 
 func TestSeveralStatementsAreResultSets(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id) VALUES (1), (2)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1), (2)")
 	tx, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +231,7 @@ func TestSeveralStatementsAreResultSets(t *testing.T) {
 	defer tx.Rollback()
 	for _, on := range []struct {
 		where string
-		execer
+		dbtest.Execer
 	}{{"outside a transaction", db}, {"in a transaction", tx}} {
 		t.Run(on.where, func(t *testing.T) {
 			rows, err := on.QueryContext(t.Context(), "SELECT id FROM t WHERE id = ?; SELECT 'two', id FROM t WHERE id > ?;", 1, 1)
@@ -281,7 +266,7 @@ func TestSeveralStatementsAreResultSets(t *testing.T) {
 }
 
 func TestQueryThatWritesHasNoColumns(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	rows, err := db.Query("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	if err != nil {
 		t.Fatal(err)
@@ -292,14 +277,14 @@ func TestQueryThatWritesHasNoColumns(t *testing.T) {
 	if err := rows.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Error("the table has rows")
 	}
 }
 
 func TestErrorInTheMiddleOfRowsIsReported(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 3000, []byte("x"))
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 3000, []byte("x"))
 	rows, err := db.Query("SELECT 100 / (2500 - id) FROM t ORDER BY id")
 	for err == nil && rows.Next() {
 	}
@@ -315,16 +300,16 @@ func TestErrorInTheMiddleOfRowsIsReported(t *testing.T) {
 // As outside a transaction: what writes does not wait for somebody to ask for
 // its result, which QueryRow never does.
 func TestEveryStatementOfAQueryThatWritesIsRunInATransaction(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, nil)
-	if id := get[int](t, tx, "INSERT INTO t (id, v) VALUES (1, 1) RETURNING id; SELECT id FROM t; UPDATE t SET v = 2 WHERE id = 1; SELECT 1"); id != 1 {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, nil)
+	if id := dbtest.Get[int](t, tx, "INSERT INTO t (id, v) VALUES (1, 1) RETURNING id; SELECT id FROM t; UPDATE t SET v = 2 WHERE id = 1; SELECT 1"); id != 1 {
 		t.Errorf("id = %d, want 1", id)
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if v := get[int](t, db, "SELECT v FROM t"); v != 2 {
+	if v := dbtest.Get[int](t, db, "SELECT v FROM t"); v != 2 {
 		t.Errorf("v = %d, want 2", v)
 	}
 }

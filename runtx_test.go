@@ -12,12 +12,13 @@ import (
 	"github.com/DATA-DOG/go-sqlmock"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
 func TestRunTxCountsToTheSumWithManyWriters(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
 	const goroutines, each = 6, 10
 	var wg sync.WaitGroup
 	for range goroutines {
@@ -38,19 +39,19 @@ func TestRunTxCountsToTheSumWithManyWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := get[int](t, db, "SELECT n FROM t"); got != goroutines*each {
+	if got := dbtest.Get[int](t, db, "SELECT n FROM t"); got != goroutines*each {
 		t.Errorf("n = %d, want %d", got, goroutines*each)
 	}
 }
 
 func TestRunTxLeavesNothingHoweverTheFunctionEnds(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	db.SetMaxOpenConns(1) // a leaked transaction would block the next call
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_ = immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
-			mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
+			dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (1)")
 			runtime.Goexit() // as t.FailNow does
 			return nil
 		})
@@ -58,7 +59,7 @@ func TestRunTxLeavesNothingHoweverTheFunctionEnds(t *testing.T) {
 	wg.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	err := immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
-		mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+		dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (2)")
 		cancel()
 		return nil
 	})
@@ -70,16 +71,16 @@ func TestRunTxLeavesNothingHoweverTheFunctionEnds(t *testing.T) {
 			t.Errorf("the function calls %s: err = %v, want sql.ErrTxDone", name, err)
 		}
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("%d rows, want none", got)
 	}
 }
 
 func TestRunTxRollsBackOnErrorAndPanic(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	db.SetMaxOpenConns(1) // a leaked transaction would block the next call
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	insert := func(tx *sql.Tx) { mustExec(t, tx, "INSERT INTO t (id) VALUES (1)") }
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	insert := func(tx *sql.Tx) { dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (1)") }
 
 	own := errors.New("own")
 	if err := immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error { insert(tx); return own }); err != own {
@@ -93,13 +94,13 @@ func TestRunTxRollsBackOnErrorAndPanic(t *testing.T) {
 		}()
 		_ = immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error { insert(tx); panic("stop") })
 	}()
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("%d rows, want none", got)
 	}
 }
 
 func TestRunTxEndsWithItsContext(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	runs := 0
 	err := immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
@@ -117,13 +118,13 @@ func TestRunTxEndsWithItsContext(t *testing.T) {
 func conflictOf(t *testing.T) error {
 	t.Helper()
 	conflict.once.Do(func() {
-		db := openDB(t)
-		mustExec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
-		mustExec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
-		tx := begin(t, db, nil)
-		get[int](t, tx, "SELECT n FROM t")
-		mustExec(t, db, "UPDATE t SET n = 1 WHERE id = 1")
-		mustExec(t, tx, "UPDATE t SET n = 2 WHERE id = 1")
+		db := dbtest.Open(t)
+		dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+		dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
+		tx := dbtest.Begin(t, db, nil)
+		dbtest.Get[int](t, tx, "SELECT n FROM t")
+		dbtest.Exec(t, db, "UPDATE t SET n = 1 WHERE id = 1")
+		dbtest.Exec(t, tx, "UPDATE t SET n = 2 WHERE id = 1")
 		conflict.err = tx.Commit()
 	})
 	if !errors.Is(conflict.err, immudb.ErrConflict) {

@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // Hash is a SHA-256 digest. It prints and marshals as 64 hex digits.
@@ -38,14 +35,16 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // hash Hash, which commits to every transaction up to there. Everything that is
 // verified is verified against a State, and moves it forward.
 type State struct {
-	// ServerUUID is what the server calls itself. It is not proven: what tells
-	// servers apart is the hash.
+	// History is what the option history calls it, beside the database. The two
+	// together are what the state belongs to, whichever server shows it.
+	History  string `json:"history,omitempty"`
+	Database string `json:"database"`
+
+	// ServerUUID and Host (host:port) say which server showed the state, by the name
+	// that it gives itself. Nothing follows from them: what tells histories apart is
+	// the hash.
 	ServerUUID string `json:"server_uuid"`
-	Database   string `json:"database"`
-	// Host is where the server was reached when it was first trusted, as
-	// host:port. A server that has another UUID at the same place has to show the
-	// same history.
-	Host string `json:"host,omitempty"`
+	Host       string `json:"host,omitempty"`
 
 	TxID uint64 `json:"tx_id"`
 	Hash Hash   `json:"hash"`
@@ -59,39 +58,14 @@ type State struct {
 }
 
 // Pin is the state as the option trusted_state takes it: tx:hash.
-func (s State) Pin() string { return fmt.Sprintf("%d:%s", s.TxID, s.Hash) }
+func (s State) Pin() string { return trust.FormatPin(s.TxID, proof.Digest(s.Hash)) }
 
-// parsePin reads what [State.Pin] gives.
-func parsePin(pin string) (proof.State, error) {
-	id, digits, ok := strings.Cut(pin, ":")
-	tx, err := strconv.ParseUint(id, 10, 64)
-	var h Hash
-	if !ok || err != nil || tx == 0 || h.UnmarshalText([]byte(digits)) != nil {
-		return proof.State{}, errors.New("immudb: a pinned state is tx:hash, a transaction id above 0 and 64 hex digits")
-	}
-	return proof.State{TxID: tx, Alh: proof.Digest(h)}, nil
-}
-
-func (s State) proof() proof.State { return proof.State{TxID: s.TxID, Alh: proof.Digest(s.Hash)} }
-
-// clone shares nothing with s.
-func (s State) clone() State {
-	s.Signature = bytes.Clone(s.Signature)
-	s.Tables = maps.Clone(s.Tables)
-	return s
-}
-
-// same says whether a and b trust the same.
-func (s State) same(b State) bool {
-	return s.ServerUUID == b.ServerUUID && s.Database == b.Database && s.TxID == b.TxID && s.Hash == b.Hash && maps.Equal(s.Tables, b.Tables)
-}
-
-// StateStore keeps states, one for each server UUID and database. Its methods
-// are called from several goroutines.
+// StateStore keeps states, one for each history and database. Its methods are
+// called from several goroutines.
 type StateStore interface {
-	// Load returns the state of the database on the server. If there is none, the
-	// error matches [ErrStateMissing]; one that cannot be read is another error.
-	Load(ctx context.Context, serverUUID, database string) (State, error)
+	// Load returns the state with the given History and Database. If there is none,
+	// the error matches [ErrStateMissing]; one that cannot be read is another error.
+	Load(ctx context.Context, history, database string) (State, error)
 
 	// Swap replaces the state old by new, for all users of the store at once, and
 	// reports whether it did: false if the stored state is not old any more. A zero
@@ -103,70 +77,129 @@ type StateStore interface {
 	States(ctx context.Context) ([]State, error)
 }
 
-// checkSwap refuses what no store may do.
-func checkSwap(old, new State) error {
-	switch {
-	case new.TxID == 0:
-		return errors.New("immudb: state store: a state without a transaction cannot be stored")
-	case old.TxID == 0:
-		return nil
-	case new.ServerUUID != old.ServerUUID || new.Database != old.Database:
-		return errors.New("immudb: state store: a state cannot be replaced by that of another server or database")
-	case new.TxID < old.TxID:
-		return fmt.Errorf("immudb: state store: the state does not go back from tx %d to %d", old.TxID, new.TxID)
-	case new.TxID == old.TxID && new.Hash != old.Hash:
-		return fmt.Errorf("immudb: state store: tx %d has one hash, not two", old.TxID)
-	}
-	return nil
-}
-
 // MemoryStateStore keeps states as long as the program runs. Its zero value is
 // empty and ready to use.
-type MemoryStateStore struct {
-	mu sync.Mutex
-	m  map[stateKey]State
-}
-
-type stateKey struct{ serverUUID, database string }
+type MemoryStateStore struct{ states trust.MemoryStore }
 
 var _ StateStore = (*MemoryStateStore)(nil)
 
 // Load implements [StateStore].
-func (m *MemoryStateStore) Load(_ context.Context, serverUUID, database string) (State, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.m[stateKey{serverUUID, database}]
-	if !ok {
-		return State{}, ErrStateMissing
-	}
-	return s.clone(), nil
+func (m *MemoryStateStore) Load(ctx context.Context, history, database string) (State, error) {
+	return loadState(ctx, &m.states, history, database)
 }
 
 // Swap implements [StateStore].
-func (m *MemoryStateStore) Swap(_ context.Context, old, new State) (bool, error) {
-	if err := checkSwap(old, new); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	key := stateKey{new.ServerUUID, new.Database}
-	if now, ok := m.m[key]; ok != (old.TxID != 0) || ok && !now.same(old) {
-		return false, nil
-	}
-	if m.m == nil {
-		m.m = make(map[stateKey]State)
-	}
-	m.m[key] = new.clone()
-	return true, nil
+func (m *MemoryStateStore) Swap(ctx context.Context, old, new State) (bool, error) {
+	return m.states.Swap(ctx, old.trusted(), new.trusted())
 }
 
 // States implements [StateStore].
-func (m *MemoryStateStore) States(context.Context) ([]State, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []State
-	for _, s := range m.m {
-		all = append(all, s.clone())
+func (m *MemoryStateStore) States(ctx context.Context) ([]State, error) {
+	return listStates(ctx, &m.states)
+}
+
+// FileStateStore keeps states in a directory, a file each, readable by its owner
+// only. Several processes may share the directory: a file is replaced as a whole,
+// under a lock, and never by an older state. Whoever can write to the directory
+// decides what is trusted.
+//
+// Each file is JSON and may be read, copied as a backup and, to trust a database
+// anew, deleted.
+type FileStateStore struct{ states *trust.FileStore }
+
+var _ StateStore = (*FileStateStore)(nil)
+
+// NewFileStateStore uses dir, and makes it, with its parents, if it is not there.
+func NewFileStateStore(dir string) (*FileStateStore, error) {
+	states, err := trust.NewFileStore(dir)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	return &FileStateStore{states}, nil
+}
+
+// Load implements [StateStore].
+func (f *FileStateStore) Load(ctx context.Context, history, database string) (State, error) {
+	return loadState(ctx, f.states, history, database)
+}
+
+// Swap implements [StateStore].
+func (f *FileStateStore) Swap(ctx context.Context, old, new State) (bool, error) {
+	return f.states.Swap(ctx, old.trusted(), new.trusted())
+}
+
+// States implements [StateStore].
+func (f *FileStateStore) States(ctx context.Context) ([]State, error) {
+	return listStates(ctx, f.states)
+}
+
+func loadState(ctx context.Context, store trust.Store, history, database string) (State, error) {
+	s, err := store.Load(ctx, history, database)
+	if errors.Is(err, trust.ErrNotStored) {
+		return State{}, ErrStateMissing
+	}
+	return newState(s), err
+}
+
+func listStates(ctx context.Context, store trust.Store) ([]State, error) {
+	all, err := store.States(ctx)
+	states := make([]State, len(all))
+	for i, s := range all {
+		states[i] = newState(s)
+	}
+	return states, err
+}
+
+// trustedStore is a StateStore as package trust sees it.
+type trustedStore struct{ StateStore }
+
+func (t trustedStore) Load(ctx context.Context, history, database string) (trust.State, error) {
+	s, err := t.StateStore.Load(ctx, history, database)
+	if errors.Is(err, ErrStateMissing) {
+		err = trust.ErrNotStored
+	}
+	return s.trusted(), err
+}
+
+func (t trustedStore) Swap(ctx context.Context, old, new trust.State) (bool, error) {
+	return t.StateStore.Swap(ctx, newState(old), newState(new))
+}
+
+func (t trustedStore) States(ctx context.Context) ([]trust.State, error) {
+	all, err := t.StateStore.States(ctx)
+	states := make([]trust.State, len(all))
+	for i, s := range all {
+		states[i] = s.trusted()
+	}
+	return states, err
+}
+
+// newState and trusted convert between the State that programs see and the one of
+// package trust. The two share nothing that changes.
+func newState(s trust.State) State {
+	s = s.Clone()
+	return State{
+		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
+		TxID: s.TxID, Hash: Hash(s.Hash), Signature: s.Signature,
+		Tables: convertHashes[Hash](s.Tables),
+	}
+}
+
+func (s State) trusted() trust.State {
+	return trust.State{
+		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
+		TxID: s.TxID, Hash: proof.Digest(s.Hash), Signature: bytes.Clone(s.Signature),
+		Tables: convertHashes[proof.Digest](s.Tables),
+	}
+}
+
+func convertHashes[To, From ~[32]byte](from map[string]From) map[string]To {
+	if from == nil {
+		return nil
+	}
+	to := make(map[string]To, len(from))
+	for name, h := range from {
+		to[name] = To(h)
+	}
+	return to
 }

@@ -14,19 +14,19 @@ var (
 // stmt is a text that has been read, on its connection. The server knows nothing
 // of it, so that it outlives whatever happens to the session.
 type stmt struct {
-	conn *Conn
-	text *text
+	conn  *Conn
+	query *query
 }
 
 func (s *stmt) Close() error  { return nil }
-func (s *stmt) NumInput() int { return s.text.NumInput }
+func (s *stmt) NumInput() int { return s.query.NumInput }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.conn.exec(ctx, s.text, args)
+	return s.conn.exec(ctx, s.query, args)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.conn.query(ctx, s.text, args)
+	return s.conn.query(ctx, s.query, args)
 }
 
 // Exec implements driver.Stmt; database/sql calls ExecContext.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // What verification can end with, for errors.Is. None is ever retried by the
@@ -56,45 +56,29 @@ func (t *Tampering) Error() string {
 	return b.String()
 }
 
-func tampered(t *Tampering) error {
-	return &Error{
-		Message:  fmt.Sprintf("verification failed: what the server at %s says of database %s contradicts what is trusted", t.Host, t.Database),
-		SQLState: "XX001",
-		kind:     ErrTampered,
-		cause:    t,
+// fromTrust turns an error of package trust into an [*Error]. All others pass as
+// they are: those of calls and of state stores.
+func fromTrust(err error) error {
+	var e *trust.Error
+	if !errors.As(err, &e) {
+		return err
 	}
-}
-
-// tampering makes an error of a check that proof or a decoder has made for h.
-// Errors that say nothing of the server's honesty pass as they are.
-func (h *history) tampering(err error) error {
-	t := &Tampering{ServerUUID: h.id.serverUUID, Database: h.id.database, Host: h.host}
-	var e *proof.Error
+	converted := &Error{Message: e.Message, SQLState: e.SQLState, kind: trustKinds[e.Kind]}
+	var found *trust.Tampering
 	switch {
-	case errors.As(err, &e):
-		t.Check, t.TxID, t.Expected, t.Found = e.Check, e.TxID, e.Expected, e.Found
-		return tampered(t)
-	case errors.Is(err, proof.ErrSignature):
-		return &Error{
-			Message:  fmt.Sprintf("the server at %s does not sign as server_public_key demands: %v", h.host, err),
-			SQLState: "XX001",
-			kind:     ErrSignature,
-		}
-	case errors.Is(err, proof.ErrUnlinked):
-		t.Check = "the proof is complete"
-		return tampered(t)
-	case errors.Is(err, proof.ErrArgument):
-		return newError(ErrInvalidValue, "22023", err.Error())
-	case errors.Is(err, proof.ErrSchema):
-		return newError(nil, "XX000", err.Error())
+	case errors.As(e.Cause, &found):
+		converted.cause = (*Tampering)(found)
+	case e.Cause != nil:
+		converted.cause = fromTrust(e.Cause)
 	}
-	return err
+	return converted
 }
 
-// notAProof is for answers that cannot be decoded.
-func (h *history) notAProof(err error) error {
-	return tampered(&Tampering{
-		Check:      "the answer is well-formed: " + err.Error(),
-		ServerUUID: h.id.serverUUID, Database: h.id.database, Host: h.host,
-	})
+var trustKinds = map[trust.Kind]error{
+	trust.Tampered:     ErrTampered,
+	trust.StateMissing: ErrStateMissing,
+	trust.BadSignature: ErrSignature,
+	trust.ServerOlder:  ErrServerOlder,
+	trust.NoSuchTable:  ErrNoSuchTable,
+	trust.InvalidValue: ErrInvalidValue,
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // The valid values of sslmode; libpq's allow and prefer are missing on
@@ -115,6 +117,36 @@ func hideServerName(t *tls.Config, host string) {
 		_, err := cs.PeerCertificates[0].Verify(opts)
 		return err
 	}
+}
+
+// credentials secure the connection to an entry of Hosts.
+func (c *Config) credentials(hostport string) (credentials.TransportCredentials, error) {
+	t, err := c.tlsConfig(hostport)
+	switch {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return insecure.NewCredentials(), nil
+	case c.TLS == nil && c.SSL.NoSNI:
+		return unnamed{credentials.NewTLS(t)}, nil
+	}
+	return credentials.NewTLS(t), nil
+}
+
+// unnamed are credentials that keep the server's name to themselves. gRPC would
+// send the one that [hideServerName] sets as the authority of every call.
+type unnamed struct {
+	credentials.TransportCredentials
+}
+
+func (u unnamed) Info() credentials.ProtocolInfo {
+	info := u.TransportCredentials.Info()
+	info.ServerName = ""
+	return info
+}
+
+func (u unnamed) Clone() credentials.TransportCredentials {
+	return unnamed{u.TransportCredentials.Clone()}
 }
 
 func readable(path string) error {

@@ -9,24 +9,23 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/metadata"
-
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
 var _ driver.Tx = (*tx)(nil)
 
-// tx is a transaction on the server, named by its tokens. The server lets go of
-// it when a write in it fails; from then on err says why.
+// tx is a transaction. The server lets go of it when a write in it fails; from
+// then on err says why.
 type tx struct {
 	conn     *Conn
-	tokens   TransactionTokens
-	md       context.Context // as the session's, with the transaction's tokens too
+	server   *session.Tx
 	readOnly bool
-	report   *CommitInfo // where the program wants the commit described, or nil
+	report   *commitReport // where the program wants the commit described, or nil
 
 	err   error      // the failure that ended the transaction, or nil
+	ended bool       // server has been told to let go
 	wrote bool       // it holds something to commit, for certain
 	rows  *resultSet // rows that the server may still be sending, or nil
 
@@ -76,7 +75,15 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if c.tx != nil {
 		return nil, unsupported("a transaction is open on this connection: the server does not nest them")
 	}
-	return c.begin(ctx, opts.ReadOnly)
+	var t *tx
+	err := c.waitForRoom(ctx, func() (err error) {
+		t, err = c.begin(ctx, opts.ReadOnly)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
@@ -93,29 +100,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	changes := c.connector.catalog.changed()
-	var ans wire.NewTx
-	for resumed := false; ; resumed = true {
-		sent, err := wire.Call(c.session.context(ctx, c.session.md), c.session.cc, wire.MethodNewTx, req.Append(nil), &ans)
-		if err == nil {
-			break
-		}
-		// A transaction nobody can name lives as long as its session.
-		c.lost = sent && answerLost(err)
-		if again, err := c.resume(ctx, c.failed(ctx, err, sent, ""), resumed); !again {
-			return nil, err
-		}
+	var server *session.Tx
+	bytes := req.Append(nil)
+	err := c.inSession(ctx, begins, "", func(*session.Session) (f *wire.Failure) {
+		server, f = c.lease.Begin(ctx, bytes)
+		return f
+	})
+	if err != nil {
+		return nil, err
 	}
-	t := &tx{conn: c, tokens: TransactionTokens{TransactionID: ans.ID}, readOnly: readOnly, changes: changes}
-	t.md = metadata.NewOutgoingContext(context.Background(), c.session.tokens.metadata(t.tokens))
-	t.report, _ = ctx.Value(commitInfoKey{}).(*CommitInfo)
-	c.tx = t
-	c.session.txs.Add(1)
-	return t, nil
+	c.tx = &tx{conn: c, server: server, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	return c.tx, nil
 }
-
-// endTimeout bounds Commit and Rollback, which run on a context of their own: a
-// canceled request must not leave a commit half told.
-const endTimeout = 30 * time.Second
 
 // Commit commits. If it fails with [ErrOutcomeUnknown] the transaction may have
 // been committed; with any other error it was not.
@@ -129,6 +125,9 @@ func (t *tx) Commit() error {
 func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	var committed wire.CommittedTx
 	if err := t.settle(ctx); err != nil {
+		if t.err == nil {
+			t.abort(err, txUndo) // rows that nobody will read any more are in the way
+		}
 		t.leave()
 		return committed, err
 	}
@@ -137,27 +136,24 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		return committed, t.rollback(ctx)
 	}
 	c := t.conn
-	t.err = sql.ErrTxDone
-	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodCommit, nil, &committed)
+	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
 		c.connector.catalog.forget() // also if nobody knows what became of it
 	}
-	if err != nil {
-		c.lost = !sent || answerLost(err) // then it may still be open on the server
-		err = c.failed(ctx, err, sent, "COMMIT")
+	if f != nil {
+		err := t.failed(commits, "COMMIT", f)
+		t.err = sql.ErrTxDone
 		t.leave()
-		if !sent {
-			err = &Error{Message: "COMMIT could not be sent, nothing was committed", SQLState: "08003", kind: ErrSessionLost, cause: err, safe: true}
-		}
 		return committed, err
 	}
+	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
 	return committed, c.proveCommits(ctx, t.wrote, committed)
 }
 
 // Rollback ends the transaction and undoes what it did. It fails only if the
-// server cannot be asked; then the transaction ends with its session.
+// server cannot be asked now; then the driver goes on asking.
 func (t *tx) Rollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
@@ -166,68 +162,64 @@ func (t *tx) Rollback() error {
 		return nil
 	}
 	if t.rows != nil {
-		t.rows.ctx.cancel() // who reads on gets an error
+		t.rows.ctx.Cancel() // who reads on gets an error
 		t.rows = nil
 	}
 	return t.rollback(ctx)
 }
 
-func (t *tx) rollback(ctx context.Context) error {
-	c := t.conn
-	t.err = sql.ErrTxDone
-	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, wire.MethodRollback, nil, wire.Empty)
-	if err != nil {
-		lost := !sent || answerLost(err)
-		err = c.failed(ctx, err, sent, "")
-		t.leave()
-		if errors.Is(err, ErrSessionLost) || errors.Is(err, ErrTxAborted) {
-			return nil // gone already, which is what was asked for
-		}
-		c.lost = c.lost || lost
-		return err
+func (t *tx) rollback(ctx context.Context) (err error) {
+	if f := t.server.Call(ctx, wire.MethodRollback, nil, wire.Empty); f != nil {
+		err = t.failed(rollsBack, "", f)
 	}
+	t.err = sql.ErrTxDone
 	t.leave()
-	return nil
+	return err
 }
 
 // leave ends the transaction on its connection.
 func (t *tx) leave() {
+	if !t.ended {
+		t.ended = true
+		t.server.End()
+	}
 	if t.conn.tx == t {
 		t.conn.tx = nil
-		t.conn.connector.leaveTx(t.conn.session)
 	}
 }
 
 // abandon ends a transaction that nobody will end.
-func (t *tx) abandon() {
-	if t.Rollback() != nil {
-		t.conn.lost = true
-	}
-}
+func (t *tx) abandon() { _ = t.Rollback() } // if it fails the driver goes on asking
 
 // giveUp is abandon for who cannot wait.
 func (t *tx) giveUp(err error) {
-	t.abort(err, false)
+	t.abort(err, txUndo)
 	t.leave()
 }
 
-// abort notes that err ended the transaction. The server is told unless it
-// ended it itself: a failed write may have been done in part, and committing
-// the rest must not remain possible. Nobody waits for that.
-func (t *tx) abort(err error, serverKnows bool) {
-	if t.err != nil {
+// failed does what the failure of a call in the transaction means for it, and
+// returns what the caller is told.
+func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
+	if f.Fate == wire.NoSession {
+		t.server.Session().Lost()
+	}
+	err := callError(kind, name, f)
+	t.abort(err, outcomeOf(kind, f).tx)
+	return err
+}
+
+// abort notes that err ended the transaction, if it did. The server is told unless
+// it ended the transaction itself: a failed write may have been done in part, and
+// committing the rest must not remain possible. Nobody waits for that.
+func (t *tx) abort(err error, fate txFate) {
+	if t.err != nil || fate == txStays {
 		return
 	}
 	t.err = err
-	if serverKnows || t.conn.lost {
-		return
+	if fate == txUndo && !t.ended {
+		t.ended = true
+		t.server.Undo()
 	}
-	s := t.conn.session
-	t.conn.connector.inBackground(func(ctx context.Context) {
-		if _, err := wire.Call(s.context(ctx, t.md), s.cc, wire.MethodRollback, nil, wire.Empty); err != nil && answerLost(err) {
-			t.conn.connector.retire(s) // the transaction ends with its session
-		}
-	})
 }
 
 // aborted is what every call on an ended transaction gets.
@@ -247,12 +239,18 @@ func (t *tx) aborted() error {
 // settle makes the transaction ready for the next call, within ctx, or says why
 // it is not: it receives the rest of the rows being read, if there are any,
 // because the server must not work on two statements of one transaction at once.
+// Rows that are too many to keep stay as they are, and keep the call from being
+// made.
 func (t *tx) settle(ctx context.Context) error {
 	if set := t.rows; set != nil && t.err == nil {
-		t.rows = nil
-		if err := set.buffer(ctx); err != nil {
-			t.abort(err, false)
+		err := set.buffer(ctx)
+		switch {
+		case err == errRowsInTheWay:
+			return err
+		case err != nil:
+			t.abort(err, txUndo)
 		}
+		t.rows = nil
 	}
 	if t.err != nil {
 		return t.aborted()
@@ -261,13 +259,13 @@ func (t *tx) settle(ctx context.Context) error {
 }
 
 // exec runs the statements of a text, counting what they write.
-func (t *tx) exec(ctx context.Context, txt *text, args []driver.NamedValue) (*result, error) {
-	if err := t.admit(txt); err != nil {
+func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
+	if err := t.admit(q); err != nil {
 		return nil, err
 	}
 	res := &result{idErr: errNoInsert}
-	for i := range txt.statements {
-		if err := t.execStatement(ctx, txt, &txt.statements[i], args, res); err != nil {
+	for i := range q.statements {
+		if err := t.execStatement(ctx, q.bind(i, args), res); err != nil {
 			return nil, err
 		}
 	}
@@ -275,18 +273,18 @@ func (t *tx) exec(ctx context.Context, txt *text, args []driver.NamedValue) (*re
 }
 
 // admit refuses a text that cannot be run in this transaction.
-func (t *tx) admit(txt *text) error {
+func (t *tx) admit(q *query) error {
 	if t.err != nil {
 		return t.aborted()
 	}
-	if txt.enclosed {
+	if q.enclosed {
 		return unsupported("BEGIN in a transaction is not supported: the server does not nest them")
 	}
-	switch kind := txt.statements[0].Kind; kind {
+	switch kind := q.statements[0].Kind; kind {
 	case sqltext.UseDatabase, sqltext.CreateDatabase:
 		return unsupported(kind.String() + " is not supported in a transaction: it is not part of one")
 	}
-	if slices.ContainsFunc(txt.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
+	if slices.ContainsFunc(q.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
 		return errSelfSelect
 	}
 	return nil
@@ -297,38 +295,32 @@ func (t *tx) admit(txt *text) error {
 // TxSQLExec answers with nothing, so rows are counted by a RETURNING clause of
 // our own: RETURNING NULL gives a row per affected row, the AUTO_INCREMENT
 // column also the keys.
-func (t *tx) execStatement(ctx context.Context, txt *text, st *sqltext.Statement, args []driver.NamedValue, res *result) error {
-	switch {
-	case st.Kind.IsQuery():
-		set, err := t.queryStatement(ctx, txt, st, args)
+func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
+	switch kind := b.st.Kind; {
+	case kind.IsQuery():
+		set, err := t.queryStatement(ctx, b)
 		if err != nil {
 			return err
 		}
 		_, _, err = set.count()
-		t.rows = nil
 		return err
-	case !st.Kind.IsDML():
-		return t.execUncounted(ctx, txt, st, args, res)
+	case !kind.IsDML():
+		return t.execUncounted(ctx, b, res)
 	}
-	column := ""
-	if st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
-		tab, err := t.conn.table(ctx, st.Table)
-		if err != nil && !errors.Is(err, ErrNoSuchTable) { // the statement will say so itself
-			return t.writeFailed(err)
-		}
-		if tab != nil {
-			column = tab.autoIncrement
-		}
+	column, err := t.generatedColumn(ctx, b.st)
+	if err != nil {
+		t.abort(err, txUndo)
+		return err
 	}
-	sql := st.Text[:st.Returning.End] + " RETURNING NULL"
+	b.sql = b.st.Text[:b.st.Returning.End] + " RETURNING NULL"
 	if column != "" {
-		sql = st.Text[:st.Returning.End] + " RETURNING " + quoteName(column)
+		b.sql = b.st.Text[:b.st.Returning.End] + " RETURNING " + quoteName(column)
 	}
-	n, last, err := t.writeCounted(ctx, sql, txt, st, args)
+	n, last, err := t.writeCounted(ctx, b)
 	if errors.Is(err, ErrSyntax) && t.err == nil {
 		// Either the statement is wrong, which this will tell, or the server is
 		// older than RETURNING (1.11).
-		return t.execUncounted(ctx, txt, st, args, res)
+		return t.execUncounted(ctx, b, res)
 	}
 	if err != nil {
 		return err
@@ -346,20 +338,35 @@ func (t *tx) execStatement(ctx context.Context, txt *text, st *sqltext.Statement
 	return nil
 }
 
+// generatedColumn is the AUTO_INCREMENT column of the table that an INSERT or
+// UPSERT writes, or "".
+func (t *tx) generatedColumn(ctx context.Context, st *sqltext.Statement) (string, error) {
+	if st.Kind != sqltext.Insert && st.Kind != sqltext.Upsert {
+		return "", nil
+	}
+	tab, err := t.conn.tableWritten(ctx, st)
+	switch {
+	case errors.Is(err, ErrNoSuchTable): // the statement will say so itself
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return tab.autoIncrement, nil
+}
+
 // execUncounted runs a statement through TxSQLExec, which answers with nothing.
-func (t *tx) execUncounted(ctx context.Context, txt *text, st *sqltext.Statement, args []driver.NamedValue, res *result) error {
-	err := t.call(ctx, wire.MethodTxSQLExec, st.Text[:st.Returning.End], txt, st, args, wire.Empty)
-	if err != nil {
-		t.abort(err, errors.Is(err, ErrTxAborted))
+func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
+	b.sql = b.st.Text[:b.st.Returning.End]
+	if err := t.call(ctx, writesInTx, wire.MethodTxSQLExec, b, wire.Empty); err != nil {
 		return err
 	}
-	t.wrote = t.wrote || mustWrite(*st)
-	if st.Kind.ChangesCatalog() {
+	t.wrote = t.wrote || mustWrite(*b.st)
+	if b.st.Kind.ChangesCatalog() {
 		t.tables = make(map[string]*table)
 	}
-	if st.Kind != sqltext.DDL && st.Kind != sqltext.Access {
+	if b.st.Kind != sqltext.DDL && b.st.Kind != sqltext.Access {
 		res.rowsErr = errNotCounted
-		if st.Kind.IsDML() {
+		if b.st.Kind.IsDML() {
 			res.rowsErr, res.idErr = errNoReturning, errNoReturning
 		}
 	}
@@ -369,28 +376,26 @@ func (t *tx) execUncounted(ctx context.Context, txt *text, st *sqltext.Statement
 var errNoReturning = newError(ErrUnsupported, "0A000", "this server does not count rows in a transaction: it is older than 1.11, "+
 	"which brought RETURNING; run the statement outside a transaction to know")
 
-// call runs one statement, as sql, by a unary call.
-func (t *tx) call(ctx context.Context, method, sql string, txt *text, st *sqltext.Statement, args []driver.NamedValue, ans wire.Answer) error {
-	req, err := appendRequest(make([]byte, 0, len(sql)+24*len(args)+8), sql, txt.Query, st, args)
+// call runs one statement by a unary call.
+func (t *tx) call(ctx context.Context, kind callKind, method string, b bound, ans wire.Answer) error {
+	req, err := b.request(nil)
 	if err != nil {
 		return err
 	}
 	if err := t.settle(ctx); err != nil {
 		return err
 	}
-	c := t.conn
-	sent, err := wire.Call(c.session.context(ctx, t.md), c.session.cc, method, req, ans)
-	if err != nil {
-		return c.failed(ctx, err, sent, "")
+	if f := t.server.Call(ctx, method, req, ans); f != nil {
+		return t.failed(kind, "", f)
 	}
 	return nil
 }
 
 // writeCounted runs a statement with a RETURNING clause of one column and returns
-// how many rows it answers, and the last one's value. A failure is write's.
-func (t *tx) writeCounted(ctx context.Context, sql string, txt *text, st *sqltext.Statement, args []driver.NamedValue) (n int64, last driver.Value, err error) {
-	if st.NumRows != 1 {
-		set, err := t.write(ctx, sql, txt, st, args)
+// how many rows it answers, and the last one's value.
+func (t *tx) writeCounted(ctx context.Context, b bound) (n int64, last driver.Value, err error) {
+	if b.st.NumRows != 1 {
+		set, err := t.write(ctx, b)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -399,38 +404,30 @@ func (t *tx) writeCounted(ctx context.Context, sql string, txt *text, st *sqltex
 	// One row is one message. A unary call has it without the goroutine and the
 	// contexts of a stream: 2 to 3 % of the wall of a statement.
 	var ans wire.Returned
-	if err := t.call(ctx, wire.MethodTxSQLQuery, sql, txt, st, args, &ans); err != nil {
-		return 0, nil, t.writeFailed(err)
+	if err := t.call(ctx, returnsInTx, wire.MethodTxSQLQuery, b, &ans); err != nil {
+		return 0, nil, err
 	}
-	t.wrote = t.wrote || ans.Rows > 0 || mustWrite(*st)
+	t.wrote = t.wrote || ans.Rows > 0 || mustWrite(*b.st)
 	return ans.Rows, ans.Last, nil
 }
 
 // write runs a statement with a RETURNING clause and receives all it answers. A
-// failure ends the transaction: the server keeps it open with the statement half
-// done, which is no use to anybody.
-func (t *tx) write(ctx context.Context, sql string, txt *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
+// failure ends the transaction, but for a syntax error: the server keeps the
+// transaction open with the statement half done, which is no use to anybody.
+func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
-	set, err := t.conn.stream(ctx, t, sql, txt, st, args)
-	if err == nil {
-		err = set.buffer(ctx)
-	}
+	set, err := t.conn.streamInTx(ctx, t, returnsInTx, b)
 	if err != nil {
-		return nil, t.writeFailed(err)
+		return nil, err
 	}
-	t.wrote = t.wrote || set.batch.HasRow() || mustWrite(*st)
+	if err := set.bufferAll(ctx); err != nil {
+		t.abort(err, txUndo)
+		return nil, err
+	}
+	t.wrote = t.wrote || set.batch.HasRow() || mustWrite(*b.st)
 	return set, nil
-}
-
-// writeFailed ends the transaction, but for a syntax error, of which the caller
-// finds out what it is. It returns err.
-func (t *tx) writeFailed(err error) error {
-	if !errors.Is(err, ErrSyntax) {
-		t.abort(err, false)
-	}
-	return err
 }
 
 var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
@@ -439,11 +436,11 @@ var errTooOldForReturning = unsupported("RETURNING is not supported by this serv
 // knowsReturning reports whether the server can read a RETURNING clause: then it
 // finds something else wrong with this one.
 func (c *Conn) knowsReturning(ctx context.Context) bool {
-	q, err := c.connector.texts.parse("DELETE FROM no_table_of_this_name RETURNING id")
+	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
 	if err != nil {
 		return true
 	}
-	set, err := c.stream(ctx, nil, q.Text, q, &q.statements[0], nil)
+	set, err := c.stream(ctx, q.bind(0, nil))
 	if err == nil {
 		set.close()
 	}
@@ -451,26 +448,15 @@ func (c *Conn) knowsReturning(ctx context.Context) bool {
 }
 
 // queryStatement runs one statement that answers rows.
-func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statement, args []driver.NamedValue) (*resultSet, error) {
-	if st.Kind.IsDML() {
-		if err := t.conn.checkReturning(ctx, st); err != nil {
-			return nil, err
-		}
-		set, err := t.write(ctx, st.Text, txt, st, args)
-		if errors.Is(err, ErrSyntax) {
-			if !t.conn.knowsReturning(ctx) {
-				err = errTooOldForReturning
-			}
-			t.abort(err, false)
-		}
-		return set, err
+func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
+	if b.st.Kind.IsDML() {
+		return t.queryReturning(ctx, b)
 	}
 	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
-	set, err := t.conn.stream(ctx, t, st.Text, txt, st, args)
+	set, err := t.conn.streamInTx(ctx, t, readsInTx, b)
 	if err != nil {
-		t.queryFailed(ctx, err)
 		return nil, err
 	}
 	t.rows = set
@@ -478,14 +464,24 @@ func (t *tx) queryStatement(ctx context.Context, txt *text, st *sqltext.Statemen
 	return set, nil
 }
 
-// queryFailed ends the transaction if it must. A query that the server refuses or
-// gives up leaves the transaction as it was. One whose answer broke, or could not
-// be read, may still be running.
-func (t *tx) queryFailed(ctx context.Context, err error) {
-	switch {
-	case errors.Is(err, ErrTxAborted) || t.conn.lost:
-		t.abort(err, true)
-	case ctx.Err() != nil || t.conn.session.suspect.Load():
-		t.abort(err, false)
+// queryReturning runs a write with a RETURNING clause of the program's own. What
+// the clause names and the table does not have comes as NULL, in a column without
+// a type: then the write is undone.
+func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
+	set, err := t.write(ctx, b)
+	if errors.Is(err, ErrSyntax) {
+		if !t.conn.knowsReturning(ctx) {
+			err = errTooOldForReturning
+		}
+		t.abort(err, txUndo)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkReturned(b.st, set.columns.list); err != nil {
+		set.close()
+		t.abort(err, txUndo)
+		return nil, err
+	}
+	return set, nil
 }

@@ -1,45 +1,36 @@
 package immudb_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-func begin(t testing.TB, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
-	t.Helper()
-	tx, err := db.BeginTx(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tx.Rollback() })
-	return tx
-}
-
 func TestCommitKeepsAndRollbackUndoes(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, nil)
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (1)")
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("others see %d rows before the commit", got)
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	tx = begin(t, db, nil)
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
-	mustExec(t, tx, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+	tx = dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (2)")
+	dbtest.Exec(t, tx, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if got := list[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
+	if got := dbtest.List[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
 		t.Errorf("rows %v, want [1]", got)
 	}
 	if _, err := db.Query("SELECT id FROM u"); !errors.Is(err, immudb.ErrNoSuchTable) {
@@ -48,17 +39,17 @@ func TestCommitKeepsAndRollbackUndoes(t *testing.T) {
 }
 
 func TestReadOnlyTransactionDoesNotWrite(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, &sql.TxOptions{ReadOnly: true})
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, &sql.TxOptions{ReadOnly: true})
 	if _, err := tx.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrReadOnly) {
 		t.Errorf("err = %v, want ErrReadOnly", err)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Error(err)
 	}
-	tx = begin(t, db, &sql.TxOptions{ReadOnly: true})
-	if got := get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 0 {
+	tx = dbtest.Begin(t, db, &sql.TxOptions{ReadOnly: true})
+	if got := dbtest.Get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 0 {
 		t.Errorf("%d rows", got)
 	}
 	if err := tx.Commit(); err != nil {
@@ -67,7 +58,7 @@ func TestReadOnlyTransactionDoesNotWrite(t *testing.T) {
 }
 
 func TestIsolationLevels(t *testing.T) {
-	db := openDB(t)
+	db := dbtest.Open(t)
 	for level := sql.LevelDefault; level <= sql.LevelLinearizable; level++ {
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
 		switch level {
@@ -102,11 +93,11 @@ func TestFailedWriteAbortsTheTransaction(t *testing.T) {
 		}},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			db := openDB(t)
-			mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-			mustExec(t, db, "INSERT INTO t (id) VALUES (1)")
-			tx := begin(t, db, nil)
-			mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+			db := dbtest.Open(t)
+			dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+			dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+			tx := dbtest.Begin(t, db, nil)
+			dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (2)")
 			if err := row.fail(tx); !errors.Is(err, immudb.ErrDuplicateKey) {
 				t.Fatalf("err = %v, want ErrDuplicateKey", err)
 			}
@@ -117,7 +108,7 @@ func TestFailedWriteAbortsTheTransaction(t *testing.T) {
 			if err := tx.Commit(); !errors.Is(err, immudb.ErrTxAborted) || !errors.Is(err, immudb.ErrDuplicateKey) {
 				t.Errorf("Commit: %v, want ErrTxAborted that wraps the first error", err)
 			}
-			if got := list[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
+			if got := dbtest.List[int](t, db, "SELECT id FROM t"); !reflect.DeepEqual(got, []int{1}) {
 				t.Errorf("rows %v, want [1]", got)
 			}
 		})
@@ -125,9 +116,9 @@ func TestFailedWriteAbortsTheTransaction(t *testing.T) {
 }
 
 func TestRollbackAfterAFailedWriteReturnsNil(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER NOT NULL, PRIMARY KEY id)")
-	tx := begin(t, db, nil)
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER NOT NULL, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, nil)
 	if _, err := tx.Exec("INSERT INTO nosuch (id) VALUES (1)"); !errors.Is(err, immudb.ErrNoSuchTable) {
 		t.Fatalf("err = %v, want ErrNoSuchTable", err)
 	}
@@ -141,67 +132,67 @@ func TestRollbackAfterAFailedWriteReturnsNil(t *testing.T) {
 
 // The server keeps a transaction whose query it refused.
 func TestRefusedQueryLeavesTheTransactionAsItWas(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, nil)
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (1)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (1)")
 	if _, err := tx.Query("SELECT nosuch FROM t"); !errors.Is(err, immudb.ErrNoSuchColumn) {
 		t.Fatalf("err = %v, want ErrNoSuchColumn", err)
 	}
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (2)")
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (2)")
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2 {
 		t.Errorf("%d rows, want 2", got)
 	}
 }
 
 // So it does if the query fails when rows have been sent.
 func TestQueryThatFailsBetweenItsRowsLeavesTheTransactionAsItWas(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 3000, []byte("x"))
-	mustExec(t, db, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, nil)
-	mustExec(t, tx, "INSERT INTO u (id) VALUES (1)")
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 3000, []byte("x"))
+	dbtest.Exec(t, db, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "INSERT INTO u (id) VALUES (1)")
 	rows, err := tx.Query("SELECT 100 / (2500 - id) FROM t ORDER BY id")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := drain(rows); len(got) == 0 || !errors.Is(err, immudb.ErrInvalidValue) {
+	if got, err := dbtest.Drain[int64](rows); len(got) == 0 || !errors.Is(err, immudb.ErrInvalidValue) {
 		t.Fatalf("%d rows and err = %v, want the division by zero in row 2500", len(got), err)
 	}
-	mustExec(t, tx, "INSERT INTO u (id) VALUES (2)")
+	dbtest.Exec(t, tx, "INSERT INTO u (id) VALUES (2)")
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM u"); got != 2 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM u"); got != 2 {
 		t.Errorf("%d rows, want 2", got)
 	}
 }
 
 func TestConflictingCommitFails(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
-	mustExec(t, db, "INSERT INTO t (id, v) VALUES (1, 0)")
-	tx := begin(t, db, nil)
-	v := get[int](t, tx, "SELECT v FROM t WHERE id = 1")
-	mustExec(t, db, "UPDATE t SET v = 10 WHERE id = 1")
-	mustExec(t, tx, "UPDATE t SET v = ? WHERE id = 1", v+1)
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, v) VALUES (1, 0)")
+	tx := dbtest.Begin(t, db, nil)
+	v := dbtest.Get[int](t, tx, "SELECT v FROM t WHERE id = 1")
+	dbtest.Exec(t, db, "UPDATE t SET v = 10 WHERE id = 1")
+	dbtest.Exec(t, tx, "UPDATE t SET v = ? WHERE id = 1", v+1)
 	err := tx.Commit()
 	var e *immudb.Error
 	if !errors.Is(err, immudb.ErrConflict) || !errors.As(err, &e) || !e.Retryable() || e.SQLState != "40001" {
 		t.Errorf("Commit: %v, want a retryable ErrConflict", err)
 	}
-	if got := get[int](t, db, "SELECT v FROM t"); got != 10 {
+	if got := dbtest.Get[int](t, db, "SELECT v FROM t"); got != 10 {
 		t.Errorf("v = %d, want 10", got)
 	}
 }
 
 func TestStatementsMayRunWhileRowsAreOpenInATransaction(t *testing.T) {
-	db := openDB(t)
-	fill(t, db, 5000, []byte("x"))
-	tx := begin(t, db, nil)
+	db := dbtest.Open(t)
+	dbtest.Fill(t, db, 5000, []byte("x"))
+	tx := dbtest.Begin(t, db, nil)
 	rows, err := tx.Query("SELECT id FROM t")
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +201,7 @@ func TestStatementsMayRunWhileRowsAreOpenInATransaction(t *testing.T) {
 	n := 0
 	for rows.Next() {
 		if n++; n%2500 == 1 {
-			mustExec(t, tx, "INSERT INTO t (id) VALUES (?)", 10000+n)
+			dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (?)", 10000+n)
 		}
 	}
 	if err := rows.Err(); err != nil || n != 5000 {
@@ -219,25 +210,25 @@ func TestStatementsMayRunWhileRowsAreOpenInATransaction(t *testing.T) {
 	if err := tx.Commit(); err != nil {
 		t.Error(err)
 	}
-	if got := get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5002 {
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 5002 {
 		t.Errorf("%d rows, want 5002", got)
 	}
 }
 
 func TestTransactionSeesOneSnapshot(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	tx := begin(t, db, &sql.TxOptions{ReadOnly: true})
-	before := get[int](t, tx, "SELECT COUNT(*) FROM t")
-	mustExec(t, db, "INSERT INTO t (id) VALUES (1)")
-	if after := get[int](t, tx, "SELECT COUNT(*) FROM t"); after != before {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	tx := dbtest.Begin(t, db, &sql.TxOptions{ReadOnly: true})
+	before := dbtest.Get[int](t, tx, "SELECT COUNT(*) FROM t")
+	dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+	if after := dbtest.Get[int](t, tx, "SELECT COUNT(*) FROM t"); after != before {
 		t.Errorf("the transaction saw %d rows, then %d", before, after)
 	}
 }
 
 func TestTxOptionsReachTheServer(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var commit immudb.CommitInfo
 	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &commit), "INSERT INTO t (id) VALUES (1)"); err != nil {
 		t.Fatal(err)
@@ -247,7 +238,7 @@ func TestTxOptionsReachTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 1 {
+	if got := dbtest.Get[int](t, tx, "SELECT COUNT(*) FROM t"); got != 1 {
 		t.Errorf("%d rows, want the one of transaction %d", got, commit.TxID)
 	}
 	tx.Rollback()
@@ -257,15 +248,15 @@ func TestTxOptionsReachTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	mustExec(t, tx, "INSERT INTO t (id) VALUES (3)")
+	dbtest.Exec(t, tx, "INSERT INTO t (id) VALUES (3)")
 	if err := tx.Commit(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCommitInfoTellsTheTransaction(t *testing.T) {
-	db := openDB(t)
-	mustExec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	var first, second, third, none immudb.CommitInfo
 	if _, err := db.ExecContext(immudb.WithCommitInfo(t.Context(), &first), "INSERT INTO t (id, v) VALUES (1, 1)"); err != nil {
 		t.Fatal(err)
@@ -274,7 +265,7 @@ func TestCommitInfoTellsTheTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustExec(t, tx, "UPDATE t SET v = 2 WHERE id = 1")
+	dbtest.Exec(t, tx, "UPDATE t SET v = 2 WHERE id = 1")
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +283,7 @@ func TestCommitInfoTellsTheTransaction(t *testing.T) {
 	if none.TxID != 0 {
 		t.Errorf("a statement that wrote nothing committed as %d", none.TxID)
 	}
-	if got := get[int](t, db, "SELECT v FROM t UNTIL TX "+itoa(second.TxID)); got != 2 {
+	if got := dbtest.Get[int](t, db, "SELECT v FROM t UNTIL TX "+strconv.FormatUint(second.TxID, 10)); got != 2 {
 		t.Errorf("v was %d in transaction %d, want 2", got, second.TxID)
 	}
 }

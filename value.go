@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
-	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // CheckNamedValue turns an argument into one of the types the wire knows:
@@ -68,9 +67,8 @@ func convert(v any) (driver.Value, error) {
 		if !ok {
 			return convertKind(v)
 		}
-		// A nil pointer whose Value method has a value receiver would panic.
-		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
-			return nil, nil
+		if isNilWithValueReceiver(v) {
+			return nil, nil // its Value method would panic
 		}
 		var err error
 		if v, err = valuer.Value(); err != nil {
@@ -78,6 +76,13 @@ func convert(v any) (driver.Value, error) {
 		}
 	}
 	return nil, fmt.Errorf("its Value method does not come to an end (%T)", v)
+}
+
+// isNilWithValueReceiver reports a nil pointer to a type that is a Valuer itself.
+// One whose Value method has a pointer receiver is asked, as by database/sql.
+func isNilWithValueReceiver(v any) bool {
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil() && rv.Type().Elem().Implements(reflect.TypeFor[driver.Valuer]())
 }
 
 // convertKind converts by kind, following pointers.
@@ -187,32 +192,4 @@ func namedArg(args []driver.NamedValue, name string) *driver.NamedValue {
 		}
 	}
 	return nil
-}
-
-// appendRequest appends the request that runs sql: the whole of q, or with st
-// one of its statements. The arguments have been checked.
-func appendRequest(b []byte, sql string, q *sqltext.Query, st *sqltext.Statement, args []driver.NamedValue) ([]byte, error) {
-	b = wire.AppendSQL(b, sql)
-	names := q.Names
-	if st != nil {
-		names = st.Names
-	}
-	var err error
-	if q.Style == sqltext.Named {
-		for _, name := range names {
-			if b, err = wire.AppendNamedParam(b, name, namedArg(args, name).Value); err != nil {
-				return nil, err
-			}
-		}
-		return b, nil
-	}
-	if st != nil {
-		args = args[st.FirstArg : st.FirstArg+st.NumArgs]
-	}
-	for i := range args {
-		if b, err = wire.AppendNumberedParam(b, i+1, args[i].Value); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
 }

@@ -3,13 +3,12 @@ package immudb
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/proof"
-	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // VerifiedRow returns the row of a table with the given primary key, proven on
@@ -98,24 +97,8 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 		}
 	}
 	var row *proof.Row
-	err = onConn(ctx, v.db, func(c *Conn) error {
-		p := c.prover()
-		trusted, err := p.establish(ctx)
-		if err != nil {
-			return err
-		}
-		touched, err := c.touch(ctx, p, table, false)
-		if err != nil {
-			return p.explain(ctx, trusted, err)
-		}
-		row, _, err = p.row(ctx, table, at, key)
-		if !errors.Is(err, errNoSuchKey) || touched {
-			return err
-		}
-		if _, err := c.touch(ctx, p, table, true); err != nil {
-			return p.explain(ctx, trusted, err)
-		}
-		row, _, err = p.row(ctx, table, at, key)
+	err = onConn(ctx, v.db, func(c *Conn) (err error) {
+		row, err = c.verifyRow(ctx, table, at, key)
 		return err
 	})
 	switch {
@@ -127,70 +110,51 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 	return newProvenRow(row), nil
 }
 
+// verifyRow proves a row once the server's index of the table has caught up.
+func (c *Conn) verifyRow(ctx context.Context, table string, at uint64, key []any) (*proof.Row, error) {
+	p := c.prover()
+	trusted, err := p.Establish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	touched, err := c.touch(ctx, table, false)
+	if err != nil {
+		return nil, p.Explain(ctx, trusted, err)
+	}
+	row, _, err := p.Row(ctx, table, at, key)
+	if !errors.Is(err, errNoSuchKey) || touched {
+		return row, err
+	}
+	if _, err := c.touch(ctx, table, true); err != nil {
+		return nil, p.Explain(ctx, trusted, err)
+	}
+	row, _, err = p.Row(ctx, table, at, key)
+	return row, err
+}
+
 // State returns what is trusted of the database, having asked the server at
 // first use.
 func (v *Verifier) State(ctx context.Context) (State, error) {
-	var s State
-	err := onConn(ctx, v.db, func(c *Conn) (err error) {
-		s, err = c.prover().establish(ctx)
-		return err
-	})
-	return s.clone(), err
+	return v.state(ctx, func(p *trust.Prover) (trust.State, error) { return p.Establish(ctx) })
 }
 
 // Tx proves that transaction id, as [CommitInfo] tells it, belongs to the trusted
 // history, and returns its hash with it.
 func (v *Verifier) Tx(ctx context.Context, id uint64) (State, error) {
-	var s State
-	err := onConn(ctx, v.db, func(c *Conn) error {
-		p := c.prover()
-		return p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-			h, pr, err := p.proveTx(ctx, trusted, id, wire.NoEntries)
-			if err != nil {
-				return pr, err
-			}
-			alh, err := h.Alh()
-			s = State{ServerUUID: p.id.serverUUID, Database: p.id.database, Host: p.host, TxID: h.ID, Hash: Hash(alh)}
-			return pr, err
-		})
+	return v.state(ctx, func(p *trust.Prover) (trust.State, error) { return p.Tx(ctx, id) })
+}
+
+func (v *Verifier) state(ctx context.Context, prove func(p *trust.Prover) (trust.State, error)) (State, error) {
+	var s trust.State
+	err := onConn(ctx, v.db, func(c *Conn) (err error) {
+		s, err = prove(c.prover())
+		return err
 	})
 	if err != nil {
 		return State{}, err
 	}
-	return s, nil
+	return newState(s), nil
 }
-
-// onConn runs f, which changes nothing, on a connection of db, and again on
-// another one if the first is of no use.
-func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
-	for try := 1; ; try++ {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		err = conn.Raw(func(dc any) error {
-			c, ok := dc.(*Conn)
-			if !ok {
-				return unsupported(fmt.Sprintf("a database of %T is not one of this driver and cannot be verified", dc))
-			}
-			err := f(c)
-			if errors.Is(err, driver.ErrBadConn) {
-				c.lost = true
-				if errors.Is(err, ErrSessionLost) {
-					c.connector.sessionLost(c.session)
-				}
-			}
-			return err
-		})
-		_ = conn.Close() // an error of the connection has been told already
-		if !errors.Is(err, driver.ErrBadConn) || try == maxConnTries {
-			return err
-		}
-	}
-}
-
-// maxConnTries is how many connections are tried, as many as database/sql does.
-const maxConnTries = 3
 
 // tableName folds a name as the server does, and refuses what is none.
 func tableName(name string) (string, error) {
@@ -210,109 +174,25 @@ func tableName(name string) (string, error) {
 // touch makes the server's index of a table catch up with what this connector
 // has committed, or, if forced, with everything: it asks for a row, for which the
 // server waits until then, as it does not for a proof.
-func (c *Conn) touch(ctx context.Context, p *prover, table string, forced bool) (touched bool, err error) {
-	writes := p.trust.writes.Load()
-	p.mu.Lock()
-	upToDate := p.indexed[table] == writes
-	p.mu.Unlock()
+func (c *Conn) touch(ctx context.Context, table string, forced bool) (touched bool, err error) {
+	t := c.connector.trust
+	key := indexedTable{c.session().ServerUUID, strings.ToLower(c.Database()), table}
+	writes := t.writes.Load()
+	t.mu.Lock()
+	upToDate := t.indexed[key] == writes
+	t.mu.Unlock()
 	if upToDate && !forced {
 		return false, nil
 	}
-	t, err := c.connector.texts.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
+	q, err := c.connector.queries.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
 	if err != nil {
 		return false, err
 	}
-	if _, err = c.discard(ctx, t, nil); err != nil {
+	if _, err = c.discard(ctx, q, nil); err != nil {
 		return false, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.indexed == nil {
-		p.indexed = make(map[string]uint64)
-	}
-	p.indexed[table] = max(p.indexed[table], writes)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.indexed[key] = max(t.indexed[key], writes)
 	return true, nil
-}
-
-// needsDefinition ends a check that has met a table whose definition is not
-// known, or is another one than the server claims.
-type needsDefinition struct{ claim *proof.Table }
-
-func (needsDefinition) Error() string { return "the definition of the table is not known" }
-
-// row asks for a row and proves it. keys are those that its transaction wrote,
-// as the server claims.
-func (p *prover) row(ctx context.Context, table string, at uint64, pk []any) (row *proof.Row, keys [][]byte, err error) {
-	var believed *proof.Table // at first use what the server claims, to be kept if it proves the row
-	proveRow := func(ctx context.Context, trusted State) (proven, error) {
-		req, err := wire.VerifiableRowRequest(table, pk, at, trusted.TxID)
-		if err != nil {
-			return proven{}, newError(ErrInvalidValue, "22023", err.Error())
-		}
-		msg, err := p.call(ctx, wire.MethodVerifiableRow, req)
-		if err != nil {
-			return proven{}, err
-		}
-		v, err := wire.DecodeVerifiableRow(msg, table)
-		if err != nil {
-			return proven{}, p.notAProof(err)
-		}
-		h, s, err := p.proveDual(ctx, trusted, v.Proof.Dual, v.Proof.TxID)
-		if err != nil {
-			return proven{}, err
-		}
-		t := p.table(&v.Claim)
-		if t == nil && believed != nil && believed.Same(&v.Claim) == nil {
-			t = believed
-		}
-		if t == nil {
-			return proven{}, needsDefinition{&v.Claim}
-		}
-		if at != 0 && v.Proof.TxID != at {
-			return proven{}, p.tampering(&proof.Error{Check: "the row is that of the transaction asked for", TxID: at,
-				Expected: fmt.Sprint(at), Found: fmt.Sprint(v.Proof.TxID)})
-		}
-		if row, err = v.Proof.VerifyIn(h, t, pk...); err != nil {
-			return proven{}, p.tampering(err)
-		}
-		keys = v.Keys
-		return proven{s, v.Proof.Dual, v.Signature}, nil
-	}
-	for try := 1; ; try++ {
-		err = p.verify(ctx, proveRow)
-		var needs needsDefinition
-		switch {
-		case errors.As(err, &needs):
-			believed, err = p.define(ctx, needs.claim)
-		case err == nil && row.Table == believed:
-			var kept bool
-			if kept, err = p.keep(ctx, believed); kept {
-				return row, keys, nil
-			}
-			believed = nil // somebody else has been told otherwise
-		default:
-			return row, keys, err
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if try == maxDefinitionTries {
-			return nil, nil, p.tampering(&proof.Error{Check: "the server describes table " + table + " as its history does"})
-		}
-	}
-}
-
-// maxDefinitionTries is how often a row is asked for until the server describes
-// its table as it is relied on. Two or three do unless the table changes meanwhile.
-const maxDefinitionTries = 6
-
-// table returns the definition in use if it is what the server claims, or nil.
-func (p *prover) table(claim *proof.Table) *proof.Table {
-	p.mu.Lock()
-	t := p.tables[claim.Name]
-	p.mu.Unlock()
-	if t == nil || t.Same(claim) != nil {
-		return nil
-	}
-	return t
 }

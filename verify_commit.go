@@ -2,8 +2,6 @@ package immudb
 
 import (
 	"context"
-	"database/sql/driver"
-	"errors"
 	"fmt"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -29,14 +27,11 @@ import (
 // readyToProve makes sure, before anything is written, that there is a state to
 // prove the commit against.
 func (c *Conn) readyToProve(ctx context.Context) error {
-	if !c.connector.trust.commits {
+	if !c.connector.trust.Commits {
 		return nil
 	}
-	_, err := c.prover().establish(ctx)
-	if errors.Is(err, driver.ErrBadConn) {
-		c.lost = true
-	}
-	return err
+	_, err := c.prover().Establish(ctx)
+	return fromTrust(err)
 }
 
 // mustWrite reports a statement that cannot succeed without writing.
@@ -49,7 +44,7 @@ func mustWrite(st sqltext.Statement) bool {
 // nothing answers without a transaction, and so does one that hides it.
 func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
-	if !c.connector.trust.commits {
+	if !c.connector.trust.Commits {
 		return nil
 	}
 	p := c.prover()
@@ -61,14 +56,14 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 		wrote = false
 		header, err := wire.DecodeHeader(txs[i].Header)
 		if err != nil {
-			return p.notAProof(err)
+			return fromTrust(p.NotAProof(err))
 		}
-		if err := p.proveCommit(ctx, header); err != nil {
-			return c.unproven(txs[i].TxID, err)
+		if err := p.Commit(ctx, header); err != nil {
+			return c.unproven(txs[i].TxID, fromTrust(err))
 		}
 	}
 	if wrote {
-		return p.tampering(&proof.Error{Check: "a commit that wrote something is answered with its transaction"})
+		return fromTrust(p.Tampering(&proof.Error{Check: "a commit that wrote something is answered with its transaction"}))
 	}
 	return nil
 }
@@ -79,11 +74,7 @@ func (c *Conn) unproven(tx uint64, err error) error {
 	if isVerdict(err) {
 		return err
 	}
-	var bad badConn
-	if errors.As(err, &bad) {
-		c.lost = true
-		err = bad.cause
-	}
+	err = withoutBadConn(err)
 	return &Error{
 		Message:  fmt.Sprintf("the server says that it has committed this as tx %d, which could not be verified", tx),
 		SQLState: "08007",

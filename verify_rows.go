@@ -13,7 +13,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/sqltext"
-	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 const (
@@ -84,7 +84,7 @@ type queried struct {
 
 func (c *Conn) verifyRows(ctx context.Context, table, query string, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
 	p := c.prover()
-	before, err := p.catchUp(ctx)
+	before, err := p.CatchUp(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (c *Conn) verifyRows(ctx context.Context, table, query string, args []drive
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	b := &queryProof{prover: p, table: table, before: before.TxID, rows: list}
+	b := &queryProof{Prover: p, table: table, before: before.TxID, rows: list}
 	if err := b.begin(ctx, c, columns); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedVal
 
 // queryProof proves the rows of a query together.
 type queryProof struct {
-	*prover
+	*trust.Prover
 	table  string
 	before uint64 // the newest transaction before the query
 	def    *proof.Table
@@ -153,7 +153,7 @@ type queryProof struct {
 
 // begin learns the definition of the table and prepares the rows.
 func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error {
-	b.def = b.known()
+	b.def = b.Table(b.table)
 	if b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
 		// Asking for a row makes the server describe the table. Which columns are
 		// its key is only a hint until then.
@@ -169,10 +169,10 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 			}
 			pk = append(pk, b.rows[0].values[i])
 		}
-		if _, _, err := b.row(ctx, b.table, 0, pk); err != nil {
+		if _, _, err := b.Row(ctx, b.table, 0, pk); err != nil {
 			return changedIfGone(err)
 		}
-		if b.def = b.known(); b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
+		if b.def = b.Table(b.table); b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
 			return errChanged
 		}
 	}
@@ -183,17 +183,11 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 		}
 		key, err := b.def.RowKey(q.pk...)
 		if err != nil || b.byKey[string(key)] != nil {
-			return b.tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
+			return b.Tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
 		}
 		b.byKey[string(key)] = q
 	}
 	return nil
-}
-
-func (b *queryProof) known() *proof.Table {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.tables[b.table]
 }
 
 func columnNames(t *proof.Table) []string {
@@ -223,7 +217,7 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 	rows := make([]*proof.Row, len(wave))
 	for i, q := range wave {
 		wg.Go(func() {
-			row, written, err := b.row(ctx, b.table, 0, q.pk)
+			row, written, err := b.Row(ctx, b.table, 0, q.pk)
 			if err == nil {
 				err = b.judge(q, row)
 			}
@@ -270,9 +264,9 @@ func (b *queryProof) judge(q *queried, row *proof.Row) error {
 	case row.TxID > b.before:
 		return errChanged
 	case row.Deleted:
-		return b.tampering(&proof.Error{Check: "a row that the query gave was not deleted before", TxID: row.TxID})
+		return b.Tampering(&proof.Error{Check: "a row that the query gave was not deleted before", TxID: row.TxID})
 	}
-	return b.tampering(&proof.Error{Check: "the query gave the proven value of column " + b.def.Columns[column].Name, TxID: row.TxID})
+	return b.Tampering(&proof.Error{Check: "the query gave the proven value of column " + b.def.Columns[column].Name, TxID: row.TxID})
 }
 
 // differentColumn returns the first column in which the two differ, or -1.
@@ -288,25 +282,7 @@ func differentColumn(q *queried, row *proof.Row) int {
 // proveAllOf proves the pending rows that transaction id wrote. One that it wrote
 // with other values was written again later and stays pending.
 func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
-	var rows []*proof.Row
-	err := b.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-		v, err := b.fetchTx(ctx, trusted, id, wire.WithValues)
-		if err != nil {
-			return proven{}, err
-		}
-		_, s, err := b.proveDual(ctx, trusted, v.Dual, id)
-		if err != nil {
-			return proven{}, err
-		}
-		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
-		if err == nil {
-			rows, err = tx.Rows(b.def)
-		}
-		if err != nil {
-			return proven{}, b.tampering(err)
-		}
-		return proven{s, v.Dual, v.Signature}, nil
-	})
+	rows, err := b.RowsOf(ctx, id, b.def)
 	if err != nil {
 		return err
 	}
@@ -317,7 +293,7 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 		}
 		key, err := b.def.RowKey(pk...)
 		if err != nil {
-			return b.tampering(err)
+			return b.Tampering(err)
 		}
 		if b.isPending(key) && !row.Deleted {
 			if q := b.byKey[string(key)]; differentColumn(q, row) < 0 {

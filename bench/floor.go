@@ -62,8 +62,9 @@ func (e *env) openFloor(ctx context.Context) (*floorConn, error) {
 	}
 	var s wire.Session
 	s0 := &e.Server
-	if _, err := wire.Call(ctx, cc, wire.MethodOpenSession, wire.OpenSessionRequest(s0.User, s0.Password, s0.Database), &s, wire.CallOptions()...); err != nil {
-		return nil, errors.Join(err, cc.Close())
+	open := wire.OpenSessionRequest(s0.User, s0.Password, s0.Database)
+	if f := wire.NewChannel(cc).Call(ctx, wire.MethodOpenSession, open, &s, wire.CallOptions()...); f != nil {
+		return nil, errors.Join(errors.New(f.Message), cc.Close())
 	}
 	md := metadata.Pairs("sessionid", s.ID, "immudb-uuid", s.ServerUUID)
 	return &floorConn{env: e, cc: cc, md: md, ctx: metadata.NewOutgoingContext(ctx, md)}, nil
@@ -267,8 +268,8 @@ func (f *floorConn) transaction(ctx context.Context, begin, req []byte) error {
 // transact begins a transaction, has work done in it and commits it.
 func (f *floorConn) transact(ctx context.Context, begin []byte, work func(ctx context.Context) error) error {
 	var tx wire.NewTx // its id must be known
-	if _, err := wire.Call(f.ctx, f.cc, wire.MethodNewTx, begin, &tx, wire.CallOptions()...); err != nil {
-		return err
+	if failure := wire.NewChannel(f.cc).Call(f.ctx, wire.MethodNewTx, begin, &tx, wire.CallOptions()...); failure != nil {
+		return errors.New(failure.Message)
 	}
 	ctx = metadata.NewOutgoingContext(ctx, metadata.Join(f.md, metadata.Pairs("transactionid", tx.ID)))
 	if err := work(ctx); err != nil {

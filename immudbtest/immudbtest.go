@@ -61,6 +61,8 @@ type Server struct {
 	pgPort int
 	run    *instance // nil while stopped
 	closed bool
+
+	discarded []string // the names of databases to drop
 }
 
 // Start runs a server until the test and its subtests end. Its data lives in tb.TempDir() unless [WithDir]

@@ -166,6 +166,35 @@ func TestNewDatabasesAreEmptyAndApart(t *testing.T) {
 	}
 }
 
+func TestDatabaseOfATestIsDroppedWithTheNextOne(t *testing.T) {
+	t.Parallel()
+	srv := immudbtest.Start(t)
+	var dsn string
+	t.Run("the test", func(t *testing.T) {
+		dsn = srv.NewDatabase(t)
+		srv.NewDatabase(t)
+		connect(t, dsn).must(t, createT)
+	})
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(srv.Dir(), u.Path)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatal(err)
+	}
+	srv.DiscardDatabase(dsn) // a second time
+	srv.DiscardDatabase("no DSN of ours")
+	for range 2 {
+		if _, err := srv.CreateDatabase(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+}
+
 func TestDropSessionsEndsSessionsButNotConnections(t *testing.T) {
 	t.Parallel()
 	srv := immudbtest.Start(t)

@@ -37,6 +37,10 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&req); err != nil {
 		return err
 	}
+	if path.Base(full) == "Health" {
+		// How a client finds out whether its connection lives is no part of a script.
+		return stream.SendMsg(&[]byte{})
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	call := newCall(path.Base(full), md, req)
 
@@ -211,7 +215,7 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 			return [][]byte{nil}, nil
 		}
 		s.commit(call.SQL)
-		return [][]byte{execAnswer(committedTx(s.txID, 1))}, nil
+		return [][]byte{execAnswer(committedTx(s.txID, rowsOf(call.SQL)))}, nil
 	case "TxSQLExec":
 		tx.writes = append(tx.writes, call.SQL)
 	case "TxSQLQuery":
@@ -234,6 +238,27 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 	return [][]byte{nil}, nil
 }
 
+// rowsOf counts the rows that a text writes: one for each list of VALUES, or for a
+// statement without them.
+func rowsOf(text string) (n int) {
+	for st := range strings.SplitSeq(strings.TrimRight(text, "; \n"), ";") {
+		_, values, _ := strings.Cut(strings.ToUpper(st), "VALUES")
+		depth, rows := 0, 0
+		for _, c := range values {
+			switch c {
+			case '(':
+				if depth++; depth == 1 {
+					rows++
+				}
+			case ')':
+				depth--
+			}
+		}
+		n += max(1, rows)
+	}
+	return n
+}
+
 func (s *Server) commit(texts ...string) {
 	s.txID++
 	s.committed = append(s.committed, texts...)
@@ -250,7 +275,7 @@ var (
 // number 1.
 func rowsFor(call *Call) []byte {
 	if strings.Contains(call.SQL, "COLUMNS(") {
-		return Result([]Column{{"name", "VARCHAR"}, {"auto_increment", "BOOLEAN"}}, []any{"id", true}, []any{"v", false})
+		return Result([]Column{{"name", "VARCHAR"}, {"auto_increment", "BOOLEAN"}, {"primary", "BOOLEAN"}}, []any{"id", true, true}, []any{"v", false, false})
 	}
 	if m := returning.FindStringSubmatch(call.SQL); m != nil && strings.EqualFold(m[1], "NULL") {
 		return Result([]Column{{"col0", "ANY"}}, []any{nil})

@@ -3,6 +3,7 @@ package proof
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"math/bits"
 )
 
@@ -10,6 +11,20 @@ import (
 type Digest [sha256.Size]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText returns 64 hex digits.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads 64 hex digits.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(d)) {
+		return fmt.Errorf("%w: a hash has %d hex digits, not %d", ErrArgument, hex.EncodedLen(len(d)), len(text))
+	}
+	if _, err := hex.Decode(d[:], text); err != nil {
+		return fmt.Errorf("%w: a hash holds a character that is not a hex digit", ErrArgument)
+	}
+	return nil
+}
 
 // DigestFrom takes a digest off the wire. Anything but 32 bytes is an error: padding or cutting
 // would let two different messages mean one digest.

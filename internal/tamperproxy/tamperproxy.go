@@ -32,7 +32,13 @@ type Proxy struct {
 	answer  func(method string, msg []byte) []byte
 	refuse  map[string]error // by method: what is answered, and the call not made
 	calls   map[string]int
+	instead Instead
+	md      metadata.MD // of the last call
 }
+
+// Instead answers a call by itself if it says so; call makes the call, with any
+// request. An error is answered as it is.
+type Instead func(method string, req []byte, call func(req []byte) ([]byte, error)) (answer []byte, ok bool, err error)
 
 // frames hands messages through as bytes.
 type frames struct{}
@@ -101,6 +107,23 @@ func (p *Proxy) Tamper(request, answer func(method string, msg []byte) []byte) {
 	p.request, p.answer = request, answer
 }
 
+// Answer sets what answers calls instead of the server; nil answers none.
+func (p *Proxy) Answer(instead Instead) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.instead = instead
+}
+
+// Ask calls the server as the client whose call came last.
+func (p *Proxy) Ask(method string, req []byte) ([]byte, error) {
+	p.mu.Lock()
+	md, backend := p.md, p.backend
+	p.mu.Unlock()
+	var answer []byte
+	err := backend.Invoke(metadata.NewOutgoingContext(context.Background(), md), "/immudb.schema.ImmuService/"+method, &req, &answer)
+	return answer, err
+}
+
 // Refuse sets what calls of a method are answered with from now on instead of
 // being made; nil makes them again.
 func (p *Proxy) Refuse(method string, err error) {
@@ -120,7 +143,7 @@ func (p *Proxy) handle(_ any, from grpc.ServerStream) error {
 	path, _ := grpc.MethodFromServerStream(from)
 	method := path[strings.LastIndexByte(path, '/')+1:]
 	p.mu.Lock()
-	backend, request, answer, refuse := p.backend, p.request, p.answer, p.refuse[method]
+	backend, request, answer, refuse, instead := p.backend, p.request, p.answer, p.refuse[method], p.instead
 	p.calls[method]++
 	p.mu.Unlock()
 	if refuse != nil {
@@ -134,14 +157,29 @@ func (p *Proxy) handle(_ any, from grpc.ServerStream) error {
 			delete(md, name)
 		}
 	}
+	p.mu.Lock()
+	p.md = md
+	p.mu.Unlock()
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(from.Context(), md))
 	defer cancel()
-	to, err := backend.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, path)
-	if err != nil {
-		return err
-	}
 	var msg []byte
 	if err := from.RecvMsg(&msg); err != nil {
+		return err
+	}
+	if instead != nil {
+		answer, ok, err := instead(method, msg, func(req []byte) (answer []byte, err error) {
+			err = backend.Invoke(ctx, path, &req, &answer)
+			return answer, err
+		})
+		if err != nil {
+			return err
+		}
+		if ok {
+			return from.SendMsg(&answer)
+		}
+	}
+	to, err := backend.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, path)
+	if err != nil {
 		return err
 	}
 	if request != nil {

@@ -7,20 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // child is a running process whose standard streams we hold.
 type child struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser // its end is the child's sign that we have died
-	lines chan []byte    // standard output, closed at its end
-	tail  *tail          // the end of standard error, for our error texts
-	done  chan struct{}  // closed when the process has ended
-	err   error          // how it ended; read after done
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser // its end is the child's sign that we have died
+	lines  chan []byte    // standard output, closed at its end
+	tail   *tail          // the end of standard error, for our error texts
+	ending atomic.Bool    // we have asked it to end
+	done   chan struct{}  // closed when the process has ended
+	err    error          // how it ended; read after done
 
 	// unanswered is set for good when an answer is late: the next answer would be taken for that of another command.
 	unanswered error
@@ -67,6 +70,32 @@ func startChild(bin string, args []string, dir string, tie bool) (*child, error)
 	return c, nil
 }
 
+// died returns how the process ended if it ended unasked, and nil otherwise.
+func (c *child) died() error {
+	select {
+	case <-c.done:
+	default:
+		return nil
+	}
+	if c.ending.Load() {
+		return nil
+	}
+	how := "exit status 0"
+	if c.err != nil {
+		how = c.err.Error()
+	}
+	return fmt.Errorf("the server under test died (%s, process %d): %s", c.cmd.Path, c.cmd.Process.Pid, how)
+}
+
+// reportDeath writes to standard error, once, that a server which had come up died unasked, and what it said. The tests
+// only say that it did.
+func (c *child) reportDeath() {
+	<-c.done
+	if err := c.died(); err != nil {
+		fmt.Fprintf(os.Stderr, "testserver: %v%s\n", err, c.said())
+	}
+}
+
 // read passes lines on for as long as somebody takes them; what nobody reads is dropped, so that the child never
 // waits for us.
 func (c *child) read(stdout io.Reader) {
@@ -88,6 +117,10 @@ func (c *child) answer(into any, patience time.Duration) error {
 	select {
 	case line, ok := <-c.lines:
 		if !ok {
+			<-c.done
+			if err := c.died(); err != nil {
+				return err
+			}
 			return errors.New("the process ended")
 		}
 		return json.Unmarshal(line, into)
@@ -99,6 +132,9 @@ func (c *child) answer(into any, patience time.Duration) error {
 
 // ask writes a command and reads the answer. Calls must not overlap.
 func (c *child) ask(command string, into any, patience time.Duration) error {
+	if err := c.died(); err != nil {
+		return err
+	}
 	if c.unanswered != nil {
 		return fmt.Errorf("an earlier command failed: %w", c.unanswered)
 	}
@@ -110,6 +146,10 @@ func (c *child) ask(command string, into any, patience time.Duration) error {
 
 // terminate lets the process end in order, and kills it when that takes longer than patience.
 func (c *child) terminate(patience time.Duration) error {
+	if err := c.died(); err != nil {
+		return err
+	}
+	c.ending.Store(true)
 	if err := askToEnd(c.cmd.Process); err != nil {
 		select {
 		case <-c.done: // it had ended already
@@ -130,6 +170,7 @@ func (c *child) terminate(patience time.Duration) error {
 }
 
 func (c *child) kill() {
+	c.ending.Store(true)
 	_ = c.cmd.Process.Kill() // fails only when the process has ended
 	<-c.done
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 )
 
 // dsnVariable names a running server that [Shared] then gives instead of a child.
@@ -21,7 +22,7 @@ var shared struct {
 // Shared returns the server that the tests of the package share, and starts it when it is the first to ask. It
 // belongs to Main, which ends it; tests that need a state of their own take a [Server.NewDatabase]. With
 // IMMUDB_TEST_DSN set it is the server there, which the tests cannot stop or ask about its sessions, and on which
-// their databases stay: no statement drops a database.
+// their databases stay: no statement drops a database. Once the server has died, every call fails the test with that.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := SharedServer()
@@ -37,6 +38,9 @@ func SharedServer() (*Server, error) {
 	defer shared.mu.Unlock()
 	if shared.server == nil && shared.err == nil {
 		shared.server, shared.err = newShared(os.Getenv(dsnVariable))
+	}
+	if shared.err == nil {
+		shared.err = shared.server.died() // what is left of the tests need not try
 	}
 	return shared.server, shared.err
 }
@@ -61,11 +65,15 @@ func Main(m interface{ Run() int }, checks ...func() error) int {
 	status := runChecks(m.Run(), checks...)
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	if shared.server != nil {
-		if err := shared.server.Close(); err != nil {
+	if shared.server == nil {
+		return status
+	}
+	died := shared.server.died() != nil // which has been reported
+	if err := shared.server.Close(); err != nil {
+		if !died {
 			fmt.Fprintln(os.Stderr, err)
-			status = max(status, 1)
 		}
+		status = max(status, 1)
 	}
 	return status
 }
@@ -83,8 +91,8 @@ func runChecks(status int, checks ...func() error) int {
 	return status
 }
 
-// NoSessions is a check for Main: it fails when the tests have left sessions open on the shared server. One that
-// is not ours, or was never started, is not asked.
+// NoSessions is a check for Main: it fails when the tests have left sessions open on the shared server. Those that are
+// being closed get a moment. A server that is not ours, or was never started, is not asked.
 func NoSessions() error {
 	shared.mu.Lock()
 	s := shared.server
@@ -92,12 +100,16 @@ func NoSessions() error {
 	if s == nil || s.external() != nil {
 		return nil
 	}
-	n, err := s.Sessions()
-	if err != nil {
-		return err
+	for deadline := time.Now().Add(closePatience); ; time.Sleep(10 * time.Millisecond) {
+		n, err := s.Sessions()
+		if err != nil || n == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("testserver: the tests left %d sessions open", n)
+		}
 	}
-	if n > 0 {
-		return fmt.Errorf("testserver: the tests left %d sessions open", n)
-	}
-	return nil
 }
+
+// closePatience is how long a session that is being closed may take, on a machine that is busy.
+const closePatience = 10 * time.Second

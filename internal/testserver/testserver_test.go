@@ -224,6 +224,53 @@ func TestNewDatabaseGivesAnotherDatabaseOfTheSameServer(t *testing.T) {
 	}
 }
 
+func TestDatabaseOfATestIsDroppedAfterIt(t *testing.T) {
+	s := Shared(t)
+	var dir string
+	t.Run("the test", func(t *testing.T) {
+		u, err := url.Parse(s.NewDatabase(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir = filepath.Join(s.Info().Dir, u.Path)
+		s.NewDatabase(t) // drops what is not needed
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("while the test runs: %v", err)
+		}
+	})
+	s.NewDatabase(t)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+}
+
+func TestServerThatDiedFailsEveryTestThatAsksForIt(t *testing.T) {
+	own, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(own.Info().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-own.child.done
+	shared.mu.Lock()
+	before := shared.server
+	shared.server = own
+	shared.mu.Unlock()
+	_, first := SharedServer()
+	_, second := SharedServer()
+	shared.mu.Lock()
+	shared.server, shared.err = before, nil
+	shared.mu.Unlock()
+
+	_, databaseErr := own.CreateDatabase()
+	for what, err := range map[string]error{"first": first, "second": second, "CreateDatabase": databaseErr, "Close": own.Close()} {
+		if err == nil || !strings.Contains(err.Error(), "the server under test died") || !strings.Contains(err.Error(), "signal: killed") {
+			t.Errorf("%s: got %v, want that the server was killed", what, err)
+		}
+	}
+}
+
 func TestServersWithoutCommandsGiveDatabasesToo(t *testing.T) {
 	given, err := newShared(Start(t).DSN())
 	if err != nil {

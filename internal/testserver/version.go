@@ -48,6 +48,7 @@ func (s *Server) startVersion() error {
 		}
 	}
 	s.child = c
+	go c.reportDeath()
 	s.info = Info{
 		DSN:  "immudb://immudb:immudb@" + addr + "/defaultdb?sslmode=disable",
 		Addr: addr,

@@ -12,6 +12,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -79,13 +80,35 @@ func CallOptions() []grpc.CallOption {
 // with: 2 GiB less one.
 const maxMessage = 1<<31 - 1
 
-// Call makes a unary call. sent is false only when no stream to a server was
-// ever opened for it, so that the server provably did not see the call; it says
-// nothing when err is nil.
-func Call(ctx context.Context, cc *grpc.ClientConn, method string, req []byte, ans Answer, options ...grpc.CallOption) (sent bool, err error) {
+// Channel is the way to one server: gRPC's channel, and how many calls on it have
+// not ended.
+type Channel struct {
+	cc      *grpc.ClientConn
+	pending atomic.Int64
+}
+
+// NewChannel makes a Channel of gRPC's. Close closes both.
+func NewChannel(cc *grpc.ClientConn) *Channel { return &Channel{cc: cc} }
+
+// Close ends every call and the connection.
+func (ch *Channel) Close() error { return ch.cc.Close() }
+
+// Connection is gRPC's channel, for what concerns the connection alone.
+func (ch *Channel) Connection() *grpc.ClientConn { return ch.cc }
+
+// Pending is how many calls have not ended.
+func (ch *Channel) Pending() int64 { return ch.pending.Load() }
+
+// Call makes a unary call. It returns nil if ans holds the answer.
+func (ch *Channel) Call(ctx context.Context, method string, req []byte, ans Answer, options ...grpc.CallOption) *Failure {
+	ch.pending.Add(1)
+	defer ch.pending.Add(-1)
 	var p peer.Peer // filled by gRPC once the call has a stream, and only then
-	err = cc.Invoke(ctx, method, req, ans, append(options, grpc.Peer(&p))...)
-	return p.Addr != nil, err
+	err := ch.cc.Invoke(ctx, method, req, ans, append(options, grpc.Peer(&p))...)
+	if err == nil {
+		return nil
+	}
+	return newFailure(ctx, err, p.Addr != nil)
 }
 
 // none is the answer of methods that answer with google.protobuf.Empty.
@@ -95,3 +118,9 @@ func (none) decode([]byte) error { return nil }
 
 // Empty is passed for an answer that carries nothing.
 var Empty Answer = none{}
+
+// Probe makes the smallest call that there is, to which any server answers
+// something, if only no. It does not count as pending.
+func (ch *Channel) Probe(ctx context.Context) error {
+	return ch.cc.Invoke(ctx, MethodHealth, []byte(nil), Empty)
+}

@@ -17,6 +17,7 @@ const (
 	MethodCloseSession     = service + "CloseSession"
 	MethodKeepAlive        = service + "KeepAlive"
 	MethodUseDatabase      = service + "UseDatabase"
+	MethodHealth           = service + "Health"
 	MethodServerInfo       = service + "ServerInfo"
 	MethodDatabaseSettings = service + "GetDatabaseSettingsV2"
 	MethodNewTx            = service + "NewTx"

@@ -16,13 +16,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows until
-// io.EOF. It ends by itself with an error or io.EOF; before that, cancelling the
-// context of Open ends it, on the server too.
+// Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows up to
+// the end. It ends by itself with a failure or at the end of the answer; before
+// that, GiveUp ends it, beside cancelling the context of Open, which ends the
+// query on the server.
 type Stream struct {
-	cs    grpc.ClientStream
-	known []Column
-	spare spareBuffer
+	ctx     context.Context
+	cs      grpc.ClientStream
+	channel *Channel // nil once the stream has ended
+	known   []Column
+	spare   spareBuffer
 }
 
 // spareBuffer keeps the buffer of the message read before for the next one. A
@@ -57,52 +60,74 @@ func (s *Stream) Free() { s.spare.free() }
 
 var rowStream = &grpc.StreamDesc{ServerStreams: true}
 
-// Open sends the query. sent is false when the server provably did not
-// see it: the method runs only once its request has arrived. known are the
-// columns that the query had before, if it is known: when it has them again, the
-// same slice is given out, which saves three allocations for each.
-func (s *Stream) Open(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column) (sent bool, err error) {
-	cs, err := cc.NewStream(ctx, rowStream, method)
+// Open sends the query. known are the columns that the query had before, if it is
+// known: when it has them again, the same slice is given out, which saves three
+// allocations for each.
+func (s *Stream) Open(ctx context.Context, ch *Channel, method string, req *Request, known []Column) *Failure {
+	cs, err := ch.cc.NewStream(ctx, rowStream, method)
 	if err != nil {
-		return false, err
+		return newFailure(ctx, err, false)
 	}
 	if err := cs.SendMsg(req); err != nil && err != io.EOF {
-		return true, err
+		return newFailure(ctx, err, true)
 	}
 	// io.EOF from SendMsg means that the stream has its status already; Recv
 	// reports it.
 	if err := cs.CloseSend(); err != nil {
-		return true, err
+		return newFailure(ctx, err, true)
 	}
-	*s = Stream{cs: cs, known: known}
-	return true, nil
+	ch.pending.Add(1)
+	*s = Stream{ctx: ctx, cs: cs, channel: ch, known: known}
+	return nil
 }
-
-// ErrNotWhole is the error of Fetch for an answer of which it received a message
-// and not the end.
-var ErrNotWhole = errors.New("the answer has more than one message")
 
 // Fetch is Open and Recv up to the end, by a unary call, for what has an answer of
-// one message. That does without the goroutine and the contexts of a stream. After
-// ErrNotWhole the query can be sent again, if it may run twice.
-func (s *Stream) Fetch(ctx context.Context, cc *grpc.ClientConn, method string, req *Request, known []Column, b *Batch) (sent bool, err error) {
+// one message. That does without the goroutine and the contexts of a stream. whole
+// is false if the answer turned out to have more than one message: then the query
+// can be sent again, if it may run twice.
+func (s *Stream) Fetch(ctx context.Context, ch *Channel, method string, req *Request, known []Column, b *Batch) (whole bool, f *Failure) {
 	*s = Stream{known: known}
 	b.stream = s
+	ch.pending.Add(1)
+	defer ch.pending.Add(-1)
 	var p peer.Peer
-	if err = cc.Invoke(ctx, method, req, b, grpc.Peer(&p)); err != nil && b.buf != nil {
+	err := ch.cc.Invoke(ctx, method, req, b, grpc.Peer(&p))
+	switch {
+	case err == nil:
+		return true, nil
+	case b.buf != nil:
 		b.Release()
-		return true, ErrNotWhole
+		return false, nil
 	}
-	return p.Addr != nil, err
+	return true, newFailure(ctx, err, p.Addr != nil)
 }
 
-// Recv receives the next message into b, releasing what b held. At the end it
-// returns io.EOF, and only when the server said that the end was reached.
-func (s *Stream) Recv(b *Batch) error {
+// Recv receives the next message into b, releasing what b held. ok is false at
+// the end of the answer, and only when the server said that the end was reached.
+func (s *Stream) Recv(b *Batch) (ok bool, f *Failure) {
 	b.Release()
 	b.stream = s
-	return s.cs.RecvMsg(b)
+	err := s.cs.RecvMsg(b)
+	if err == nil {
+		return true, nil
+	}
+	s.GiveUp()
+	if err == io.EOF {
+		return false, nil
+	}
+	return false, newFailure(s.ctx, err, true)
 }
+
+// GiveUp says that nothing more will be received.
+func (s *Stream) GiveUp() {
+	if s.channel != nil {
+		s.channel.pending.Add(-1)
+		s.channel = nil
+	}
+}
+
+// errNotWhole ends a unary call whose answer has more than one message.
+var errNotWhole = errors.New("the answer has more than one message")
 
 // Batch is one message of a result: rows, undecoded, and in the first message
 // of a result its columns. The zero value is empty.
@@ -120,7 +145,7 @@ func (b *Batch) take(msg mem.BufferSlice) error {
 	if b.buf != nil {
 		// Fetch's second message. If we took it, gRPC would return an error and leave
 		// the call open.
-		return ErrNotWhole
+		return errNotWhole
 	}
 	b.buf = msg.MaterializeToBuffer(&b.stream.spare)
 	b.rest = b.buf.ReadOnlyData()
@@ -173,6 +198,9 @@ func (b *Batch) Release() {
 	*b = Batch{stream: b.stream}
 }
 
+// Size is how many bytes of the message have not been read.
+func (b *Batch) Size() int { return len(b.rest) }
+
 // HasRow reports whether there is a row that has not been read.
 func (b *Batch) HasRow() bool {
 	return len(b.rest) > 0 && b.rest[0] == tagRow // rows come before columns
@@ -215,7 +243,7 @@ type Returned struct {
 
 func (r *Returned) decode(msg []byte) error {
 	if r.whole {
-		return ErrNotWhole // as in Batch.take
+		return errNotWhole // as in Batch.take
 	}
 	r.whole = true
 	b := Batch{rest: msg}

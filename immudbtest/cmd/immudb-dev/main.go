@@ -12,6 +12,7 @@
 //	sessions        {"sessions":2}: how many sessions are open
 //	drop-sessions   {"sessions":0}: all sessions were ended, as if they had expired
 //	new-database    {"dsn":"immudb://…"}: an empty database was made
+//	discard DSN     {}: the database is not needed any more, and dropped when the next one is made
 //
 // A command that fails is answered by {"error":"…"}.
 package main
@@ -26,6 +27,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/immudb-go/immudb/immudbtest"
@@ -116,7 +118,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-func obey(ctx context.Context, srv *immudbtest.Server, command string) answer {
+func obey(ctx context.Context, srv *immudbtest.Server, line string) answer {
+	command, argument, _ := strings.Cut(line, " ")
 	switch command {
 	case "sessions":
 		return answer{Sessions: new(srv.Sessions())}
@@ -131,6 +134,9 @@ func obey(ctx context.Context, srv *immudbtest.Server, command string) answer {
 			return answer{Error: err.Error()}
 		}
 		return answer{DSN: dsn}
+	case "discard":
+		srv.DiscardDatabase(argument)
+		return answer{}
 	}
 	return answer{Error: fmt.Sprintf("unknown command %q", command)}
 }

@@ -104,6 +104,9 @@ func TestWithControlTheServerObeysAndEndsWithItsInput(t *testing.T) {
 	if a := c.ask(t, "new-database"); !strings.HasPrefix(a.DSN, "immudb://immudb:immudb@"+c.Addr+"/db") {
 		t.Errorf("new-database: %+v", a)
 	}
+	if a := c.ask(t, "discard immudb://immudb:immudb@"+c.Addr+"/nosuch"); a != (answer{}) {
+		t.Errorf("discard: %+v", a)
+	}
 	for _, line := range []string{"sessions", "drop-sessions"} {
 		if a := c.ask(t, line); a.Sessions == nil || *a.Sessions != 0 {
 			t.Errorf("%s: %+v, want 0 sessions", line, a)

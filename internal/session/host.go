@@ -1,0 +1,263 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// HostConfig says how to reach a server.
+type HostConfig struct {
+	Addr        string // host:port
+	Credentials credentials.TransportCredentials
+	// Dial opens the connection. nil: TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Options are added after this package's own, so they win.
+	Options []grpc.DialOption
+}
+
+// host is a server: the channel to it, the connections beneath, and how many
+// sessions of ours it has.
+type host struct {
+	addr    string
+	channel *wire.Channel
+	watch   watch
+
+	// epoch counts the events that may have ended the sessions on this server: a
+	// connection lost, a session of ours that the server did not know.
+	epoch atomic.Int64
+
+	// What follows is guarded by Pool.mu.
+	sessions int         // on the server: used, being opened, being closed
+	ghosts   []time.Time // when sessions that may exist, because the answer to OpenSession was lost, will have expired
+	uuid     string      // what the server called itself last
+}
+
+// window is how much of an answer the server may send ahead, in bytes: about a
+// message of 2,048 short rows. With the message being read and the one being put
+// together, three are in memory; and over a way of 14 ms the server, which makes
+// 45 MB/s of them, need not wait.
+const window = 640 << 10
+
+func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*host, error) {
+	h := &host{addr: cfg.Addr}
+	h.watch = watch{host: h, log: log}
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		}
+	}
+	if connectTimeout == 0 {
+		connectTimeout = 24 * time.Hour // a caller's context ends its wait, not the attempt
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(cfg.Credentials),
+		grpc.WithDefaultCallOptions(wire.CallOptions()...),
+		grpc.WithDisableServiceConfig(),
+		// The DSN alone says where a connection goes: no proxy of the environment.
+		grpc.WithNoProxy(),
+		// Whether a call may be sent again is not for gRPC to decide.
+		grpc.WithDisableRetry(),
+		// Windows of a fixed size spare gRPC its measuring: two allocations and a ping
+		// for each query.
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(4 * window),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxBackoff},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, addr, cfg.Dial)
+			if err != nil {
+				return nil, err
+			}
+			return h.watch.over(conn), nil
+		}),
+	}
+	target := "passthrough:///" + strings.ReplaceAll(cfg.Addr, "%", "%25") // of an IPv6 zone
+	cc, err := grpc.NewClient(target, append(options, cfg.Options...)...)
+	if err != nil {
+		return nil, err
+	}
+	h.channel = wire.NewChannel(cc)
+	return h, nil
+}
+
+// dial connects within ctx, in attempts of dialTimeout each. A refusal is final.
+func dial(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
+	for {
+		conn, err := dialOnce(ctx, addr, attempt)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+			return conn, err
+		}
+	}
+}
+
+func dialOnce(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return attempt(ctx, addr)
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// down reports whether the last attempt to connect failed.
+func (h *host) down() bool {
+	return h.channel.Connection().GetState() == connectivity.TransientFailure
+}
+
+// tryNow ends the pause before the next attempt to connect.
+func (h *host) tryNow() { h.channel.Connection().ResetConnectBackoff() }
+
+// call makes a call that is worth waiting for a connection that has failed
+// before: its failure would else be the last one, told again.
+func (h *host) call(ctx context.Context, call func(ctx context.Context, options ...grpc.CallOption) *wire.Failure) *wire.Failure {
+	wasDown := h.down()
+	f := call(ctx)
+	if f == nil || f.Fate != wire.NotSent || !wasDown || ctx.Err() != nil {
+		return f
+	}
+	h.tryNow()
+	patient, cancel := context.WithTimeout(ctx, reconnectPatience)
+	defer cancel()
+	if second := call(patient, grpc.WaitForReady(true)); second == nil || second.Ended == nil {
+		return second
+	}
+	if ctx.Err() != nil {
+		f.Ended = ctx.Err()
+	}
+	return f
+}
+
+// watch sees to it that no connection of a host stays in use that has been dead
+// for a few seconds: a peer that vanished without a word, a firewall that dropped
+// the flow. TCP finds out after minutes, and the server's policy forbids gRPC's
+// pings. A connection is looked at while calls have not ended, or something was
+// written and nothing read since: when no byte has come for a while a small call
+// is made, to which every server answers something, and when nothing comes then
+// either, the connection is closed. gRPC fails its calls and dials again.
+type watch struct {
+	host *host
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	conns   []*watchedConn
+	ticking atomic.Bool
+	probing atomic.Bool
+}
+
+// watchedConn is a connection that notes what passes. Only its watch reads the
+// notes.
+type watchedConn struct {
+	net.Conn
+	watch *watch
+	reads atomic.Uint64 // how often bytes came
+	due   atomic.Bool   // something was written since
+	once  sync.Once     // guards the end
+
+	// What follows is guarded by watch.mu.
+	seen  uint64 // reads at the last look
+	quiet int    // looks since bytes came
+}
+
+func (w *watch) over(conn net.Conn) net.Conn {
+	c := &watchedConn{Conn: conn, watch: w}
+	w.mu.Lock()
+	w.conns = append(w.conns, c)
+	w.mu.Unlock()
+	return c
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.reads.Add(1)
+		c.due.Store(false)
+	}
+	return n, err
+}
+
+func (c *watchedConn) Write(b []byte) (int, error) {
+	c.due.Store(true)
+	if !c.watch.ticking.Load() {
+		c.watch.start()
+	}
+	return c.Conn.Write(b)
+}
+
+// Close ends the connection and makes the sessions of its server doubtful.
+func (c *watchedConn) Close() error {
+	c.once.Do(func() {
+		w := c.watch
+		w.mu.Lock()
+		w.conns = slices.DeleteFunc(w.conns, func(other *watchedConn) bool { return other == c })
+		w.mu.Unlock()
+		w.host.epoch.Add(1)
+	})
+	return c.Conn.Close()
+}
+
+func (w *watch) start() {
+	if w.ticking.CompareAndSwap(false, true) {
+		time.AfterFunc(watchTick, w.tick)
+	}
+}
+
+// tick looks at the connections, and comes again as long as an answer is due.
+func (w *watch) tick() {
+	pending := w.host.channel.Pending() > 0
+	var dead []*watchedConn
+	again, probe := false, false
+	w.mu.Lock()
+	for _, c := range w.conns {
+		if reads := c.reads.Load(); reads != c.seen {
+			c.seen, c.quiet = reads, 0
+		}
+		if !pending && !c.due.Load() {
+			c.quiet = 0
+			continue
+		}
+		again = true
+		c.quiet++
+		probe = probe || c.quiet >= probeTicks && c.seen > 0
+		if c.quiet >= deadTicks {
+			dead = append(dead, c)
+		}
+	}
+	w.mu.Unlock()
+	for _, c := range dead {
+		w.log.Warn("immudb connection is dead, it is closed and dialled again", slog.String("host", w.host.addr))
+		_ = c.Close() // what it says about a dead connection does not matter
+	}
+	if probe && w.probing.CompareAndSwap(false, true) {
+		go w.probe()
+	}
+	w.ticking.Store(false)
+	if again {
+		w.start()
+	}
+}
+
+// probe asks the server for a sign of life. What it answers does not matter.
+func (w *watch) probe() {
+	defer w.probing.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), (deadTicks-probeTicks)*watchTick)
+	defer cancel()
+	_ = w.host.channel.Probe(ctx)
+}

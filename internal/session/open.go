@@ -1,0 +1,191 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// opening is a session on its way. It goes on without those who wait for it: what
+// comes late is for whoever comes next.
+type opening struct {
+	done    chan struct{} // closed at the end
+	alone   bool          // whoever waits wants it alone; guarded by Pool.mu
+	session *Session      // then, used by whoever waits; guarded by Pool.mu
+	err     error         // readable once done is closed
+}
+
+func (o *opening) wait(ctx context.Context) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// open opens a session, on another server than that of away unless that is nil.
+// mu is held and the pool is not closed.
+func (p *Pool) open(ctx context.Context, away *host) *opening {
+	o := &opening{done: make(chan struct{})}
+	values := context.WithoutCancel(ctx)
+	p.start(func(job context.Context) {
+		defer close(o.done)
+		ctx, cancel := context.WithCancel(values)
+		defer cancel()
+		defer context.AfterFunc(job, cancel)()
+		s, err := p.openSomewhere(ctx, away)
+		if err == nil {
+			err = p.adopt(s, o)
+		}
+		o.err = err
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.tried = time.Now()
+		if p.opening == o {
+			p.opening = nil
+		}
+	})
+	return o
+}
+
+// openSomewhere opens a session on the first server that has one to give. A
+// refusal that would be the same anywhere (a wrong password, no such database)
+// is final.
+func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) {
+	var failed []error
+	for _, h := range p.hosts {
+		if h == away {
+			continue
+		}
+		s, err := p.openOn(ctx, h)
+		if err == nil {
+			return s, nil
+		}
+		failed = append(failed, err)
+		if ctx.Err() != nil || isFinal(err) {
+			break
+		}
+	}
+	return nil, joinErrors(failed...)
+}
+
+// isFinal reports a refusal that has nothing to do with the server that said so.
+func isFinal(err error) bool {
+	e, ok := err.(*HostError)
+	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
+}
+
+// openOn opens a session on h within connect_timeout.
+func (p *Pool) openOn(ctx context.Context, h *host) (*Session, error) {
+	if !p.reserve(h) {
+		return nil, &LimitError{Own: true}
+	}
+	ctx, cancel := p.patience(ctx)
+	defer cancel()
+	epoch := h.epoch.Load()
+	var ans wire.Session
+	f := h.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
+		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans, options...)
+	})
+	if f == nil && ans.ID == "" {
+		f = wire.Malformed("the server answered OpenSession without a session id")
+	}
+	if f != nil {
+		p.unreserve(h, f)
+		if f.Class == wire.MaxSessions {
+			return nil, &LimitError{Failure: f}
+		}
+		err := &HostError{Addr: h.addr, Failure: f}
+		if f.Ended != nil { // but for Close, that is connect_timeout
+			err.Err = ErrConnectTimeout
+		}
+		return nil, err
+	}
+	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
+	s.Scope = s.scope("")
+	s.confirmed.Store(epoch)
+	s.touch()
+	return s, nil
+}
+
+// adopt puts a session just opened on the books.
+func (p *Pool) adopt(s *Session, o *opening) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sessions = append(p.sessions, s)
+	p.noteServer(s)
+	s.idleSince = time.Now()
+	if p.closed {
+		p.endIfUnused(s)
+		return ErrClosed
+	}
+	if o.alone {
+		s.alone = true
+		s.leases.Add(1)
+		o.session = s
+	}
+	if !p.keeping {
+		p.keeping = true
+		p.start(p.keepSessions)
+	}
+	p.signalFreed()
+	return nil
+}
+
+// noteServer logs that another server answers at an address than did before: a
+// replacement, a restored copy, or a replica behind the same name. mu is held.
+func (p *Pool) noteServer(s *Session) {
+	h := s.host
+	if h.uuid != "" && h.uuid != s.ServerUUID {
+		p.cfg.Log.Warn("immudb server has changed its identity", slog.String("host", h.addr),
+			slog.String("before", h.uuid), slog.String("now", s.ServerUUID))
+	}
+	h.uuid = s.ServerUUID
+}
+
+// room reports whether some server has room for one more session. mu is held.
+func (p *Pool) room() bool { return slices.ContainsFunc(p.hosts, p.hasRoom) }
+
+// hasRoom reports whether max_sessions allows one more on h. Sessions that only
+// may exist do not keep the first one from being opened. mu is held.
+func (p *Pool) hasRoom(h *host) bool {
+	h.ghosts = slices.DeleteFunc(h.ghosts, func(until time.Time) bool { return time.Now().After(until) })
+	if h.sessions >= p.cfg.MaxSessions {
+		return false
+	}
+	if h.sessions+len(h.ghosts) < p.cfg.MaxSessions {
+		return true
+	}
+	return !slices.ContainsFunc(p.sessions, func(s *Session) bool { return s.host == h && !s.alone && !s.ended })
+}
+
+// reserve takes room for a session on h, if there is any.
+func (p *Pool) reserve(h *host) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.hasRoom(h) {
+		return false
+	}
+	h.sessions++
+	return true
+}
+
+// unreserve gives the room back after OpenSession has failed. If the session may
+// exist it counts until it must have expired.
+func (p *Pool) unreserve(h *host, f *wire.Failure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.sessions--
+	if f.Fate == wire.Unknown {
+		h.ghosts = append(h.ghosts, time.Now().Add(expiry))
+	}
+	if f.Class != wire.MaxSessions { // then there is no room after all
+		p.signalFreed()
+	}
+}

@@ -1,0 +1,498 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb/internal/fakeserver"
+	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+const hour = time.Hour
+
+// dialer opens connections to the fake that can be made to go silent.
+type dialer struct {
+	fake *fakeserver.Server
+	mu   sync.Mutex
+	all  []*silentConn
+	hang atomic.Bool // attempts to connect are not answered
+	mute atomic.Bool // connections are silent from the beginning
+}
+
+func (d *dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if d.hang.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	conn, err := d.fake.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &silentConn{Conn: conn, closed: make(chan struct{})}
+	c.silent.Store(d.mute.Load())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, c)
+	return c, nil
+}
+
+// silence makes what is connected now go silent.
+func (d *dialer) silence() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.all {
+		c.silent.Store(true)
+	}
+}
+
+// silentConn is a connection whose peer can vanish without a word.
+type silentConn struct {
+	net.Conn
+	silent atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *silentConn) Write(b []byte) (int, error) {
+	if c.silent.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *silentConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.silent.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *silentConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// withPool runs f with a pool on a fake that follows the script, on the clock of a
+// bubble. Afterwards the pool is closed, and must have left no session that it
+// knew of.
+func withPool(t *testing.T, script fakeserver.Script, f func(t *testing.T, p *session.Pool, d *dialer), change ...func(*session.Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakeserver.New(script)
+		defer fake.Close()
+		d := &dialer{fake: fake}
+		cfg := session.Config{
+			Hosts:          []session.HostConfig{{Addr: "fake:3322", Credentials: insecure.NewCredentials(), Dial: d.dial}},
+			OpenSession:    wire.OpenSessionRequest("user", "password", "defaultdb"),
+			ConnectTimeout: 10 * time.Second,
+			MaxSessions:    8,
+			Log:            slog.New(slog.DiscardHandler),
+			Metadata: func(uuid, id, tx string) metadata.MD {
+				md := metadata.Pairs("immudb-uuid", uuid, "sessionid", id)
+				if tx != "" {
+					md.Set("transactionid", tx)
+				}
+				return md
+			},
+		}
+		for _, c := range change {
+			c(&cfg)
+		}
+		p, err := session.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			p.Close()
+			for _, id := range fake.Sessions() {
+				if fake.Told(id) {
+					t.Errorf("session %s is still open on the server", id)
+				}
+			}
+		}()
+		f(t, p, d)
+	})
+}
+
+func lease(t *testing.T, p *session.Pool) *session.Lease {
+	t.Helper()
+	l, err := p.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func keepAlive(ctx context.Context, l *session.Lease) *wire.Failure {
+	return l.Session().Call(ctx, wire.MethodKeepAlive, nil, wire.Empty)
+}
+
+// begin begins a read-only transaction.
+func begin(ctx context.Context, l *session.Lease) (*session.Tx, *wire.Failure) {
+	return l.Begin(ctx, wire.NewTxRequest{}.Append(nil))
+}
+
+func rule(method string, nth int, do fakeserver.Fault) fakeserver.Script {
+	return fakeserver.Script{Rules: []fakeserver.Rule{{Method: method, Nth: nth, Do: do}}}
+}
+
+func TestSilentConnectionIsClosedAndDialledAgain(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		d.silence()
+		began := time.Now()
+		if f := keepAlive(context.Background(), l); f == nil || f.Fate != wire.Unknown {
+			t.Fatalf("the call on the silent connection: %+v, want an unknown fate", f)
+		}
+		if f := keepAlive(t.Context(), l); f != nil {
+			t.Errorf("the next call: %+v", f)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("that took %v, want at most 5s", took)
+		}
+	})
+}
+
+func TestSilenceIsNoticedThoughEveryCallerGivesUpSooner(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		d.silence()
+		for began := time.Now(); ; {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			f := keepAlive(ctx, l)
+			cancel()
+			if f == nil {
+				return
+			}
+			if time.Since(began) > 5*time.Second {
+				t.Fatalf("after 5s: %+v", f)
+			}
+		}
+	})
+}
+
+func TestQueryThatTakesAnHourIsNotTakenForADeadConnection(t *testing.T) {
+	withPool(t, rule("KeepAlive", 1, fakeserver.Fault{Delay: hour}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		if f := keepAlive(t.Context(), l); f != nil {
+			t.Errorf("%+v", f)
+		}
+		if n := d.fake.Dials(); n != 1 {
+			t.Errorf("dialled %d times, want once", n)
+		}
+	})
+}
+
+func TestConnectionThatIsSilentFromTheBeginningIsGivenUp(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		d.mute.Store(true)
+		time.AfterFunc(time.Second, func() { d.mute.Store(false) })
+		began := time.Now()
+		for {
+			l, err := p.Lease(t.Context())
+			if err == nil {
+				l.Release()
+				break
+			}
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it took %v to connect, want at most 5s after the way was there", took)
+		}
+	})
+}
+
+func TestAttemptToConnectThatIsNotAnsweredIsMadeAgain(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		d.hang.Store(true)
+		time.AfterFunc(5*time.Second, func() { d.hang.Store(false) })
+		began := time.Now()
+		lease(t, p).Release()
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("it took %v to connect, want at most 3s after the way was there", took)
+		}
+	})
+}
+
+func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		lease(t, p).Release()
+	}, func(cfg *session.Config) {
+		dial := cfg.Hosts[0].Dial
+		cfg.Hosts[0].Addr = "db.example.com:3322"
+		cfg.Hosts[0].Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			if addr != "db.example.com:3322" {
+				t.Errorf("dialled %s", addr)
+			}
+			return dial(ctx, addr)
+		}
+	})
+}
+
+func TestServerThatCannotBeReachedHasLostNothing(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		d.fake.Down()
+		synctest.Wait()
+		if other, err := p.Lease(t.Context()); err == nil {
+			t.Error("a lease while the server is down")
+			other.Release()
+		}
+		l.Release()
+		d.fake.Up()
+		again := lease(t, p)
+		defer again.Release()
+		if n := len(d.fake.Log("OpenSession")); n != 1 {
+			t.Errorf("%d sessions were opened, want 1", n)
+		}
+	})
+}
+
+func TestSessionThatTheServerForgotIsReplaced(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		first := lease(t, p)
+		defer first.Release()
+		d.fake.Forget()
+		d.fake.Cut()
+		synctest.Wait()
+		second := lease(t, p)
+		defer second.Release()
+		if first.Session() == second.Session() || !first.Session().Leaving() {
+			t.Error("the forgotten session is leased")
+		}
+		if err := first.Move(t.Context(), first.Session()); err != nil || first.Session() != second.Session() {
+			t.Errorf("the first lease: %v, another session: %v", err, first.Session() != second.Session())
+		}
+	})
+}
+
+func TestCallerThatGivesUpBeginLeavesNothingBehind(t *testing.T) {
+	withPool(t, rule("NewTx", 2, fakeserver.Fault{AnswerDelay: 20 * time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		bystander, f := begin(t.Context(), l)
+		if f != nil {
+			t.Fatalf("%+v", f)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, f := begin(ctx, l); f == nil || f.Ended != context.DeadlineExceeded {
+			t.Fatalf("%+v, want the end of the caller's context", f)
+		}
+		if l.Session().Leaving() {
+			t.Error("the session is leaving because a caller gave up")
+		}
+		time.Sleep(30 * time.Second)
+		if open := d.fake.Transactions(); !slices.Equal(open, []string{bystander.ID}) {
+			t.Errorf("open on the server: %v, want the bystander's %s", open, bystander.ID)
+		}
+		if f := bystander.Call(t.Context(), wire.MethodRollback, nil, wire.Empty); f != nil {
+			t.Errorf("the bystander: %+v", f)
+		}
+		bystander.End()
+	})
+}
+
+func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t *testing.T) {
+	withPool(t, rule("NewTx", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		tx, f := begin(t.Context(), l)
+		if f != nil {
+			t.Fatalf("%+v", f)
+		}
+		old := l.Session()
+		if _, f := begin(t.Context(), l); f == nil || f.Fate != wire.Unknown {
+			t.Fatalf("%+v, want an unknown fate", f)
+		}
+		if err := l.Move(t.Context(), old); err != nil || l.Session() == old {
+			t.Errorf("the lease stays: %v", err)
+		}
+		synctest.Wait()
+		if !slices.Contains(d.fake.Sessions(), old.ID) {
+			t.Error("the session was closed under an open transaction")
+		}
+		tx.End()
+		synctest.Wait()
+		if slices.Contains(d.fake.Sessions(), old.ID) {
+			t.Error("the session is still open")
+		}
+	})
+}
+
+// With one session allowed, one that is leaving is shared rather than nobody served.
+func TestLeavingSessionIsSharedIfThereCanBeNoOther(t *testing.T) {
+	withPool(t, rule("NewTx", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		tx, _ := begin(t.Context(), l)
+		_, _ = begin(t.Context(), l)
+		other := lease(t, p)
+		defer other.Release()
+		if f := keepAlive(t.Context(), other); f != nil {
+			t.Errorf("%+v", f)
+		}
+		if n := len(d.fake.Sessions()); n != 1 {
+			t.Errorf("%d sessions are open, want 1", n)
+		}
+		tx.End()
+	}, func(cfg *session.Config) { cfg.MaxSessions = 1 })
+}
+
+func TestMaxSessionsCountsSessionsThatAreAlone(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		var alone []*session.Lease
+		for range 3 {
+			l := lease(t, p)
+			if err := l.Isolate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			alone = append(alone, l)
+		}
+		began := time.Now()
+		_, err := p.Lease(t.Context())
+		var limit *session.LimitError
+		if !errors.As(err, &limit) || !limit.Own || !errors.Is(err, session.ErrConnectTimeout) {
+			t.Errorf("err = %v, want our own limit after connect_timeout", err)
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("it took %v, want connect_timeout", took)
+		}
+		time.AfterFunc(time.Second, alone[0].Share)
+		lease(t, p).Release()
+		if n := len(d.fake.Log("OpenSession")); n != 3 {
+			t.Errorf("%d sessions were opened, want 3", n)
+		}
+		for _, l := range alone {
+			l.Release()
+		}
+	}, func(cfg *session.Config) { cfg.MaxSessions = 3 })
+}
+
+func TestSessionWhoseOpeningWasNotAnsweredCounts(t *testing.T) {
+	withPool(t, rule("OpenSession", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
+		first := lease(t, p)
+		defer first.Release()
+		if err := first.Isolate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Lease(t.Context()); err == nil {
+			t.Fatal("a lease though the answer was cut off")
+		}
+		// There is no other session to share: one more may be opened.
+		lease(t, p).Release()
+		alone, err := p.Lease(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alone.Release()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		third := lease(t, p)
+		defer third.Release()
+		if err := third.Isolate(ctx); err == nil {
+			t.Errorf("%d sessions may be open, max_sessions is 3", len(d.fake.Sessions()))
+		}
+	}, func(cfg *session.Config) { cfg.MaxSessions = 3 })
+}
+
+func TestSessionBeingOpenedWhenThePoolClosesIsClosedToo(t *testing.T) {
+	withPool(t, rule("OpenSession", 2, fakeserver.Fault{AnswerDelay: time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l, second := lease(t, p), lease(t, p) // the first is shared, and another one opened
+		time.Sleep(2 * time.Second)
+		lease(t, p).Release()
+		l.Release()
+		second.Release()
+		synctest.Wait()
+		p.Close()
+		if n := len(d.fake.Log("OpenSession")); n != 2 {
+			t.Errorf("%d sessions were opened, want 2", n)
+		}
+		if left := d.fake.Sessions(); len(left) != 0 {
+			t.Errorf("left on the server: %v", left)
+		}
+	})
+}
+
+func TestCloseIsToldUntilTheServerAnswers(t *testing.T) {
+	withPool(t, rule("CloseSession", 1, fakeserver.Fault{CutBefore: true}), func(t *testing.T, p *session.Pool, d *dialer) {
+		lease(t, p).Release()
+		p.Close()
+		if left := d.fake.Sessions(); len(left) != 0 {
+			t.Errorf("left on the server: %v", left)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForAServerThatIsAway(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		lease(t, p).Release()
+		d.fake.Down()
+		began := time.Now()
+		p.Close()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
+func TestUndoneTransactionIsRolledBackThoughTheConnectionBreaks(t *testing.T) {
+	withPool(t, rule("Rollback", 1, fakeserver.Fault{CutBefore: true}), func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		tx, f := begin(t.Context(), l)
+		if f != nil {
+			t.Fatalf("%+v", f)
+		}
+		tx.Undo()
+		time.Sleep(5 * time.Second)
+		if open := d.fake.Transactions(); len(open) != 0 {
+			t.Errorf("open on the server: %v", open)
+		}
+		if l.Session().Leaving() {
+			t.Error("the session is leaving")
+		}
+	})
+}
+
+func TestServerThatChangesItsIdentityIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	another := fakeserver.Script{UUID: "another"}
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
+		lease(t, p).Release()
+		first := d.fake
+		d.fake = fakeserver.New(another)
+		defer d.fake.Close()
+		first.Cut()
+		synctest.Wait()
+		lease(t, p).Release()
+		p.Close()
+		if !strings.Contains(log.String(), "another") || !strings.Contains(log.String(), fakeserver.UUID) {
+			t.Errorf("logged: %s", log.String())
+		}
+		d.fake, first = first, d.fake
+		first.Close()
+		first.Forget()
+		d.fake.Forget()
+	}, func(cfg *session.Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+}

@@ -1,0 +1,47 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// tell makes a call that must reach a server, again until the server has answered
+// or must have dropped the session, or until enough says so of a failure.
+func tell(ctx context.Context, quit <-chan struct{}, enough func(f *wire.Failure) bool, call func(ctx context.Context) *wire.Failure) {
+	ctx, cancel := context.WithTimeout(ctx, expiry)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, undoPause) {
+		attempt, cancel := context.WithTimeout(ctx, closeTimeout)
+		f := call(attempt)
+		cancel()
+		if f == nil || f.Fate == wire.Refused || f.Fate == wire.NoSession || enough(f) {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-quit:
+			timer.Stop()
+			quit = nil // one more attempt
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// closeOnServer ends the session on the server, which also ends its transactions.
+// A pool that is closed does not wait for a server that is away: either that has
+// lost the session, or the session will expire.
+func (s *Session) closeOnServer(ctx context.Context) {
+	away := func(f *wire.Failure) bool { return f.Fate == wire.NotSent && s.pool.isClosed() }
+	tell(ctx, s.pool.quit, away, func(ctx context.Context) *wire.Failure {
+		return s.host.call(ctx, func(ctx context.Context, options ...grpc.CallOption) *wire.Failure {
+			return s.host.channel.Call(s.context(ctx), wire.MethodCloseSession, nil, wire.Empty, options...)
+		})
+	})
+}

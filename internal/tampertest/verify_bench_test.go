@@ -1,0 +1,103 @@
+package tampertest
+
+import (
+	"database/sql"
+	"fmt"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
+)
+
+// openBench makes a database with 1,000 rows, which one transaction each, or all
+// together, wrote.
+func openBench(b *testing.B, together bool, options ...string) *sql.DB {
+	b.Helper()
+	db := dbtest.Open(b, append([]string{trustFirstUse}, options...)...)
+	dbtest.Exec(b, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
+	if !together {
+		for id := range 1000 {
+			dbtest.Exec(b, db, "INSERT INTO accounts (id, owner, balance) VALUES (?, 'somebody', ?)", id, id)
+		}
+		return db
+	}
+	for first := 0; first < 1000; first += 500 { // a transaction holds 1,024 entries
+		tx, err := db.Begin()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for id := first; id < first+500; id++ {
+			dbtest.Exec(b, tx, "INSERT INTO accounts (id, owner, balance) VALUES (?, 'somebody', ?)", id, id)
+		}
+		if err := tx.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return db
+}
+
+func BenchmarkVerifiedRow(b *testing.B) {
+	db := openBench(b, false)
+	v := immudb.NewVerifier(db)
+	id := 0
+	for b.Loop() {
+		if _, err := v.Row(b.Context(), "accounts", id%1000); err != nil {
+			b.Fatal(err)
+		}
+		id += 7
+	}
+}
+
+func BenchmarkVerify1000Rows(b *testing.B) {
+	for _, together := range []bool{true, false} {
+		name := "of1000Transactions"
+		if together {
+			name = "of2Transactions"
+		}
+		b.Run(name, func(b *testing.B) {
+			db := openBench(b, together)
+			for b.Loop() {
+				if rows, err := immudb.VerifyRows(b.Context(), db, "accounts", ""); err != nil || len(rows) != 1000 {
+					b.Fatal(len(rows), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCommit(b *testing.B) {
+	for _, mode := range []struct {
+		name    string
+		options []string
+		others  bool // somebody else commits between
+	}{
+		{"unverified", nil, false},
+		{"verified", []string{proveCommits}, false},
+		{"verifiedBesideAnother", []string{proveCommits}, true},
+		{"verifiedInFiles", []string{proveCommits, "state_dir=" + b.TempDir()}, false},
+	} {
+		b.Run(mode.name, func(b *testing.B) {
+			dsn := dbtest.FreshDSN(b)
+			db, other := dbtest.OpenDSN(b, dbtest.WithOptions(dsn, mode.options...)), dbtest.OpenDSN(b, dsn)
+			dbtest.Exec(b, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v VARCHAR, PRIMARY KEY id)")
+			for n := 0; b.Loop(); n++ {
+				if mode.others {
+					b.StopTimer()
+					dbtest.Exec(b, other, "INSERT INTO t (v) VALUES ('x')")
+					b.StartTimer()
+				}
+				dbtest.Exec(b, db, "INSERT INTO t (v) VALUES (?)", fmt.Sprint(n))
+			}
+		})
+	}
+}
+
+func BenchmarkAudit(b *testing.B) {
+	db := openBench(b, false)
+	for b.Loop() {
+		if _, err := immudb.Audit(b.Context(), db, immudb.AuditOptions{FromStart: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(1001*b.N)/b.Elapsed().Seconds(), "tx/s")
+}

@@ -1,0 +1,18 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
+
+package trust
+
+import (
+	"errors"
+	"os"
+)
+
+// tryLock refuses: without a lock two processes could overwrite each other's
+// states.
+func tryLock(*os.File) (locked bool, err error) {
+	return false, errors.New("this system has no file locks that this package knows; set Config.StateStore")
+}
+
+const replacesOpenFiles = true
+
+func replaceFile(from, to string) error { return os.Rename(from, to) }

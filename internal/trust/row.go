@@ -1,0 +1,153 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// Tx proves that transaction id belongs to the trusted history, and returns its
+// hash with it.
+func (p *Prover) Tx(ctx context.Context, id uint64) (s State, err error) {
+	err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		h, pr, err := p.proveTx(ctx, trusted, id, wire.NoEntries)
+		if err != nil {
+			return pr, err
+		}
+		alh, err := h.Alh()
+		s = p.moved(State{}, proof.State{TxID: h.ID, Alh: alh}, nil)
+		return pr, err
+	})
+	return s, err
+}
+
+// RowsOf proves transaction id with all of its entries and returns the rows of a
+// table that it wrote.
+func (p *Prover) RowsOf(ctx context.Context, id uint64, t *proof.Table) (rows []*proof.Row, err error) {
+	err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
+		v, err := p.fetchTx(ctx, trusted, id, wire.WithValues)
+		if err != nil {
+			return proven{}, err
+		}
+		_, s, err := p.proveDual(ctx, trusted, v.Dual, id)
+		if err != nil {
+			return proven{}, err
+		}
+		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
+		if err == nil {
+			rows, err = tx.Rows(t)
+		}
+		if err != nil {
+			return proven{}, p.Tampering(err)
+		}
+		return proven{s, v.Dual, v.Signature}, nil
+	})
+	return rows, err
+}
+
+// needsDefinition ends a check that has met a table whose definition is not
+// known, or is another one than the server claims.
+type needsDefinition struct{ claim *proof.Table }
+
+func (needsDefinition) Error() string { return "the definition of the table is not known" }
+
+// maxDefinitionTries is how often a row is asked for until the server describes
+// its table as it is relied on. Two or three do unless the table changes meanwhile.
+const maxDefinitionTries = 6
+
+// Row asks for the revision of a row that transaction at wrote, the latest one if
+// at is 0, and proves it. keys are those that its transaction wrote, as the server
+// claims.
+func (p *Prover) Row(ctx context.Context, table string, at uint64, pk []any) (row *proof.Row, keys [][]byte, err error) {
+	r := &rowProof{Prover: p, table: table, at: at, pk: pk}
+	for try := 1; ; try++ {
+		err = p.verify(ctx, r.check)
+		var needs needsDefinition
+		switch {
+		case errors.As(err, &needs):
+			r.believed, err = p.define(ctx, needs.claim)
+		case err == nil && r.row.Table == r.believed:
+			var kept bool
+			if kept, err = p.keep(ctx, r.believed); kept {
+				return r.row, r.keys, nil
+			}
+			r.believed = nil // somebody else has been told otherwise
+		default:
+			return r.row, r.keys, err
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if try == maxDefinitionTries {
+			return nil, nil, p.Tampering(&proof.Error{Check: "the server describes table " + table + " as its history does"})
+		}
+	}
+}
+
+// rowProof is the proof of one row.
+type rowProof struct {
+	*Prover
+	table string
+	at    uint64
+	pk    []any
+	// believed is, at first use, what the server claims of the table, to be kept if
+	// it proves the row.
+	believed *proof.Table
+
+	row  *proof.Row
+	keys [][]byte
+}
+
+func (r *rowProof) check(ctx context.Context, trusted State) (proven, error) {
+	req, err := wire.VerifiableRowRequest(r.table, r.pk, r.at, trusted.TxID)
+	if err != nil {
+		return proven{}, &Error{Kind: InvalidValue, SQLState: "22023", Message: err.Error()}
+	}
+	msg, err := r.server.Call(ctx, wire.MethodVerifiableRow, req)
+	if err != nil {
+		return proven{}, err
+	}
+	v, err := wire.DecodeVerifiableRow(msg, r.table)
+	if err != nil {
+		return proven{}, r.NotAProof(err)
+	}
+	h, s, err := r.proveDual(ctx, trusted, v.Proof.Dual, v.Proof.TxID)
+	if err != nil {
+		return proven{}, err
+	}
+	t := r.definition(&v.Claim)
+	if t == nil {
+		return proven{}, needsDefinition{&v.Claim}
+	}
+	if r.at != 0 && v.Proof.TxID != r.at {
+		return proven{}, r.Tampering(&proof.Error{Check: "the row is that of the transaction asked for", TxID: r.at,
+			Expected: fmt.Sprint(r.at), Found: fmt.Sprint(v.Proof.TxID)})
+	}
+	if r.row, err = v.Proof.VerifyIn(h, t, r.pk...); err != nil {
+		return proven{}, r.Tampering(err)
+	}
+	r.keys = v.Keys
+	return proven{s, v.Proof.Dual, v.Signature}, nil
+}
+
+// definition returns the definition in use if it is what the server claims, or
+// nil.
+func (r *rowProof) definition(claim *proof.Table) *proof.Table {
+	if t := r.Table(claim.Name); t != nil && t.Same(claim) == nil {
+		return t
+	}
+	if r.believed != nil && r.believed.Same(claim) == nil {
+		return r.believed
+	}
+	return nil
+}
+
+// Table returns the definition of a table that is in use, or nil.
+func (p *Prover) Table(name string) *proof.Table {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tables[name]
+}

@@ -1,0 +1,139 @@
+package immudb
+
+import "github.com/immudb-go/immudb/internal/wire"
+
+// callKind is what a call does, as far as its failure is concerned.
+type callKind uint8
+
+const (
+	reads       callKind = iota // outside a transaction, changes nothing
+	writes                      // outside a transaction, commits what it does
+	begins                      // begins a transaction
+	readsInTx                   // a query in a transaction
+	writesInTx                  // a statement in a transaction by TxSQLExec
+	returnsInTx                 // a write in a transaction with RETURNING, by TxSQLQuery
+	commits
+	rollsBack
+	numCallKinds
+)
+
+// told is what the caller of a failed call is told.
+type told uint8
+
+const (
+	toldFailure      told = iota // what the server or the transport said
+	toldSafe                     // the same, and that running it again is safe
+	toldBadConn                  // that it was not run and may succeed on another connection
+	toldUnknown                  // ErrOutcomeUnknown
+	toldNothing                  // the call has achieved what it was for
+	toldLost                     // ErrSessionLost, unless another session runs the call
+	toldNotCommitted             // that COMMIT was not sent, and nothing is committed
+)
+
+// txFate is what a failed call means for the transaction that it was made in.
+type txFate uint8
+
+const (
+	noTx    txFate = iota
+	txStays        // as it was
+	txGone         // the server has ended it
+	txUndo         // it may be open on the server, with a statement half done: it must be rolled back
+)
+
+// outcome is what a failed call means for its caller and its transaction. What it
+// means for the session is in the call's fate: NoSession says that the session is
+// gone, everything else says nothing about it.
+type outcome struct {
+	told told
+	tx   txFate
+}
+
+// outcomes is the one place that decides what a failed call means. A statement that
+// may have run is never said to be safe to run again, except where it can have
+// committed nothing.
+var outcomes = [...][numCallKinds]outcome{
+	wire.NotSent: {
+		reads:       {toldBadConn, noTx},
+		writes:      {toldBadConn, noTx},
+		begins:      {toldBadConn, noTx},
+		readsInTx:   {toldSafe, txStays},
+		writesInTx:  {toldSafe, txUndo},
+		returnsInTx: {toldSafe, txUndo},
+		commits:     {toldNotCommitted, txUndo},
+		rollsBack:   {toldFailure, txUndo},
+	},
+	wire.Refused: {
+		reads:       {toldFailure, noTx},
+		writes:      {toldFailure, noTx},
+		begins:      {toldFailure, noTx},
+		readsInTx:   {toldFailure, txStays},
+		writesInTx:  {toldFailure, txGone},
+		returnsInTx: {toldFailure, txUndo},
+		commits:     {toldFailure, txGone},
+		rollsBack:   {toldFailure, txGone},
+	},
+	wire.NoSession: {
+		reads:       {toldLost, noTx},
+		writes:      {toldLost, noTx},
+		begins:      {toldLost, noTx},
+		readsInTx:   {toldLost, txGone},
+		writesInTx:  {toldLost, txGone},
+		returnsInTx: {toldLost, txGone},
+		commits:     {toldLost, txGone},
+		rollsBack:   {toldNothing, txGone},
+	},
+	wire.Unknown: {
+		reads:       {toldSafe, noTx},
+		writes:      {toldUnknown, noTx},
+		begins:      {toldSafe, noTx},
+		readsInTx:   {toldSafe, txUndo},
+		writesInTx:  {toldSafe, txUndo},
+		returnsInTx: {toldSafe, txUndo},
+		commits:     {toldUnknown, txUndo},
+		rollsBack:   {toldFailure, txUndo},
+	},
+}
+
+// outcomeOf looks a failed call up. Two refusals are exceptions: a transaction
+// that the server does not know has ended, and a RETURNING clause that the server
+// cannot read has run nothing.
+func outcomeOf(kind callKind, f *wire.Failure) outcome {
+	o := outcomes[f.Fate][kind]
+	switch {
+	case f.Fate != wire.Refused || o.tx == noTx:
+	case f.Class == wire.TxAborted && kind == rollsBack:
+		return outcome{toldNothing, txGone}
+	case f.Class == wire.TxAborted:
+		o.tx = txGone
+	case f.Class == wire.Syntax && kind == returnsInTx:
+		o.tx = txStays
+	}
+	return o
+}
+
+// callError is what the caller of a failed call is told. name names a write, for
+// one whose outcome is unknown.
+func callError(kind callKind, name string, f *wire.Failure) error {
+	o := outcomeOf(kind, f)
+	failed := newCallError(f)
+	var err error = failed
+	if f.Ended != nil {
+		err = f.Ended
+	}
+	switch o.told {
+	case toldNothing:
+		return nil
+	case toldUnknown:
+		return outcomeUnknown(name, err)
+	case toldNotCommitted:
+		return &Error{Message: "COMMIT could not be sent, nothing was committed", SQLState: "08003", kind: ErrSessionLost, cause: err, safe: true}
+	case toldSafe, toldLost:
+		failed.safe = true
+	case toldBadConn:
+		failed.safe = true
+		if f.Ended == nil {
+			return badConn{failed}
+		}
+	}
+	return err
+}
