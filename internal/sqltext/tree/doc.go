@@ -15,6 +15,5 @@
 // in [Script.Has]: a byte order mark, empty statements (";;"), names in backquotes,
 // t.*, FOR UPDATE, and brackets around the sides of UNION.
 //
-// The package knows no rule about what is wise to run: that is the business of
-// package rules.
+// The package knows no rule about what is wise to run.
 package tree
