@@ -1,0 +1,176 @@
+package oracle
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/codenotary/immudb/embedded/sql"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+var (
+	texts = flag.Int("texts", 300_000, "how many generated texts TestParseAgreesWithTheServer tries")
+	seed  = flag.Uint64("seed", 1, "the first seed")
+)
+
+// differences are all that may be: each says when it holds and why it is.
+var differences = []struct {
+	name, why string
+	holds     func(text string, ours error, s *tree.Script, theirs error) bool
+}{
+	{"NUL", "the server takes a NUL byte for the end of the text and drops what follows",
+		weRefuse("a NUL byte in the query")},
+	{"open comment", "the server lets the end of the text close a comment; what was meant to run vanishes",
+		weRefuse("comment is not closed")},
+	{"deep", "deep nesting could exhaust the stack of the server and ours",
+		weRefuse("levels deep")},
+	{"argument number", "no other database takes $65536, and each number costs an argument",
+		weRefuse("is too large: number the arguments")},
+	{"byte order mark", "removed before the text is sent", weRewrite(tree.HasByteOrderMark)},
+	{"backquotes", "sent as double quotes", weRewrite(tree.HasBackquotes)},
+	{"t.*", "sent as the table's columns", weRewrite(tree.HasTableStar)},
+	{"FOR UPDATE", "left out: every transaction is serializable", weRewrite(tree.HasLocking)},
+	{"brackets", "sent as derived tables", weRewrite(tree.HasBrackets)},
+	{"empty statement", "statements are sent without the empty ones between them", weRewrite(tree.HasEmptyStatement)},
+}
+
+func weRefuse(message string) func(string, error, *tree.Script, error) bool {
+	return func(_ string, ours error, _ *tree.Script, theirs error) bool {
+		return ours != nil && theirs == nil && strings.Contains(ours.Error(), message)
+	}
+}
+
+func weRewrite(f tree.Feature) func(string, error, *tree.Script, error) bool {
+	return func(_ string, ours error, s *tree.Script, theirs error) bool {
+		return ours == nil && theirs != nil && s.Has.Any(f)
+	}
+}
+
+// ask parses a text with the server's parser. A panic of it is an error that begins
+// with "panic".
+func ask(text string) (stmts []sql.SQLStmt, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = fmt.Errorf("panic: %v", x)
+		}
+	}()
+	return sql.ParseSQLString(text)
+}
+
+// compare returns the name of the difference that explains how the parsers differ
+// on text, "" if they agree, and an error for a difference that nothing explains.
+func compare(text string) (string, error) {
+	theirs, theirErr := ask(text)
+	s, ourErr := tree.Parse(text)
+	if theirErr != nil && strings.HasPrefix(theirErr.Error(), "panic") {
+		// FROM f() OVER () ends the server while it parses. The tree knows the text, so
+		// that a rule can refuse it.
+		if ourErr != nil || s.Has.Any(tree.HasTableFunction) && s.Has.Any(tree.HasOver) {
+			return "panic of the server's parser", nil
+		}
+		return "", fmt.Errorf("%q: %w; we say %v", text, theirErr, ourErr)
+	}
+	if (theirErr == nil) == (ourErr == nil) {
+		if ourErr != nil {
+			return "", nil
+		}
+		return "", sameStatements(text, theirs, s.Statements)
+	}
+	for _, d := range differences {
+		if d.holds(text, ourErr, s, theirErr) {
+			return d.name, nil
+		}
+	}
+	return "", fmt.Errorf("%q:\n ours   %v\n theirs %v", text, ourErr, theirErr)
+}
+
+// sameStatements compares what the statements are.
+func sameStatements(text string, theirs []sql.SQLStmt, ours []tree.Statement) error {
+	if len(theirs) != len(ours) {
+		return fmt.Errorf("%q: %d statements, the server has %d", text, len(ours), len(theirs))
+	}
+	for i, st := range ours {
+		if got, want := ourKind(st), theirKind(theirs[i]); got != want {
+			return fmt.Errorf("%q: statement %d is %s, for the server %s", text, i, got, want)
+		}
+	}
+	return nil
+}
+
+func ourKind(st tree.Statement) string {
+	switch st := st.(type) {
+	case *tree.SetOperation:
+		return strings.TrimSuffix(strings.ToLower(st.Operators[0].String()), " all")
+	case *tree.Show:
+		return "select"
+	case *tree.Insert:
+		if st.Returning != nil {
+			return "returning"
+		}
+		return "upsertinto"
+	case *tree.Update:
+		if st.Returning != nil {
+			return "returning"
+		}
+	case *tree.Delete:
+		if st.Returning != nil {
+			return "returning"
+		}
+		return "deletefrom"
+	case *tree.With:
+		return "cte"
+	case *tree.Drop:
+		return "drop" + strings.ToLower(st.What)
+	case *tree.Truncate:
+		return "truncatetable"
+	case *tree.AlterTable:
+		return [...]string{"addcolumn", "renametable", "renamecolumn", "dropcolumn", "dropconstraint", "altercolumn"}[st.Action]
+	case *tree.Control:
+		return [...]string{"begintransaction", "commit", "rollback", "savepoint", "rollbacktosavepoint", "releasesavepoint"}[st.Kind]
+	case *tree.Use:
+		if st.Snapshot {
+			return "usesnapshot"
+		}
+		return "usedatabase"
+	case *tree.Access:
+		if st.What == "GRANT" || st.What == "REVOKE" {
+			return "alterprivileges"
+		}
+		return strings.ReplaceAll(strings.ToLower(st.What), " ", "")
+	}
+	return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", st), "*tree."))
+}
+
+func theirKind(st sql.SQLStmt) string {
+	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", st), "*sql."), "Stmt"))
+}
+
+// TestParseAgreesWithTheServer holds both parsers to the same verdict on texts that
+// a grammar of our own generates, most of them mutated.
+func TestParseAgreesWithTheServer(t *testing.T) {
+	g := newGenerator(*seed)
+	explained := map[string]int{}
+	failures, valid := 0, 0
+	for range *texts {
+		text := g.text()
+		name, err := compare(text)
+		if err != nil {
+			if failures++; failures <= 20 {
+				t.Error(err)
+			}
+			continue
+		}
+		if name != "" {
+			explained[name]++
+		} else if _, err := tree.Parse(text); err == nil {
+			valid++
+		}
+	}
+	t.Logf("%d texts, both take %d, explained differences %v, unexplained %d", *texts, valid, explained, failures)
+	if valid < *texts/10 || valid > *texts*9/10 {
+		t.Errorf("%d of %d texts are valid: the generator tries one side only", valid, *texts)
+	}
+}

@@ -1,0 +1,564 @@
+package tree
+
+// Span is a stretch of the text, in bytes: text[Start:End].
+type Span struct{ Start, End int }
+
+// Place returns the span itself: it makes everything that embeds a Span a [Node].
+func (s Span) Place() Span { return s }
+
+// Given reports whether the thing is there at all: the zero Span stands for an
+// optional part that was left out.
+func (s Span) Given() bool { return s.End > 0 }
+
+// Of returns the stretch of text.
+func (s Span) Of(text string) string { return text[s.Start:s.End] }
+
+// Node is a part of the tree.
+type Node interface{ Place() Span }
+
+// Ident is a name: of a table, a column, a function, an alias. The zero Ident is
+// the absence of one.
+type Ident struct {
+	Span
+	// Name is folded as the server folds it: to lower case, quoted or not, but an
+	// unquoted word that is one of its keywords keeps its case.
+	Name string
+	// Quoted tells "name" and `name` from name.
+	Quoted bool
+}
+
+// Style says how a text names its arguments. The server takes one style per text.
+type Style uint8
+
+const (
+	NoParams Style = iota
+	Question       // ?, numbered across the whole text
+	Dollar         // $1, $2, …: a number may occur many times
+	Named          // @name, case folded
+)
+
+func (s Style) String() string {
+	switch s {
+	case Question:
+		return "?"
+	case Dollar:
+		return "$n"
+	case Named:
+		return "@name"
+	}
+	return "none"
+}
+
+// Script is a parsed text. It is immutable once [Parse] has returned it and may be
+// shared between goroutines; its strings share the memory of the text.
+type Script struct {
+	Text       string
+	Statements []Statement // empty ones are left out
+
+	// Params are the placeholders in the order in which they stand.
+	Params []*Param
+	Style  Style
+	// NumInput is how many arguments the text takes: the number of ?, the highest n
+	// of $n, or the number of distinct @names.
+	NumInput int
+	// Names holds the distinct @names in order of first appearance, folded.
+	Names []string
+
+	// Has tells what occurs anywhere in the text, so that who looks for something
+	// rare need not look at the tree.
+	Has Feature
+
+	one [1]Statement // backs Statements in the common case
+}
+
+// ParamsOf returns the placeholders that stand within n.
+func (s *Script) ParamsOf(n Node) []*Param {
+	place := n.Place()
+	first := len(s.Params)
+	for i, p := range s.Params {
+		if p.Start >= place.Start {
+			first = i
+			break
+		}
+	}
+	last := first
+	for last < len(s.Params) && s.Params[last].End <= place.End {
+		last++
+	}
+	return s.Params[first:last]
+}
+
+// Feature is a set of constructs.
+type Feature uint64
+
+const (
+	HasWrite Feature = 1 << iota // INSERT, UPSERT, UPDATE or DELETE
+	HasDDL
+	HasControl // BEGIN, COMMIT, ROLLBACK, savepoints, USE, CREATE DATABASE, users and grants
+	HasCall
+	HasAggregate
+	HasOver
+	HasList   // IN (a, b)
+	HasExists // EXISTS (…)
+	HasSubquery
+	HasSetOperation
+	HasWith
+	HasJoin
+	HasPeriod // SINCE, AFTER, UNTIL, BEFORE
+	HasLike
+	HasCast
+	HasGroupBy
+	HasOrderBy
+	HasLimit
+	HasAlias
+	HasValues // as a source of rows: (VALUES …)
+	HasTableFunction
+	HasComparison // with < <= > >= or BETWEEN
+	HasReturning
+	HasConflict
+	HasString // literals
+
+	// What the server refuses or reads otherwise, and can be rewritten.
+	HasTouchingNumber // 1e10, 0x1F: a number with a letter behind it
+	HasHugeNumber     // an integer literal above 2⁶³-1
+	HasByteOrderMark
+	HasBackquotes
+	HasTableStar // t.*
+	HasLocking   // FOR UPDATE
+	HasBrackets  // (SELECT …) UNION …
+	HasEmptyStatement
+)
+
+// Any reports whether f has one of the others.
+func (f Feature) Any(others Feature) bool { return f&others != 0 }
+
+// Statement is one of the types below.
+type Statement interface {
+	Node
+	statement()
+}
+
+// Query is a statement that answers rows: *Select, *SetOperation, *Brackets,
+// *With, *Show or *Explain.
+type Query interface {
+	Statement
+	query()
+}
+
+// Select is SELECT … up to its OFFSET.
+type Select struct {
+	Span
+	Distinct bool
+	Star     bool // SELECT *: there are no Targets
+	Targets  []Target
+
+	From    Source // nil without FROM; the rest is then empty too
+	Index   []Ident
+	Joins   []*Join
+	Where   Expr
+	GroupBy []*Column
+	Having  Expr
+	OrderBy []Order
+	Limit   Expr // nil for LIMIT ALL too
+	Offset  Expr
+
+	// The places of clauses with their keywords, zero where there is none.
+	TargetsAt, GroupAt, OrderAt, LimitAt, OffsetAt Span
+	// Locking is FOR UPDATE and the like.
+	Locking Locking
+}
+
+// Locking is FOR UPDATE, FOR SHARE, …
+type Locking struct {
+	Span
+	SkipLocked bool
+}
+
+// Target is one of the expressions that a SELECT or a RETURNING answers.
+type Target struct {
+	Span
+	Expr  Expr
+	Alias Ident
+	As    bool // the alias stands behind AS
+	// Star is true for t.*, Table being t; there is no Expr.
+	Star  bool
+	Table Ident
+}
+
+// Order is one of the expressions behind ORDER BY.
+type Order struct {
+	Span
+	Expr       Expr
+	Descending bool
+	Nulls      bool // NULLS FIRST or NULLS LAST is written
+}
+
+// SetOperator joins the rows of two queries.
+type SetOperator uint8
+
+const (
+	Union SetOperator = iota
+	UnionAll
+	Except
+	Intersect
+)
+
+func (o SetOperator) String() string {
+	return [...]string{Union: "UNION", UnionAll: "UNION ALL", Except: "EXCEPT", Intersect: "INTERSECT"}[o]
+}
+
+// SetOperation is a UNION b EXCEPT c …, which the server reads from the right:
+// a UNION (b EXCEPT c). Sides has one more element than Operators; each is a
+// *Select or *Brackets, but the last may be any query.
+type SetOperation struct {
+	Span
+	Sides     []Query
+	Operators []SetOperator
+
+	// What stands behind a last side in brackets, and so is for all rows.
+	OrderBy       []Order
+	Limit, Offset Expr
+	TailAt        Span
+}
+
+// Brackets is (query) as a side of a set operation, which the server does not take.
+type Brackets struct {
+	Span
+	Query Query
+}
+
+// With is WITH [RECURSIVE] … and the query behind it: a *Select or *SetOperation.
+type With struct {
+	Span
+	Recursive bool
+	Tables    []*CommonTable
+	Body      Query
+}
+
+// CommonTable is name AS (query).
+type CommonTable struct {
+	Span
+	Name  Ident
+	Query Query
+}
+
+// Show is SHOW DATABASES, TABLES, TABLE t, USERS, GRANTS [FOR u].
+type Show struct {
+	Span
+	What string // DATABASES, TABLES, …
+	Name Ident
+}
+
+// Explain is EXPLAIN query.
+type Explain struct {
+	Span
+	Query Query
+}
+
+// Source is what rows are read from: *Table, *Derived, *ValuesSource or *TableFunction.
+type Source interface {
+	Node
+	source()
+}
+
+// SourceKind tells a table's rows from those it had.
+type SourceKind uint8
+
+const (
+	Plain SourceKind = iota
+	History
+	Diff
+)
+
+// Table is a table or view: t [SINCE … UNTIL …] [AS a], (HISTORY OF t), (DIFF OF t).
+type Table struct {
+	Span
+	Name         Ident
+	Kind         SourceKind
+	Since, Until *Instant
+	Alias        Ident
+}
+
+// Instant is one end of a period.
+type Instant struct {
+	Span
+	Word string // SINCE, AFTER, UNTIL, BEFORE
+	Tx   bool   // a transaction number; else a time
+	Expr Expr
+}
+
+// Derived is (query) [AS a].
+type Derived struct {
+	Span
+	Query Query
+	Alias Ident
+}
+
+// ValuesSource is (VALUES (…), (…)).
+type ValuesSource struct {
+	Span
+	Rows []Row
+}
+
+// Row is (a, b, …).
+type Row struct {
+	Span
+	Values []Expr
+}
+
+// TableFunction is f(…) [AS a] in place of a table. Name is folded, or as written
+// for DATABASES, TABLES, TABLE and USERS.
+type TableFunction struct {
+	Span
+	Name  Ident
+	Args  []Expr
+	Over  *Window
+	Table Ident // of TABLE(t)
+	Alias Ident
+}
+
+// Join is one of the sources behind the first.
+type Join struct {
+	Span
+	Kind    string // INNER, LEFT, RIGHT, CROSS, FULL; "," for a comma
+	Natural bool
+	Lateral bool
+	Source  Source
+	Index   []Ident
+	On      Expr
+	Using   []Ident
+}
+
+// Returning is RETURNING * or RETURNING a, b.
+type Returning struct {
+	Span
+	Star  bool
+	Items []Target
+}
+
+// Insert is INSERT INTO or UPSERT INTO. Its rows come from Rows or from Query.
+type Insert struct {
+	Span
+	Upsert    bool
+	Table     Ident
+	Columns   []Ident // nil without a list
+	Rows      []Row
+	Query     Query
+	Conflict  *Conflict
+	Returning *Returning
+}
+
+// Conflict is ON CONFLICT DO NOTHING, or DO UPDATE SET, which has assignments.
+type Conflict struct {
+	Span
+	Set []Assignment
+}
+
+// Assignment is column = value. The server takes any comparison for the =.
+type Assignment struct {
+	Span
+	Column   Ident
+	Operator string
+	Value    Expr
+}
+
+// Update is UPDATE t SET ….
+type Update struct {
+	Span
+	Table         Ident
+	Set           []Assignment
+	Where         Expr
+	Index         []Ident
+	Limit, Offset Expr
+	Returning     *Returning
+}
+
+// Delete is DELETE FROM t ….
+type Delete struct {
+	Span
+	Table         Ident
+	Where         Expr
+	Index         []Ident
+	Limit, Offset Expr
+	Returning     *Returning
+}
+
+// CreateTable is CREATE TABLE.
+type CreateTable struct {
+	Span
+	IfNotExists bool
+	Name        Ident
+	Columns     []*ColumnDef
+	Checks      []*Check
+	PrimaryKey  []Ident
+	ForeignKeys []*ForeignKey
+}
+
+// ColumnDef is a column of CREATE TABLE and ADD COLUMN.
+type ColumnDef struct {
+	Span
+	Name          Ident
+	Type          string // the server's name: INTEGER, VARCHAR, …
+	TypeAt        Span   // with its length
+	Length        uint64 // 0: none was given
+	NotNull       bool
+	Default       Expr
+	AutoIncrement bool
+	PrimaryKey    bool
+}
+
+// Check is [CONSTRAINT name] CHECK expression.
+type Check struct {
+	Span
+	Name Ident
+	Expr Expr
+}
+
+// ForeignKey is FOREIGN KEY (…) REFERENCES t (…).
+type ForeignKey struct {
+	Span
+	Columns    []Ident
+	Table      Ident
+	References []Ident
+}
+
+// CreateIndex is CREATE [UNIQUE] INDEX ON t(…) [WHERE …].
+type CreateIndex struct {
+	Span
+	Unique, IfNotExists bool
+	Table               Ident
+	Columns             []Ident
+	Where               Expr
+}
+
+// CreateView is CREATE VIEW v AS query.
+type CreateView struct {
+	Span
+	IfNotExists bool
+	Name        Ident
+	Query       Query
+}
+
+// CreateSequence is CREATE SEQUENCE s.
+type CreateSequence struct {
+	Span
+	Name Ident
+}
+
+// Drop is DROP TABLE, INDEX, VIEW, SEQUENCE or USER.
+type Drop struct {
+	Span
+	What     string
+	IfExists bool
+	Name     Ident   // for an index its table
+	Columns  []Ident // of an index
+	Cascade  bool
+}
+
+// Truncate is TRUNCATE TABLE t.
+type Truncate struct {
+	Span
+	Table Ident
+}
+
+// Alteration is what ALTER TABLE does.
+type Alteration uint8
+
+const (
+	AddColumn Alteration = iota
+	RenameTable
+	RenameColumn
+	DropColumn
+	DropConstraint
+	AlterColumn // SET NOT NULL, DROP NOT NULL, TYPE
+)
+
+// AlterTable is ALTER TABLE t ….
+type AlterTable struct {
+	Span
+	Action Alteration
+	Table  Ident
+	Column *ColumnDef // of ADD COLUMN
+	Name   Ident      // the column or constraint at hand
+	New    Ident      // the new name of it, or of the table
+}
+
+// Control is a statement that begins, ends or marks a transaction.
+type Control struct {
+	Span
+	Kind ControlKind
+	Name Ident // of a savepoint
+}
+
+// ControlKind is what a Control does.
+type ControlKind uint8
+
+const (
+	Begin ControlKind = iota
+	Commit
+	Rollback
+	Savepoint
+	RollbackTo
+	Release
+)
+
+func (k ControlKind) String() string {
+	return [...]string{Begin: "BEGIN", Commit: "COMMIT", Rollback: "ROLLBACK", Savepoint: "SAVEPOINT",
+		RollbackTo: "ROLLBACK TO SAVEPOINT", Release: "RELEASE SAVEPOINT"}[k]
+}
+
+// CreateDatabase is CREATE DATABASE d.
+type CreateDatabase struct {
+	Span
+	IfNotExists bool
+	Name        Ident
+}
+
+// Use is USE [DATABASE] d, or USE SNAPSHOT with a period.
+type Use struct {
+	Span
+	Database     Ident
+	Snapshot     bool
+	Since, Until *Instant
+}
+
+// Access is CREATE USER, ALTER USER, DROP USER, GRANT or REVOKE. The text may hold a
+// password.
+type Access struct {
+	Span
+	What string // CREATE USER, …
+	User Ident
+}
+
+func (*Select) statement()         {}
+func (*SetOperation) statement()   {}
+func (*Brackets) statement()       {}
+func (*With) statement()           {}
+func (*Show) statement()           {}
+func (*Explain) statement()        {}
+func (*Insert) statement()         {}
+func (*Update) statement()         {}
+func (*Delete) statement()         {}
+func (*CreateTable) statement()    {}
+func (*CreateIndex) statement()    {}
+func (*CreateView) statement()     {}
+func (*CreateSequence) statement() {}
+func (*Drop) statement()           {}
+func (*Truncate) statement()       {}
+func (*AlterTable) statement()     {}
+func (*Control) statement()        {}
+func (*CreateDatabase) statement() {}
+func (*Use) statement()            {}
+func (*Access) statement()         {}
+
+func (*Select) query()       {}
+func (*SetOperation) query() {}
+func (*Brackets) query()     {}
+func (*With) query()         {}
+func (*Show) query()         {}
+func (*Explain) query()      {}
+
+func (*Table) source()         {}
+func (*Derived) source()       {}
+func (*ValuesSource) source()  {}
+func (*TableFunction) source() {}

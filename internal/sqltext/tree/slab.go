@@ -1,0 +1,22 @@
+package tree
+
+// slab hands out nodes of one type from shared allocations.
+type slab[T any] struct {
+	free []T
+	size int
+}
+
+const (
+	firstSlab = 4
+	lastSlab  = 256
+)
+
+func (s *slab[T]) take() *T {
+	if len(s.free) == 0 {
+		s.size = min(max(2*s.size, firstSlab), lastSlab)
+		s.free = make([]T, s.size)
+	}
+	x := &s.free[0]
+	s.free = s.free[1:]
+	return x
+}
