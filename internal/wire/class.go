@@ -151,7 +151,7 @@ func ownWords(text string) string {
 	for at, r := range text {
 		switch r {
 		case '\'':
-			if strings.HasPrefix(text[at:], "'s a replica") {
+			if strings.HasSuffix(text[:at], "because it") { // it's a replica
 				continue
 			}
 			return text[:at]
@@ -176,9 +176,9 @@ func unwrapped(text string) string {
 }
 
 func isWrapper(s string) bool {
-	known := false
+	known := s == "'EXISTS' clause" || s == "'IN' subquery clause"
 	for _, prefix := range []string{"error in ", "error evaluating ", "error inferring ", "error resolving ", "error materializing ",
-		"error parsing view ", "'EXISTS' ", "'IN' "} {
+		"error parsing view "} {
 		known = known || strings.HasPrefix(s, prefix)
 	}
 	if !known {

@@ -91,7 +91,8 @@ var quoting = []struct {
 func TestQuotedDataDoesNotDecideTheClass(t *testing.T) {
 	for _, q := range quoting {
 		for _, p := range phrases {
-			for _, data := range []string{p.text, "x' " + p.text, "x\" " + p.text, "a: " + p.text, "error in 'LIKE' clause: " + p.text, "'a': " + p.text, p.text + "'"} {
+			for _, data := range []string{p.text, "x' " + p.text, "x\" " + p.text, "a: " + p.text, "error in 'LIKE' clause: " + p.text, "'a': " + p.text, p.text + "'",
+				"IN' x: " + p.text, "s a replica " + p.text, "because it's a replica " + p.text} {
 				message := strings.ReplaceAll(q.form, "%s", data)
 				if f := newFailure(t.Context(), status.Error(codes.Unknown, message), true); f.Class != q.class {
 					t.Errorf("%s: class %d, want %d", message, f.Class, q.class)
