@@ -11,8 +11,8 @@ import (
 
 // AuditOptions say how far [Audit] goes.
 type AuditOptions struct {
-	// FromStart reads the history from the first transaction on, not from the
-	// trusted state on. Then the definitions of the tables in use are proven, too.
+	// FromStart reads the history from the first transaction on, not from where the
+	// last audit ended (or, before the first audit, where trust began). Then the definitions of the tables in use are proven, too.
 	FromStart bool
 	// Tables are the tables of which every row ever written is read and checked,
 	// by their name at the time of writing; "*" is all of them. It implies FromStart,
@@ -48,7 +48,7 @@ type AuditReport struct {
 	Elapsed      time.Duration    `json:"elapsed_ns"`
 }
 
-// Audit reads the history of a database from the trusted state to now and checks
+// Audit reads the history of a database from where the last audit ended to now and checks
 // every transaction: that it follows the one before, that its entries are those its
 // hash commits to, and that the server's own account of the history, from which it
 // makes its proofs, is the same. It then trusts the newest transaction.

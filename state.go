@@ -52,6 +52,12 @@ type State struct {
 	// server_public_key at [ParseDSN]. It has been checked if that was set.
 	Signature []byte `json:"signature,omitempty"`
 
+	// AuditedTxID and AuditedHash say how far audits have read the history, or where
+	// trust began. The next [Audit] goes on from there, wherever reads have moved TxID
+	// since. 0: an audit reads from the first transaction on.
+	AuditedTxID uint64 `json:"audited_tx_id,omitempty"`
+	AuditedHash Hash   `json:"audited_hash,omitzero"`
+
 	// Tables holds, by name, a digest of each table definition that is relied on:
 	// pinned when it was first used, or proven.
 	Tables map[string]Hash `json:"tables,omitempty"`
@@ -181,6 +187,7 @@ func newState(s trust.State) State {
 	return State{
 		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: Hash(s.Hash), Signature: s.Signature,
+		AuditedTxID: s.AuditedTxID, AuditedHash: Hash(s.AuditedHash),
 		Tables: convertHashes[Hash](s.Tables),
 	}
 }
@@ -189,6 +196,7 @@ func (s State) trusted() trust.State {
 	return trust.State{
 		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: proof.Digest(s.Hash), Signature: bytes.Clone(s.Signature),
+		AuditedTxID: s.AuditedTxID, AuditedHash: proof.Digest(s.AuditedHash),
 		Tables: convertHashes[proof.Digest](s.Tables),
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
-func TestAuditReadsTheHistoryFromTheTrustedStateToNow(t *testing.T) {
+func TestAuditContinuesFromWhereTrustBegan(t *testing.T) {
 	db := openAccounts(t)
 	before := stateOf(t, db)
 	for range 7 {
@@ -145,5 +145,51 @@ func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
 	r, err = immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}})
 	if err != nil || !r.FirstUse || r.State.TxID != 2 || r.State.Pin() != stateOf(t, dbtest.OpenDSN(t, dsn)).Pin() {
 		t.Errorf("the truth: %+v, %v", r, err)
+	}
+}
+
+// Reads move the trusted state over transactions that nobody has read. The next
+// audit reads them all the same, in whatever process.
+func TestAuditReadsWhatVerifiedReadsHavePassed(t *testing.T) {
+	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
+	dsn = dbtest.WithOptions(dsn, trustFirstUse, "state_dir="+t.TempDir())
+	db := dbtest.OpenDSN(t, dsn)
+	dbtest.Exec(t, db, "CREATE TABLE accounts (id INTEGER, balance INTEGER, PRIMARY KEY id)")
+	first, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{FromStart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writes = 20
+	for i := range writes {
+		dbtest.Exec(t, db, "INSERT INTO accounts (id, balance) VALUES (?, ?)", i, i)
+	}
+	mustVerify(t, db)
+	catchUp(t, db)
+	audited := stateOf(t, db)
+	if audited.TxID != first.State.TxID+writes || audited.AuditedTxID != first.State.TxID {
+		t.Fatalf("trusted is tx %d and audited %d after %d writes behind tx %d", audited.TxID, audited.AuditedTxID, writes, first.State.TxID)
+	}
+
+	again := dbtest.OpenDSN(t, dsn)
+	flipped := false
+	p.Tamper(nil, on("TxScan", func(msg []byte) []byte { // the key of a row
+		if at := bytes.Index(msg, []byte("\x02R.")); at >= 0 {
+			msg[at+2] ^= 1
+			flipped = true
+		}
+		return msg
+	}))
+	_, err = immudb.Audit(t.Context(), again, immudb.AuditOptions{})
+	mustBeTampering(t, err)
+	if !flipped {
+		t.Error("the audit has read no row")
+	}
+	p.Tamper(nil, nil)
+	r, err := immudb.Audit(t.Context(), again, immudb.AuditOptions{}) // the honest twin
+	if err != nil || r.First != first.State.TxID+1 || r.Transactions != writes || r.State.AuditedTxID != r.State.TxID {
+		t.Errorf("got %+v, %v, want %d transactions from tx %d on", r, err, writes, first.State.TxID+1)
+	}
+	if r, err := immudb.Audit(t.Context(), again, immudb.AuditOptions{}); err != nil || r.Transactions != 0 {
+		t.Errorf("the next one: got %+v, %v, want nothing new", r, err)
 	}
 }

@@ -123,7 +123,7 @@ func (a *audit) begin(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return a.moved(State{}, head.state, head.signature), nil
+	return a.moved(State{}, head.state, head.signature).begun(), nil
 }
 
 // adopt trusts what the audit has found in order, begun at a state that nothing
@@ -145,7 +145,7 @@ func (a *audit) adopt(ctx context.Context, begun State) error {
 	if _, ok := a.snapshot(); ok {
 		return nil
 	}
-	_, err = a.swap(ctx, State{}, a.moved(State{}, pr.state, pr.signature))
+	_, err = a.swap(ctx, State{}, a.moved(State{}, pr.state, pr.signature).begun())
 	return err
 }
 
@@ -159,18 +159,20 @@ func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
 	return pr, a.expect(h, a.end, "the proof is one of the history that was read")
 }
 
-// beginChain decides where to start.
+// beginChain decides where to start: after what audits have read before, wherever
+// reads have moved the trusted state since.
 func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, error) {
 	a.all, a.chosen = slices.Contains(a.opts.Tables, "*"), len(a.opts.Tables) > 0
-	if a.opts.FromStart || a.chosen || trusted.TxID == 0 {
+	if a.opts.FromStart || a.chosen || trusted.AuditedTxID == 0 {
 		a.catalog, a.pinned = proof.NewCatalog(), make(map[string]bool)
 		return proof.NewChain(), nil
 	}
-	v, err := a.fetchTx(ctx, trusted, trusted.TxID, wire.NoEntries)
+	audited := proof.State{TxID: trusted.AuditedTxID, Alh: trusted.AuditedHash}
+	v, err := a.fetchTx(ctx, State{TxID: audited.TxID}, audited.TxID, wire.NoEntries)
 	if err != nil {
 		return nil, a.Explain(ctx, trusted, err)
 	}
-	chain, err := proof.ChainFrom(trusted.proof(), v.Dual)
+	chain, err := proof.ChainFrom(audited, v.Dual)
 	if errors.Is(err, proof.ErrUnlinked) {
 		return proof.NewChain(), nil // an old server's transaction: no way in but from the start
 	}
@@ -285,10 +287,33 @@ func (a *audit) accept(ctx context.Context) error {
 	if err := a.pinProven(ctx); err != nil {
 		return err
 	}
+	if err := a.noteAudited(ctx); err != nil {
+		return err
+	}
 	if now, ok := a.snapshot(); ok {
 		a.report.State = now.Clone()
 	}
 	return nil
+}
+
+// noteAudited stores how far the history was read.
+func (a *audit) noteAudited(ctx context.Context) error {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for {
+		old, ok := a.snapshot()
+		if !ok || old.AuditedTxID >= a.end.TxID {
+			return nil
+		}
+		newer := old
+		newer.AuditedTxID, newer.AuditedHash = a.end.TxID, a.end.Alh
+		if ok, err := a.swap(ctx, old, newer); ok || err != nil {
+			return err
+		}
+	}
 }
 
 // pinProven pins, as the history defines them now, the tables that are relied on.

@@ -38,6 +38,9 @@ func (p *Prover) establishInTurn(ctx context.Context) (State, error) {
 	newest := stored
 	if p.pin.TxID > stored.TxID {
 		newest = p.moved(stored, p.pin, nil)
+		if !found {
+			newest = newest.begun()
+		}
 	}
 	if err := p.standsBy(ctx, stored, newest); err != nil {
 		return State{}, err
@@ -87,12 +90,14 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	s := p.moved(State{}, head.state, head.signature)
-	if p.known && head.state.TxID > 0 {
+	switch {
+	case !p.known && head.state.TxID > 0:
+		s = s.begun()
+	case head.state.TxID > 0:
 		if err := p.sinceEmpty(ctx, head.state); err != nil {
 			return State{}, err
 		}
-	}
-	if head.state.TxID == 0 {
+	default:
 		s.Hash = proof.Digest{}
 		p.mu.Lock()
 		p.state, p.known, p.chain = s, true, proof.NewChain()

@@ -25,6 +25,11 @@ type State struct {
 	Hash      proof.Digest `json:"hash"`
 	Signature []byte       `json:"signature,omitempty"`
 
+	// AuditedTxID and AuditedHash are as far as audits have read the history, or
+	// where trust began. 0: nothing was read.
+	AuditedTxID uint64       `json:"audited_tx_id,omitempty"`
+	AuditedHash proof.Digest `json:"audited_hash,omitzero"`
+
 	// Tables holds, by name, the fingerprint of each definition that is relied on.
 	Tables map[string]proof.Digest `json:"tables,omitempty"`
 }
@@ -33,6 +38,12 @@ type State struct {
 func (s State) Pin() string { return FormatPin(s.TxID, s.Hash) }
 
 func (s State) proof() proof.State { return proof.State{TxID: s.TxID, Alh: s.Hash} }
+
+// begun is s as a state that trust begins with: audits go on from there.
+func (s State) begun() State {
+	s.AuditedTxID, s.AuditedHash = s.TxID, s.Hash
+	return s
+}
 
 // Clone shares nothing with s.
 func (s State) Clone() State {
@@ -43,7 +54,8 @@ func (s State) Clone() State {
 
 // same reports whether a and b trust the same.
 func (s State) same(b State) bool {
-	return s.key() == b.key() && s.TxID == b.TxID && s.Hash == b.Hash && maps.Equal(s.Tables, b.Tables)
+	return s.key() == b.key() && s.TxID == b.TxID && s.Hash == b.Hash &&
+		s.AuditedTxID == b.AuditedTxID && s.AuditedHash == b.AuditedHash && maps.Equal(s.Tables, b.Tables)
 }
 
 // ErrNotStored is the error of a [Store] that has no state of a database.
@@ -74,6 +86,8 @@ func checkSwap(old, new State) error {
 		return fmt.Errorf("immudb: state store: the state does not go back from tx %d to %d", old.TxID, new.TxID)
 	case new.TxID == old.TxID && new.Hash != old.Hash:
 		return fmt.Errorf("immudb: state store: tx %d has one hash, not two", old.TxID)
+	case new.AuditedTxID < old.AuditedTxID:
+		return fmt.Errorf("immudb: state store: the audited transaction does not go back from tx %d to %d", old.AuditedTxID, new.AuditedTxID)
 	}
 	return nil
 }
