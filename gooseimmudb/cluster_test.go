@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -24,31 +23,20 @@ const (
 	roundPatience = 2 * time.Minute
 )
 
-// rounds is 2 (about 5 s), or what GOOSEIMMUDB_ROUNDS says.
-func rounds(t *testing.T) int {
-	if s := os.Getenv("GOOSEIMMUDB_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("GOOSEIMMUDB_ROUNDS: %v", err)
-		}
-		return n
-	}
-	return 2
-}
-
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
 	// Killed processes leave their sessions to the server's guard, which takes minutes.
 	server := testserver.Start(t, "-max-sessions=10000")
+	rounds := testserver.Rounds(t, 1, 2)
 	var killed, paused int
-	for round := range rounds(t) {
+	for round := range rounds {
 		k, p := runRound(t, server.NewDatabase(t))
 		killed, paused = killed+k, paused+p
 		if t.Failed() {
-			t.Fatalf("in round %d of %d", round+1, rounds(t))
+			t.Fatalf("in round %d of %d", round+1, rounds)
 		}
 	}
 	t.Logf("%d rounds of %d processes and %d migrations: %d owners killed, %d paused beyond their lease",
-		rounds(t), runners, len(clusterMigrations), killed, paused)
+		rounds, runners, len(clusterMigrations), killed, paused)
 }
 
 func runRound(t *testing.T, dsn string) (killed, paused int) {

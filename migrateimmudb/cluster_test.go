@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -25,35 +24,20 @@ const (
 	roundPatience = 2 * time.Minute
 )
 
-// rounds is 3 (about 8 s), or what MIGRATEIMMUDB_ROUNDS says. It has been
-// 100 at least once for every change of the lock.
-func rounds(t *testing.T) int {
-	if s := os.Getenv("MIGRATEIMMUDB_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("MIGRATEIMMUDB_ROUNDS: %v", err)
-		}
-		return n
-	}
-	if testing.Short() {
-		return 1
-	}
-	return 3
-}
-
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
 	// Killed processes leave their sessions to the server's guard, which takes minutes.
 	server := testserver.Start(t, "-max-sessions=10000")
+	rounds := testserver.Rounds(t, 1, 3) // 100 at least once for every change of the lock: IMMUDB_TEST_LONG=34
 	var total disturbance
-	for round := range rounds(t) {
+	for round := range rounds {
 		dsn := server.NewDatabase(t)
 		total.add(runRound(t, dsn))
 		if t.Failed() {
-			t.Fatalf("in round %d of %d", round+1, rounds(t))
+			t.Fatalf("in round %d of %d", round+1, rounds)
 		}
 	}
 	t.Logf("%d rounds of %d processes and %d migrations: %d owners killed, %d paused beyond their lease, %d announcements taken back, %d processes told that they lost the lock",
-		rounds(t), runners, len(clusterMigrations), total.killed, total.paused, total.takenBack, total.lost)
+		rounds, runners, len(clusterMigrations), total.killed, total.paused, total.takenBack, total.lost)
 }
 
 // disturbance counts what happened to the owners of the lock.

@@ -75,10 +75,14 @@ func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
 	for id := range 24 {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (?)", id)
 	}
-	var now, most atomic.Int32
+	// A call is answered when as many are waiting as may: until then one too many would have to come as well.
+	var now, most, allowed atomic.Int32
 	p.Tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
 		n := now.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		for deadline := time.Now().Add(5 * time.Second); most.Load() < allowed.Load() && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(5 * time.Millisecond)
 		now.Add(-1)
@@ -87,6 +91,7 @@ func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
 	v := immudb.NewVerifier(db)
 	for _, concurrency := range []int{1, 3} {
 		most.Store(0)
+		allowed.Store(int32(concurrency))
 		v.Concurrency = concurrency
 		if rows, err := v.Rows(t.Context(), "t", ""); err != nil || len(rows) != 24 {
 			t.Fatal(len(rows), err)

@@ -1,0 +1,34 @@
+package testserver
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// longVariable makes the tests that repeat something do so as often as CI has them, or a multiple of that.
+const longVariable = "IMMUDB_TEST_LONG"
+
+// Rounds returns how often a test does something that it does again and again in the hope of a rare fault: a few times,
+// so that everybody can run all tests; many times with IMMUDB_TEST_LONG=1, as in CI; and n times many with
+// IMMUDB_TEST_LONG=n, after a change of what the test is about. It is the one switch between short and long tests.
+func Rounds(tb testing.TB, few, many int) int {
+	tb.Helper()
+	n, err := rounds(os.Getenv(longVariable), few, many)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+func rounds(setting string, few, many int) (int, error) {
+	if setting == "" {
+		return few, nil
+	}
+	n, err := strconv.Atoi(setting)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("testserver: %s is %q; it must be a number from 1, or not set", longVariable, setting)
+	}
+	return n * many, nil
+}
