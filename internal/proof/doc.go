@@ -13,7 +13,12 @@
 // Alh, the accumulated linear hash, makes a hash chain of all transactions. BlRoot is the root of
 // the binary linking tree, a Merkle tree over Alh(1) … Alh(BlTxID), which makes proofs logarithmic.
 // Both trees are the history trees of RFC 9162 section 2.1 (leaf prefix 0x00, node prefix 0x01,
-// split at the largest power of two below the size). Whoever trusts one Alh trusts everything before it.
+// split at the largest power of two below the size).
+//
+// An Alh commits to the chain and to the tree, and nothing but reading the transactions makes the
+// two agree about what lies before: a proof that jumps over transactions shows that one of the two
+// leads there. An audit from the first transaction on reads the chain and builds the tree from it,
+// and so finds a history in which they differ.
 //
 // # What is proven and what is only claimed
 //

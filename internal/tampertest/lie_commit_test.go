@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -146,9 +145,9 @@ func TestStatementThatMustWriteNeedsItsTransaction(t *testing.T) {
 	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
 	must := []string{
 		"INSERT INTO t (id) VALUES (2)",
-		"CREATE TABLE u (id INTEGER, PRIMARY KEY id)",
+		"CREATE TABLE u (id INTEGER, m INTEGER, PRIMARY KEY id)",
 		"CREATE INDEX ON t(n)",
-		"CREATE UNIQUE INDEX ON u(id)",
+		"CREATE UNIQUE INDEX ON u(m)",
 		"ALTER TABLE t ADD COLUMN x INTEGER",
 		"ALTER TABLE t RENAME COLUMN x TO y",
 		"ALTER TABLE t DROP COLUMN y",
@@ -171,9 +170,6 @@ func TestStatementThatMustWriteNeedsItsTransaction(t *testing.T) {
 		p.Answer(nil)
 		if mustBeTampering(t, err); t.Failed() {
 			t.Fatal(statement)
-		}
-		if slices.Contains([]string{"CREATE UNIQUE INDEX ON u(id)"}, statement) {
-			continue
 		}
 		dbtest.Exec(t, db, statement) // the honest twin
 	}

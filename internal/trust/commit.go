@@ -56,7 +56,9 @@ func (p *Prover) claim(begun Begun, tx uint64) error {
 	defer p.mu.Unlock()
 	last := p.lastAnswer()
 	if begun.of != p.history {
-		begun = Begun{since: last} // the connection has moved to another database since
+		// The connection has moved to another database since, as USE DATABASE does,
+		// which commits nothing: what is trusted now is the floor.
+		begun = Begun{floor: max(p.state.TxID, p.seen), since: last}
 	}
 	if tx <= begun.floor {
 		return p.Tampering(&proof.Error{Check: "a commit is answered with a transaction that was not there before", TxID: tx,
