@@ -20,8 +20,9 @@ import (
 // table is what the driver needs to know of a table.
 type table struct {
 	columns       []string
-	autoIncrement string   // the AUTO_INCREMENT column, or ""
-	primary       []string // the columns of the primary key
+	types         map[string]string // of the columns, as the server names them
+	autoIncrement string            // the AUTO_INCREMENT column, or ""
+	primary       []string          // the columns of the primary key
 }
 
 // catalog remembers tables for all connections of a connector, so that an INSERT
@@ -124,7 +125,7 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type" FROM COLUMNS(?)`)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +140,11 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		return nil, err
 	}
 	defer set.close()
-	if len(set.columns.list) != 3 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 3", name, len(set.columns.list)), GRPC: codes.Internal}
+	if len(set.columns.list) != 4 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 4", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
-	t := &table{}
-	row := make([]driver.Value, 3)
+	t := &table{types: make(map[string]string)}
+	row := make([]driver.Value, 4)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):
@@ -153,6 +154,7 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		}
 		column, _ := row[0].(string)
 		t.columns = append(t.columns, column)
+		t.types[column], _ = row[3].(string)
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}

@@ -21,7 +21,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
-	if err := checkArgs(t.Query, args); err != nil {
+	if err := c.ready(ctx, t, args); err != nil {
 		return nil, err
 	}
 	for i := range t.statements {

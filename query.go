@@ -24,7 +24,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if err := checkArgs(t.Query, args); err != nil {
+	if err := c.ready(ctx, t, args); err != nil {
 		return nil, err
 	}
 	if c.tx != nil {

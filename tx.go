@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/immudb-go/immudb/internal/session"
@@ -278,15 +277,8 @@ func (t *tx) admit(q *query) error {
 	if t.err != nil {
 		return t.aborted()
 	}
-	if q.enclosed {
-		return unsupported("BEGIN in a transaction is not supported: the server does not nest them")
-	}
-	switch kind := q.statements[0].Kind; kind {
-	case sqltext.UseDatabase, sqltext.CreateDatabase:
-		return unsupported(kind.String() + " is not supported in a transaction: it is not part of one")
-	}
-	if slices.ContainsFunc(q.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
-		return errSelfSelect
+	if r := q.plan.InTx; r != nil {
+		return refused(r)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ type Node interface{ Place() Span }
 type Ident struct {
 	Span
 	// Name is folded as the server folds it: to lower case, quoted or not, but an
-	// unquoted word that is one of its keywords keeps its case.
+	// unquoted word that is one of its keywords keeps its case, and the name of an
+	// aggregate function is in capitals.
 	Name string
 	// Quoted tells "name" and `name` from name.
 	Quoted bool
@@ -332,6 +333,7 @@ type Join struct {
 // Returning is RETURNING * or RETURNING a, b.
 type Returning struct {
 	Span
+	After int // where the statement ends without the clause
 	Star  bool
 	Items []Target
 }

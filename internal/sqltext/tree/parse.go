@@ -147,6 +147,8 @@ func (p *parser) expectSymbol(c byte) {
 func (p *parser) ident() Ident {
 	id := Ident{Span: Span{p.tok.start, p.tok.end}}
 	switch raw := p.text[p.tok.start:p.tok.end]; {
+	case p.tok.is(kwAggregate):
+		id.Name = strings.ToUpper(raw)
 	case p.tok.kind == tokWord:
 		id.Name = raw
 	case raw[0] == '"' || raw[0] == '`':

@@ -1,0 +1,224 @@
+// Package rules is the table of what the immudb server gets wrong, and what becomes
+// of a statement that asks for it: it is refused, with the reason and what to write
+// instead, or it is rewritten so that the answer is right.
+//
+// Each [Rule] looks for one construct in the parsed text. Most look at the text
+// alone, and their work is done once per text. Some depend on an argument ([Plan]
+// keeps a check for it), on whether the statement runs in a transaction, or on the
+// type of a column, which a [Catalog] knows.
+//
+// The faults are those of immudb v1.11.1. Tests show each on a real server, sent
+// past the driver.
+package rules
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// Rule is one fault of the server.
+type Rule struct {
+	// Name identifies the rule in documentation and tests.
+	Name string
+	// Construct is what the rule is about, as an error names it: "SAVEPOINT".
+	Construct string
+	// Reason is what the server does with it, and what to write instead.
+	Reason string
+	// Needs is what a text has if the rule concerns it; 0 means any text.
+	Needs tree.Feature
+
+	look func(*look)
+}
+
+// All returns the rules in the order in which they are asked.
+func All() []*Rule { return slices.Clone(all) }
+
+var all = slices.Concat(controlRules, returningRules, fatalRules)
+
+// Refusal is a construct that is not sent to the server. As an error it says where
+// the construct stands, what is wrong with it and what to write instead.
+type Refusal struct {
+	Rule         *Rule
+	Construct    string
+	Line, Column int // from 1; the column is counted in bytes
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s is not supported: %s", r.Line, r.Column, r.Construct, r.Rule.Reason)
+}
+
+// Plan is what becomes of a text.
+type Plan struct {
+	// Text is what to send: the text itself, or the text with edits. Its
+	// placeholders are those of the text, in the same order.
+	Text string
+
+	// InTx is why the text is refused in a transaction, or nil.
+	InTx *Refusal
+
+	// Literals is true if the server does not fill in all placeholders of the text,
+	// so that arguments must be written as literals.
+	Literals bool
+
+	arguments []argument
+	typed     []typed
+}
+
+// argument is a check of the argument for a placeholder.
+type argument struct {
+	refusal *Refusal
+	index   int
+	ok      func(driver.Value) bool
+}
+
+// typed is a check that depends on the types of columns.
+type typed struct {
+	refusal *Refusal
+	ok      func(types Types, args Args) bool
+	when    func(args Args) bool // whether it has to be asked at all; nil: always
+}
+
+// Args gives the argument with an index, see [tree.Param].
+type Args func(index int) driver.Value
+
+// Types tells the type of a table's column as the server names it: INTEGER,
+// VARCHAR, …; "" if there is no such table or column.
+type Types func(table, column string) string
+
+// CheckArguments returns the reason why the text is refused with these arguments,
+// or nil.
+func (p *Plan) CheckArguments(args Args) *Refusal {
+	for i := range p.arguments {
+		if a := &p.arguments[i]; !a.ok(args(a.index)) {
+			return a.refusal
+		}
+	}
+	return nil
+}
+
+// ChecksArguments reports whether CheckArguments or CheckTypes has anything to
+// check.
+func (p *Plan) ChecksArguments() bool { return len(p.arguments)+len(p.typed) > 0 }
+
+// NeedsTypes reports whether CheckTypes has anything to check with these arguments.
+func (p *Plan) NeedsTypes(args Args) bool {
+	return slices.ContainsFunc(p.typed, func(t typed) bool { return t.when == nil || t.when(args) })
+}
+
+// CheckTypes returns the reason why the text is refused with these arguments and
+// columns of these types, or nil.
+func (p *Plan) CheckTypes(types Types, args Args) *Refusal {
+	for i := range p.typed {
+		if t := &p.typed[i]; (t.when == nil || t.when(args)) && !t.ok(types, args) {
+			return t.refusal
+		}
+	}
+	return nil
+}
+
+// Check applies the rules to a text. It returns the
+// first refusal, if a rule refuses the text whatever its arguments are.
+func Check(script *tree.Script) (*Plan, *Refusal) {
+	l := look{script: script, plan: &Plan{Text: script.Text}}
+	for _, r := range all {
+		if r.Needs != 0 && !script.Has.Any(r.Needs) {
+			continue
+		}
+		l.rule = r
+		for i, st := range script.Statements {
+			l.st, l.index = st, i
+			r.look(&l)
+		}
+		if l.refusal != nil {
+			return nil, l.refusal
+		}
+	}
+	l.plan.Text = apply(script.Text, l.edits)
+	return l.plan, nil
+}
+
+// look is a rule's view of a statement.
+type look struct {
+	script *tree.Script
+	st     tree.Statement
+	index  int // of the statement in the text
+	rule   *Rule
+
+	plan    *Plan
+	edits   []edit
+	refusal *Refusal
+}
+
+// alone reports whether the statement is the only one of its text.
+func (l *look) alone() bool { return len(l.script.Statements) == 1 }
+
+// each calls f for every part of the statement; if f returns false, what is below
+// that part is left out.
+func (l *look) each(f func(tree.Node) bool) { tree.Inspect(l.st, f) }
+
+// found makes the refusal of the construct at n. An empty construct is that of the
+// rule.
+func (l *look) found(n tree.Node, construct string) *Refusal {
+	if construct == "" {
+		construct = l.rule.Construct
+	}
+	r := &Refusal{Rule: l.rule, Construct: construct}
+	r.Line, r.Column = tree.Position(l.script.Text, n.Place().Start)
+	return r
+}
+
+// refuse refuses the text because of n. The first refusal of a rule counts.
+func (l *look) refuse(n tree.Node, construct string) {
+	if l.refusal == nil {
+		l.refusal = l.found(n, construct)
+	}
+}
+
+// refuseInTx refuses the text in a transaction because of n.
+func (l *look) refuseInTx(n tree.Node, construct string) {
+	if l.plan.InTx == nil {
+		l.plan.InTx = l.found(n, construct)
+	}
+}
+
+// refuseArgument refuses the text with an argument for p that is not ok.
+func (l *look) refuseArgument(p *tree.Param, construct string, ok func(driver.Value) bool) {
+	l.plan.arguments = append(l.plan.arguments, argument{l.found(p, construct), p.Index, ok})
+}
+
+// refuseTypes refuses the text because of n with column types and arguments that
+// are not ok. Where when is false for the arguments, the types are not asked for.
+func (l *look) refuseTypes(n tree.Node, construct string, when func(Args) bool, ok func(Types, Args) bool) {
+	l.plan.typed = append(l.plan.typed, typed{l.found(n, construct), ok, when})
+}
+
+// edit is a change of a text.
+type edit struct {
+	at   tree.Span
+	text string
+}
+
+// replace replaces a stretch of the text. Edits must not overlap; an empty stretch
+// inserts.
+func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
+
+// apply makes the edits, in the order of their places.
+func apply(text string, edits []edit) string {
+	if len(edits) == 0 {
+		return text
+	}
+	slices.SortStableFunc(edits, func(a, b edit) int { return a.at.Start - b.at.Start })
+	var b strings.Builder
+	copied := 0
+	for _, e := range edits {
+		b.WriteString(text[copied:e.at.Start])
+		b.WriteString(e.text)
+		copied = e.at.End
+	}
+	b.WriteString(text[copied:])
+	return b.String()
+}
