@@ -89,7 +89,7 @@ func parseQuery(text string) (*query, error) {
 	}
 	q, err := sqltext.Parse(text)
 	if err != nil {
-		return nil, &Error{Message: err.Error(), SQLState: "42601", kind: ErrSyntax}
+		return nil, &Error{Message: "syntax error: " + err.Error(), SQLState: "42601", kind: ErrSyntax}
 	}
 	if len(q.Statements) == 0 {
 		return nil, &Error{Message: "the query text holds no statement", SQLState: "42601", kind: ErrSyntax}

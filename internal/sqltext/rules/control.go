@@ -35,7 +35,7 @@ var controlRules = []*Rule{
 	{
 		Name:      "session-change-beside-others",
 		Construct: "USE DATABASE",
-		Reason:    "it is no part of a transaction, as the statements of a text are; run it alone",
+		Reason:    "it must be the only statement of its text and outside a transaction, because it is no part of one",
 		Needs:     tree.HasControl,
 		look: func(l *look) {
 			construct := ""

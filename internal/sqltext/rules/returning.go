@@ -18,10 +18,8 @@ var returningRules = []*Rule{
 				}
 				for i := range r.Items {
 					it := &r.Items[i]
-					if _, column := it.Expr.(*tree.Column); !column {
-						l.refuse(it, "")
-					} else if it.Alias.Given() {
-						l.refuse(it, "RETURNING … AS")
+					if _, column := it.Expr.(*tree.Column); !column || it.Alias.Given() {
+						l.refuse(it, "RETURNING "+l.quote(it))
 					}
 				}
 				return false

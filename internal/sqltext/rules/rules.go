@@ -196,6 +196,31 @@ func (l *look) refuseTypes(n tree.Node, construct string, when func(Args) bool, 
 	l.plan.typed = append(l.plan.typed, typed{l.found(n, construct), ok, when})
 }
 
+// quote returns the text of n for an error, with … in place of literals, which may
+// be secrets.
+func (l *look) quote(n tree.Node) string {
+	var hidden []edit
+	at := n.Place()
+	for _, p := range l.literals(n) {
+		hidden = append(hidden, edit{tree.Span{Start: p.Start - at.Start, End: p.End - at.Start}, "…"})
+	}
+	return apply(at.Of(l.script.Text), hidden)
+}
+
+// literals returns the places of the string and blob literals within the statement
+// that stand within n.
+func (l *look) literals(n tree.Node) []tree.Span {
+	var places []tree.Span
+	at := n.Place()
+	l.each(func(n tree.Node) bool {
+		if x, ok := n.(*tree.Literal); ok && (x.Kind == tree.String || x.Kind == tree.Blob) && x.Start >= at.Start && x.End <= at.End {
+			places = append(places, x.Span)
+		}
+		return true
+	})
+	return places
+}
+
 // edit is a change of a text.
 type edit struct {
 	at   tree.Span
