@@ -66,6 +66,14 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 			return nil, c.connector.leaseError(err)
 		}
 	}
+	change := changeOf(t.statements)
+	if change != nil {
+		done, err := c.beforeSchemaChange(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
@@ -86,6 +94,11 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 	reportOf(ctx).add(ans.Txs...)
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
 		return nil, err
+	}
+	if change != nil && slices.ContainsFunc(ans.Txs, func(tx wire.CommittedTx) bool { return tx.TxID != 0 }) {
+		if err := c.showSchemaChange(ctx, change); err != nil {
+			return nil, err
+		}
 	}
 	return committedResult(t.statements, ans.Txs), nil
 }

@@ -33,6 +33,8 @@ type tx struct {
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
 	tables map[string]*table
+	// schema is how this transaction has changed the schema; nil: not at all.
+	schema *schemaChange
 }
 
 // TxOptions are the server's own options for a transaction, beyond those of
@@ -135,6 +137,15 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		return committed, t.rollback(ctx)
 	}
 	c := t.conn
+	if t.schema != nil {
+		done, err := c.beforeSchemaChange(ctx)
+		if err != nil {
+			t.abort(err, txUndo)
+			t.leave()
+			return committed, err
+		}
+		defer done()
+	}
 	c.aboutToCommit()
 	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
@@ -149,7 +160,10 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
-	return committed, c.proveCommits(ctx, t.wrote, committed)
+	if err := c.proveCommits(ctx, t.wrote, committed); err != nil || t.schema == nil || committed.TxID == 0 {
+		return committed, err
+	}
+	return committed, c.showSchemaChange(ctx, t.schema)
 }
 
 // Rollback ends the transaction and undoes what it did. It fails only if the
@@ -354,6 +368,10 @@ func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
 	}
 	t.wrote = t.wrote || mustWrite(*b.st)
 	if b.st.Kind.ChangesCatalog() {
+		if t.schema == nil {
+			t.schema = &schemaChange{}
+		}
+		t.schema.add(b.st.Tree)
 		t.tables = make(map[string]*table)
 	}
 	if b.st.Kind != sqltext.DDL && b.st.Kind != sqltext.Access {
