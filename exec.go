@@ -21,7 +21,8 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
-	if err := c.ready(ctx, t, args); err != nil {
+	args, err := c.ready(ctx, t, args)
+	if err != nil {
 		return nil, err
 	}
 	for i := range t.statements {

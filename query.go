@@ -24,7 +24,8 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if err := c.ready(ctx, t, args); err != nil {
+	args, err := c.ready(ctx, t, args)
+	if err != nil {
 		return nil, err
 	}
 	if c.tx != nil {

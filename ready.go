@@ -3,43 +3,53 @@ package immudb
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
 
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // ready checks the arguments of a query, and what the rules say of the query with
-// these arguments, before anything is sent.
-func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) error {
+// these arguments, before anything is sent. It returns the arguments to send.
+func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	if err := checkArgs(t.Query, args); err != nil {
-		return err
+		return nil, err
+	}
+	for _, r := range t.plan.Renamed {
+		if err := c.checkRename(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	if !t.plan.ChecksArguments() {
-		return nil
+		return args, nil
 	}
 	values := t.arguments(args)
 	if r := t.plan.CheckArguments(values); r != nil {
-		return refused(r)
+		return nil, refused(r)
 	}
-	if !t.plan.NeedsTypes(values) {
-		return nil
+	checks, nulls := t.plan.NeedsTables(values), t.plan.MayHaveNulls(values)
+	if !checks && !nulls {
+		return args, nil
 	}
-	var failed error
-	r := t.plan.CheckTypes(func(table, column string) string {
-		tab, err := c.table(ctx, table)
-		if err != nil {
-			failed = err
-			return ""
-		}
-		return tab.types[column]
-	}, values)
-	if failed != nil {
-		return failed
+	tables := &tablesOf{ctx: ctx, conn: c}
+	var r *rules.Refusal
+	if checks {
+		r = t.plan.CheckTables(tables, values)
 	}
-	if r != nil {
-		return refused(r)
+	if nulls && r == nil {
+		args = t.withNulls(args, t.plan.Nulls(tables, values))
 	}
-	return nil
+	switch {
+	case tables.err != nil:
+		return nil, tables.err
+	case r != nil:
+		return nil, refused(r)
+	}
+	return args, nil
 }
 
 // arguments finds the argument for a placeholder by its index.
@@ -50,4 +60,67 @@ func (t *query) arguments(args []driver.NamedValue) rules.Args {
 		}
 		return args[index].Value
 	}
+}
+
+// withNulls returns the arguments with NULL in place of those with the indexes.
+func (t *query) withNulls(args []driver.NamedValue, indexes []int) []driver.NamedValue {
+	args = slices.Clone(args)
+	for _, at := range indexes {
+		if t.Style == sqltext.Named {
+			namedArg(args, t.Names[at]).Value = nil
+		} else {
+			args[at].Value = nil
+		}
+	}
+	return args
+}
+
+// tablesOf looks tables up for the rules.
+type tablesOf struct {
+	ctx  context.Context
+	conn *Conn
+	err  error // the first failure that is not the absence of a table
+}
+
+func (t *tablesOf) Table(name string) *rules.Table {
+	found, err := t.conn.table(t.ctx, name)
+	if err != nil {
+		if !errors.Is(err, ErrNoSuchTable) && t.err == nil {
+			t.err = err
+		}
+		return nil
+	}
+	return &found.Table
+}
+
+func (t *tablesOf) IsView(name string) bool {
+	if _, err := t.conn.table(t.ctx, name); !errors.Is(err, ErrNoSuchTable) {
+		return false // the statement meets what kept us from looking by itself
+	}
+	_, err := t.conn.names(t.ctx, "SELECT 1 FROM "+quoteName(name)+" LIMIT 1")
+	return err == nil
+}
+
+// checkRename refuses to rename a column that a CHECK names. The server tells of
+// such a column only when it is to be dropped, so that is tried, in a transaction
+// that is never committed.
+func (c *Conn) checkRename(ctx context.Context, r rules.Renamed) error {
+	req := wire.AppendSQL(nil, "ALTER TABLE "+quoteName(r.Table)+" DROP COLUMN "+quoteName(r.Column))
+	var refusal *wire.Failure
+	err := c.inSession(ctx, begins, "", func(*session.Session) *wire.Failure {
+		tx, f := c.lease.Begin(ctx, wire.NewTxRequest{Mode: wire.ReadWrite}.Append(nil))
+		if f != nil {
+			return f
+		}
+		refusal = tx.Call(ctx, wire.MethodTxSQLExec, req, wire.Empty)
+		tx.Undo()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if refusal != nil && refusal.Fate == wire.Refused && strings.Contains(refusal.Message, " constraint requires it") {
+		return refused(r.Refusal)
+	}
+	return nil
 }

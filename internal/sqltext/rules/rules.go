@@ -37,7 +37,8 @@ type Rule struct {
 // All returns the rules in the order in which they are asked.
 func All() []*Rule { return slices.Clone(all) }
 
-var all = slices.Concat(controlRules, returningRules, fatalRules)
+var all = slices.Concat(controlRules, returningRules, listRules, windowRules, periodRules, lengthRules, likeRules,
+	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.
@@ -64,8 +65,44 @@ type Plan struct {
 	// so that arguments must be written as literals.
 	Literals bool
 
+	// Renamed are the columns that the text renames, see [Renamed].
+	Renamed []Renamed
+
 	arguments []argument
 	typed     []typed
+	nulls     []null
+}
+
+// Tables finds a table by its folded name: nil if there is none. IsView reports
+// whether there is no such table and yet queries can read from that name.
+type Tables interface {
+	Table(name string) *Table
+	IsView(name string) bool
+}
+
+// Table is what rules ask of a table.
+type Table struct {
+	Columns []Column
+	Primary []string // the columns of the primary key
+}
+
+// Column is a column of a [Table].
+type Column struct {
+	Name      string
+	Type      string // as the server names it: INTEGER, VARCHAR, …
+	MaxLength int    // of VARCHAR and BLOB, in bytes; 0: none
+}
+
+// Column finds a column, or nil.
+func (t *Table) Column(name string) *Column {
+	if t != nil {
+		for i := range t.Columns {
+			if t.Columns[i].Name == name {
+				return &t.Columns[i]
+			}
+		}
+	}
+	return nil
 }
 
 // argument is a check of the argument for a placeholder.
@@ -75,19 +112,15 @@ type argument struct {
 	ok      func(driver.Value) bool
 }
 
-// typed is a check that depends on the types of columns.
+// typed is a check that depends on tables.
 type typed struct {
 	refusal *Refusal
-	ok      func(types Types, args Args) bool
+	ok      func(tables Tables, args Args) bool
 	when    func(args Args) bool // whether it has to be asked at all; nil: always
 }
 
 // Args gives the argument with an index, see [tree.Param].
 type Args func(index int) driver.Value
-
-// Types tells the type of a table's column as the server names it: INTEGER,
-// VARCHAR, …; "" if there is no such table or column.
-type Types func(table, column string) string
 
 // CheckArguments returns the reason why the text is refused with these arguments,
 // or nil.
@@ -100,20 +133,21 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 	return nil
 }
 
-// ChecksArguments reports whether CheckArguments or CheckTypes has anything to
+// ChecksArguments reports whether CheckArguments or CheckTables has anything to
 // check.
-func (p *Plan) ChecksArguments() bool { return len(p.arguments)+len(p.typed) > 0 }
+func (p *Plan) ChecksArguments() bool { return len(p.arguments)+len(p.typed)+len(p.nulls) > 0 }
 
-// NeedsTypes reports whether CheckTypes has anything to check with these arguments.
-func (p *Plan) NeedsTypes(args Args) bool {
+// NeedsTables reports whether CheckTables has anything to check with these
+// arguments.
+func (p *Plan) NeedsTables(args Args) bool {
 	return slices.ContainsFunc(p.typed, func(t typed) bool { return t.when == nil || t.when(args) })
 }
 
-// CheckTypes returns the reason why the text is refused with these arguments and
-// columns of these types, or nil.
-func (p *Plan) CheckTypes(types Types, args Args) *Refusal {
+// CheckTables returns the reason why the text is refused with these arguments and
+// tables, or nil.
+func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	for i := range p.typed {
-		if t := &p.typed[i]; (t.when == nil || t.when(args)) && !t.ok(types, args) {
+		if t := &p.typed[i]; (t.when == nil || t.when(args)) && !t.ok(tables, args) {
 			return t.refusal
 		}
 	}
@@ -190,9 +224,10 @@ func (l *look) refuseArgument(p *tree.Param, construct string, ok func(driver.Va
 	l.plan.arguments = append(l.plan.arguments, argument{l.found(p, construct), p.Index, ok})
 }
 
-// refuseTypes refuses the text because of n with column types and arguments that
-// are not ok. Where when is false for the arguments, the types are not asked for.
-func (l *look) refuseTypes(n tree.Node, construct string, when func(Args) bool, ok func(Types, Args) bool) {
+// refuseTables refuses the text because of n with tables and arguments that are not
+// ok. Where when is false for the arguments, the tables are not asked for; nil: they
+// always are.
+func (l *look) refuseTables(n tree.Node, construct string, when func(Args) bool, ok func(Tables, Args) bool) {
 	l.plan.typed = append(l.plan.typed, typed{l.found(n, construct), ok, when})
 }
 
