@@ -21,7 +21,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
-	args, err := c.ready(ctx, t, args)
+	t, args, err := c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err
 	}

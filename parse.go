@@ -23,7 +23,8 @@ type query struct {
 	statements []sqltext.Statement
 	enclosed   bool // there was such a BEGIN and COMMIT
 
-	plan *rules.Plan // what the rules say of the text
+	plan  *rules.Plan // what the rules say of the text
+	names [][]string  // by statement, the names of its columns where they are not the server's
 
 	// exec is what an Exec outside a transaction sends: the statements without
 	// their RETURNING, which would make the server write nothing and say yes.
@@ -52,22 +53,33 @@ type columns struct {
 	names []string
 }
 
-func newColumns(list []wire.Column) *columns {
+// newColumns gives the columns their names: those of names where it has one, else
+// those of the server.
+func newColumns(list []wire.Column, names []string) *columns {
 	c := &columns{list: list, names: make([]string, len(list))}
 	for i := range list {
 		c.names[i] = list[i].Name
+		if len(names) == len(list) && names[i] != "" {
+			c.names[i] = names[i]
+		}
 	}
 	return c
 }
 
-// columnsOf returns list with the names it had before, if it is the same.
-func (t *query) columnsOf(list []wire.Column) *columns {
+// columnsOf returns list, which answers a statement, with the names it had before
+// if it is the same.
+func (t *query) columnsOf(st *sqltext.Statement, list []wire.Column) *columns {
 	if len(t.statements) > 1 {
-		return newColumns(list)
+		for i := range t.statements {
+			if st == &t.statements[i] {
+				return newColumns(list, t.names[i])
+			}
+		}
+		return newColumns(list, nil)
 	}
 	c := t.columns.Load()
 	if c == nil || len(list) == 0 || len(list) != len(c.list) || &list[0] != &c.list[0] {
-		c = newColumns(list)
+		c = newColumns(list, t.names[0])
 		t.columns.Store(c)
 	}
 	return c
@@ -107,9 +119,13 @@ func parseQuery(text string) (*query, error) {
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
-	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true}
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements))}
+	for i, names := range plan.Names {
+		t.names[i] = names
+	}
 	if rules.Enclosed(q.Script) {
 		t.statements, t.enclosed = t.statements[1:len(t.statements)-1], true
+		t.names = t.names[1:]
 	}
 	for i := range t.statements {
 		st := &t.statements[i]

@@ -24,7 +24,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	args, err := c.ready(ctx, t, args)
+	t, args, err := c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	set.columns = b.query.columnsOf(set.batch.Columns)
+	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil
 }
 
@@ -201,7 +201,7 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 	if f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query); f != nil {
 		return nil, t.failed(kind, "", f)
 	}
-	set.columns = b.query.columnsOf(set.batch.Columns)
+	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil
 }
 

@@ -14,42 +14,54 @@ import (
 )
 
 // ready checks the arguments of a query, and what the rules say of the query with
-// these arguments, before anything is sent. It returns the arguments to send.
-func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) ([]driver.NamedValue, error) {
+// these arguments, before anything is sent. It returns the query and the arguments
+// to send: they differ where the server would not take them as they are.
+func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*query, []driver.NamedValue, error) {
 	if err := checkArgs(t.Query, args); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, r := range t.plan.Renamed {
 		if err := c.checkRename(ctx, r); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if !t.plan.ChecksArguments() {
-		return args, nil
+		return t, args, nil
 	}
 	values := t.arguments(args)
 	if r := t.plan.CheckArguments(values); r != nil {
-		return nil, refused(r)
+		return nil, nil, refused(r)
 	}
-	checks, nulls := t.plan.NeedsTables(values), t.plan.MayHaveNulls(values)
-	if !checks && !nulls {
-		return args, nil
+	if t.plan.WantsLiterals(values) {
+		t, err := t.withLiterals(values)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.ready(ctx, t, nil)
 	}
 	tables := &tablesOf{ctx: ctx, conn: c}
-	var r *rules.Refusal
-	if checks {
-		r = t.plan.CheckTables(tables, values)
+	if t.plan.NeedsTables(values) {
+		if r := t.plan.CheckTables(tables, values); r != nil && tables.err == nil {
+			return nil, nil, refused(r)
+		}
 	}
-	if nulls && r == nil {
+	if t.plan.MayHaveNulls(values) {
 		args = t.withNulls(args, t.plan.Nulls(tables, values))
 	}
-	switch {
-	case tables.err != nil:
-		return nil, tables.err
-	case r != nil:
-		return nil, refused(r)
+	return t, args, tables.err
+}
+
+// withLiterals is the query with its arguments written into the text.
+func (t *query) withLiterals(values rules.Args) (*query, error) {
+	text, err := rules.WithLiterals(t.Script, values)
+	if err != nil {
+		return nil, newError(ErrInvalidValue, "22023", err.Error())
 	}
-	return args, nil
+	filled, err := parseQuery(text)
+	if err == nil && len(filled.names) == len(t.names) {
+		filled.names = t.names // those that the caller has written
+	}
+	return filled, err
 }
 
 // arguments finds the argument for a placeholder by its index.

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"database/sql/driver"
+	"fmt"
+	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
@@ -35,26 +37,43 @@ var likeRules = []*Rule{
 	},
 	{
 		Name:      "like-of-other-letters",
-		Construct: "LIKE of a pattern with letters outside ASCII",
+		Construct: "LIKE of a pattern with letters outside ASCII that is not one of text, text% and %text%",
 		Reason: "the server compares the pattern byte by byte and finds nothing; " +
-			"compare with =, with >= and <, with SUBSTRING(column, 1, bytes) = prefix, or with STRPOS(column, part) > 0",
+			"write a simpler pattern, or compare with SUBSTRING or REPLACE",
 		Needs: tree.HasLike,
 		look: func(l *look) {
-			l.patterns(func(x tree.Expr) {
-				tree.Inspect(x, func(n tree.Node) bool {
-					switch n := n.(type) {
-					case *tree.Literal:
-						if n.Kind == tree.String && !ascii(n.Raw) {
-							l.refuse(n, "")
-						}
-					case *tree.Param:
-						l.refuseArgument(n, "", func(v driver.Value) bool {
-							s, ok := v.(string)
-							return !ok || ascii(s)
-						})
-					}
+			l.each(func(n tree.Node) bool {
+				like, ok := n.(*tree.Like)
+				if !ok {
 					return true
-				})
+				}
+				switch x := tree.Bare(like.Pattern).(type) {
+				case *tree.Literal:
+					if x.Kind == tree.String && !ascii(x.Raw) {
+						l.spellOut(like, x.String())
+					}
+				case *tree.Param:
+					l.literalIf(x, func(v driver.Value) bool {
+						s, ok := v.(string)
+						return ok && !ascii(s)
+					})
+				default:
+					tree.Inspect(x, func(n tree.Node) bool {
+						switch n := n.(type) {
+						case *tree.Literal:
+							if n.Kind == tree.String && !ascii(n.Raw) {
+								l.refuse(n, "")
+							}
+						case *tree.Param:
+							l.refuseArgument(n, "", func(v driver.Value) bool {
+								s, ok := v.(string)
+								return !ok || ascii(s)
+							})
+						}
+						return true
+					})
+				}
+				return true
 			})
 		},
 	},
@@ -67,6 +86,35 @@ func (l *look) patterns(f func(tree.Expr)) {
 		}
 		return true
 	})
+}
+
+// spellOut writes LIKE as comparisons that the server does right. SUBSTRING counts
+// bytes, and so does len.
+func (l *look) spellOut(like *tree.Like, pattern string) {
+	text := strings.Trim(pattern, "%")
+	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")
+	if strings.ContainsAny(text, `%_\`) || text == "" || begins && !ends || len(l.script.ParamsOf(like.Expr)) > 0 {
+		l.refuse(like, "")
+		return
+	}
+	x := like.Expr.Place().Of(l.script.Text)
+	if like.IgnoreCase {
+		x, text = "LOWER("+x+")", strings.ToLower(text)
+	}
+	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	var spelled string
+	switch {
+	case begins:
+		spelled = fmt.Sprintf("NOT (REPLACE(%s, %s, '') = %s)", x, quoted, x)
+	case ends:
+		spelled = fmt.Sprintf("SUBSTRING(%s, 1, %d) = %s", x, len(text), quoted)
+	default:
+		spelled = fmt.Sprintf("%s = %s", x, quoted)
+	}
+	if like.Not {
+		spelled = "NOT (" + spelled + ")"
+	}
+	l.replace(like.Span, "("+spelled+")")
 }
 
 // neverNull reports whether the value of a call cannot be NULL.

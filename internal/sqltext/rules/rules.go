@@ -38,7 +38,7 @@ type Rule struct {
 func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, windowRules, periodRules, lengthRules, likeRules,
-	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules)
+	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules, nameRules, answerRules, literalRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.
@@ -61,6 +61,11 @@ type Plan struct {
 	// InTx is why the text is refused in a transaction, or nil.
 	InTx *Refusal
 
+	// Names are the names of the columns of the answers, by the index of the
+	// statement, where they are not those that the server gives: "" for a column
+	// that is.
+	Names map[int][]string
+
 	// Literals is true if the server does not fill in all placeholders of the text,
 	// so that arguments must be written as literals.
 	Literals bool
@@ -71,6 +76,7 @@ type Plan struct {
 	arguments []argument
 	typed     []typed
 	nulls     []null
+	literalIf []argument // ok is true where literals are wanted
 }
 
 // Tables finds a table by its folded name: nil if there is none. IsView reports
@@ -135,7 +141,9 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 
 // ChecksArguments reports whether CheckArguments or CheckTables has anything to
 // check.
-func (p *Plan) ChecksArguments() bool { return len(p.arguments)+len(p.typed)+len(p.nulls) > 0 }
+func (p *Plan) ChecksArguments() bool {
+	return p.Literals || len(p.arguments)+len(p.typed)+len(p.nulls)+len(p.literalIf) > 0
+}
 
 // NeedsTables reports whether CheckTables has anything to check with these
 // arguments.
@@ -236,15 +244,15 @@ func (l *look) refuseTables(n tree.Node, construct string, when func(Args) bool,
 func (l *look) quote(n tree.Node) string {
 	var hidden []edit
 	at := n.Place()
-	for _, p := range l.literals(n) {
+	for _, p := range l.secrets(n) {
 		hidden = append(hidden, edit{tree.Span{Start: p.Start - at.Start, End: p.End - at.Start}, "…"})
 	}
 	return apply(at.Of(l.script.Text), hidden)
 }
 
-// literals returns the places of the string and blob literals within the statement
+// secrets returns the places of the string and blob literals within the statement
 // that stand within n.
-func (l *look) literals(n tree.Node) []tree.Span {
+func (l *look) secrets(n tree.Node) []tree.Span {
 	var places []tree.Span
 	at := n.Place()
 	l.each(func(n tree.Node) bool {

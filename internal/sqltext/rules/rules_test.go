@@ -118,8 +118,8 @@ var samples = map[string]struct{ refused, allowed []sample }{
 			with("SELECT * FROM t WHERE s LIKE ?", nil)),
 		append(texts("SELECT * FROM t WHERE s LIKE 'a%'", "SELECT * FROM t WHERE s LIKE CONCAT(s, '%')", "SELECT * FROM t WHERE s LIKE COALESCE(s, '')"), with("SELECT * FROM t WHERE s LIKE ?", "a%"))},
 	"like-of-other-letters": {
-		append(texts("SELECT * FROM t WHERE s LIKE 'ä%'", "SELECT * FROM t WHERE s ILIKE CONCAT('日', '%')"), with("SELECT * FROM t WHERE s NOT LIKE ?", "%é")),
-		append(texts("SELECT * FROM t WHERE s LIKE 'a%' AND s <> 'ä'"), with("SELECT * FROM t WHERE s LIKE ? AND s <> ?", "a", "ä"))},
+		append(texts("SELECT * FROM t WHERE s LIKE '%ä'", "SELECT * FROM t WHERE s LIKE 'ä_'", "SELECT * FROM t WHERE s ILIKE CONCAT('日', '%')"), with("SELECT * FROM t WHERE s LIKE CONCAT(?, '%')", "é")),
+		append(texts("SELECT * FROM t WHERE s LIKE 'a%' AND s <> 'ä'", "SELECT * FROM t WHERE s LIKE 'ä%' OR s NOT LIKE '%ä%'"), with("SELECT * FROM t WHERE s LIKE ? AND s <> ?", "a", "ä"))},
 	"blob-into-uuid": {
 		append(texts("INSERT INTO t (uuid_) VALUES (x'00')", "UPSERT INTO t (id, uuid_) VALUES (1, x'')", "INSERT INTO t (id, uuid_) VALUES (1, NULL) ON CONFLICT DO UPDATE SET uuid_ = x'00'",
 			"INSERT INTO t (uuid_) SELECT blob_ FROM t", "INSERT INTO t (uuid_) VALUES (COALESCE(NULL, x'00'))", "INSERT INTO t (uuid_) VALUES (CASE WHEN 1 = 1 THEN x'00' END)",
@@ -190,6 +190,36 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"number-touches-letter": {
 		texts("SELECT 1e10 FROM t", "SELECT id, 0x1F FROM t", "SELECT 1.5e3 FROM t", "SELECT id FROM t WHERE id IN (SELECT 1e3 FROM p)"),
 		texts("SELECT 1 e10 FROM t", "SELECT id FROM t WHERE id = 1AND s = 'a'", "SELECT 1 AS e10 FROM t")},
+	"name-with-other-characters": {
+		texts(`SELECT "a.b" FROM t`, `SELECT id AS k FROM t ORDER BY "user id"`, `UPDATE t SET id = "x-y"`),
+		texts(`SELECT id AS "a.b" FROM t`, "SELECT `id` FROM `t`", `SELECT x."a.b" FROM (SELECT id AS "a.b" FROM t) x`)},
+	"alias-as-written": {nil, texts(`SELECT id AS "Id" FROM t`, "SELECT COUNT(*) AS count FROM t")},
+	"order-by-ordinal": {
+		texts("SELECT * FROM t ORDER BY 2", "SELECT id FROM t ORDER BY 2", "SELECT id FROM t ORDER BY 0", "SELECT id + 1 FROM t UNION SELECT id FROM p ORDER BY 1", "SELECT id + ? FROM t ORDER BY 1"),
+		texts("SELECT id, s FROM t ORDER BY 2", "SELECT id FROM t ORDER BY id", "SELECT id AS k FROM t UNION SELECT id FROM p ORDER BY 1")},
+	"group-by-alias": {
+		texts("SELECT UPPER(s) AS k, COUNT(*) FROM t GROUP BY k"),
+		texts("SELECT s AS k, COUNT(*) FROM t GROUP BY k", "SELECT s, COUNT(*) FROM t GROUP BY s", "SELECT UPPER(s) AS s, COUNT(*) FROM t GROUP BY s")},
+	"count-beside-distinct": {
+		texts("SELECT COUNT(s), COUNT(DISTINCT s) FROM t"),
+		texts("SELECT COUNT(*), COUNT(DISTINCT s) FROM t", "SELECT COUNT(id), COUNT(DISTINCT s) FROM t", "SELECT COUNT(s), SUM(id) FROM t")},
+	"order-after-set-operation": {
+		texts("SELECT t.id FROM t UNION SELECT p.id FROM p ORDER BY p.id"),
+		texts("SELECT id FROM t UNION SELECT id FROM p ORDER BY id LIMIT 1", "SELECT id FROM t UNION SELECT id FROM p")},
+	"order-beside-window": {
+		texts("SELECT t.id, ROW_NUMBER() OVER (ORDER BY s) FROM t ORDER BY t.id"),
+		texts("SELECT id, ROW_NUMBER() OVER (ORDER BY s) FROM t ORDER BY id", "SELECT ROW_NUMBER() OVER (ORDER BY s) FROM t")},
+	"window-function-unknown": {
+		texts("SELECT PERCENT_RANK() OVER (ORDER BY id) FROM t", "SELECT LAG(id, 1, 0) OVER (ORDER BY id) FROM t", "SELECT NTH_VALUE(id, 2) OVER (ORDER BY id) FROM t", "SELECT COUNT(s) OVER () FROM t"),
+		texts("SELECT LAG(id, 2) OVER (ORDER BY id), COUNT(*) OVER (), SUM(id) OVER (PARTITION BY s), NTILE(4) OVER (ORDER BY id) FROM t")},
+	"row-locks": {
+		texts("SELECT id FROM t FOR UPDATE SKIP LOCKED"),
+		texts("SELECT id FROM t WHERE id = 1 FOR UPDATE", "SELECT id FROM t FOR SHARE")},
+	"brackets-around-side": {nil, texts("(SELECT id FROM t) UNION (SELECT id FROM p)", "(SELECT 1)")},
+	"table-star": {
+		texts("SELECT t.*, p.id FROM t JOIN p ON p.id = t.id", "SELECT t.* FROM t JOIN p ON p.id = t.id"),
+		texts("SELECT t.* FROM t", "SELECT x.* FROM t AS x WHERE x.id = 1")},
+	"placeholder-not-filled-in": {nil, []sample{with("SELECT EXISTS (SELECT 1 FROM t WHERE id = ?)", int64(1))}},
 	"number-out-of-range": {
 		texts("SELECT 9223372036854775808 FROM t", "SELECT id FROM t WHERE id < 18446744073709551615"),
 		texts("SELECT 9223372036854775807 FROM t", "SELECT 9223372036854775808.0 FROM t")},

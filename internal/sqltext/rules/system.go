@@ -1,10 +1,6 @@
 package rules
 
-import (
-	"strings"
-
-	"github.com/immudb-go/immudb/internal/sqltext/tree"
-)
+import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
 // systemRules are about the server's own tables, and about what is no table.
 var systemRules = []*Rule{
@@ -14,7 +10,7 @@ var systemRules = []*Rule{
 		Reason:    "these are the server's own, and its process ends when they are written to; give the table another name",
 		Needs:     tree.HasWrite | tree.HasDDL,
 		look: func(l *look) {
-			if name := changed(l.st); strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "information_schema_") {
+			if isSystemName(changed(l.st)) {
 				l.refuse(l.st, "")
 			}
 		},

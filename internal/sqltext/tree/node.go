@@ -65,6 +65,10 @@ type Script struct {
 	// Names holds the distinct @names in order of first appearance, folded.
 	Names []string
 
+	// Odd are the names in backquotes and those of [HasStrangeName], in the order in
+	// which they stand; one that the parser looked at twice is there twice.
+	Odd []Ident
+
 	// Has tells what occurs anywhere in the text, so that who looks for something
 	// rare need not look at the tree.
 	Has Feature
@@ -117,7 +121,11 @@ const (
 	HasComparison // with < <= > >= or BETWEEN
 	HasReturning
 	HasConflict
-	HasString // literals
+	HasString       // literals
+	HasSystemTable  // a table called pg_… or information_schema_…
+	HasOrdinal      // ORDER BY 2
+	HasCapitalAlias // AS "UserId"
+	HasStrangeName  // "user.id": a name in quotes with what the server's names cannot hold
 
 	// What the server refuses or reads otherwise, and can be rewritten.
 	HasTouchingNumber // 1e10, 0x1F: a number with a letter behind it

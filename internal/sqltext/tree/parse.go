@@ -153,11 +153,24 @@ func (p *parser) ident() Ident {
 		id.Name = raw
 	case raw[0] == '"' || raw[0] == '`':
 		id.Name, id.Quoted = strings.ToLower(raw[1:len(raw)-1]), true
+		if raw[0] == '`' || p.has&HasStrangeName != 0 && strange(raw[1:len(raw)-1]) {
+			p.script.Odd = append(p.script.Odd, id)
+		}
 	default:
 		id.Name = strings.ToLower(raw)
 	}
 	p.advance()
 	return id
+}
+
+// strange reports whether a name in quotes holds what the server's names do not.
+func strange(name string) bool {
+	for i := range len(name) {
+		if !isLetter(name[i]) && !isDigit(name[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // identifier reads a name that is no keyword.
@@ -226,6 +239,9 @@ func (p *parser) alias() (id Ident, as bool) {
 		return Ident{}, false
 	}
 	p.has |= HasAlias
+	if p.tok.is(kwAggregate) || p.text[p.tok.start] == '"' && strings.ToLower(p.text[p.tok.start:p.tok.end]) != p.text[p.tok.start:p.tok.end] {
+		p.has |= HasCapitalAlias
+	}
 	return p.ident(), as
 }
 
