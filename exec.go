@@ -25,6 +25,9 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 	if err != nil {
 		return nil, err
 	}
+	if len(t.statements) == 0 {
+		return &result{idErr: errNoInsert}, nil // blanks and comments
+	}
 	for i := range t.statements {
 		if err := c.checkReturning(ctx, &t.statements[i]); err != nil {
 			return nil, err
@@ -40,6 +43,8 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 	case t.reads:
 		// The server parses a query sent to SQLExec and does not run it.
 		return c.discard(ctx, t, args)
+	case slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() }):
+		return c.execMixed(ctx, t, args)
 	}
 	if m := c.groupMember(ctx, t, args); m != nil {
 		res, err := c.connector.groups.exec(c, m)
@@ -102,6 +107,20 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		}
 	}
 	return committedResult(t.statements, ans.Txs), nil
+}
+
+// execMixed runs a text that both writes and queries, in a transaction of its own:
+// sent to SQLExec the queries would be parsed and not run.
+func (c *Conn) execMixed(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	var res *result
+	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
+		res, err = tx.exec(ctx, t, args)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // discard runs queries for the sake of their errors.

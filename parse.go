@@ -51,6 +51,7 @@ const (
 type columns struct {
 	list  []wire.Column
 	names []string
+	json  []int // the indexes of those of type JSON
 }
 
 // newColumns gives the columns their names: those of names where it has one, else
@@ -59,6 +60,9 @@ func newColumns(list []wire.Column, names []string) *columns {
 	c := &columns{list: list, names: make([]string, len(list))}
 	for i := range list {
 		c.names[i] = list[i].Name
+		if list[i].Type == "JSON" {
+			c.json = append(c.json, i)
+		}
 		if len(names) == len(list) && names[i] != "" {
 			c.names[i] = names[i]
 		}
@@ -102,9 +106,6 @@ func parseQuery(text string) (*query, error) {
 	q, err := sqltext.Parse(text)
 	if err != nil {
 		return nil, &Error{Message: "syntax error: " + err.Error(), SQLState: "42601", kind: ErrSyntax}
-	}
-	if len(q.Statements) == 0 {
-		return nil, &Error{Message: "the query text holds no statement", SQLState: "42601", kind: ErrSyntax}
 	}
 	plan, refusal := rules.Check(q.Script)
 	if refusal != nil {

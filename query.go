@@ -28,6 +28,9 @@ func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (d
 	if err != nil {
 		return nil, err
 	}
+	if len(t.statements) == 0 {
+		return (&resultSet{columns: noColumns}).rows(), nil // blanks and comments
+	}
 	if c.tx != nil {
 		return c.queryInTx(ctx, t, args)
 	}
@@ -91,39 +94,50 @@ func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedVa
 		return r, nil
 	}
 	var r *rows
-	err := c.retry(ctx, t.table, func() (err error) {
+	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
+		if r != nil {
+			_ = r.Close() // of a try that could not be committed
+		}
+		r, err = tx.runAll(ctx, t, args)
+		return err
+	})
+	if err != nil {
+		if r != nil {
+			_ = r.Close()
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+// inOwnTx runs the statements of a text in a transaction of their own and commits
+// it, again after errors that prove that nothing was committed.
+func (c *Conn) inOwnTx(ctx context.Context, t *query, run func(*tx) error) error {
+	return c.retry(ctx, t.table, func() error {
 		for moves := 0; ; moves++ {
-			r, err = c.runInTx(ctx, t, args)
+			err := c.tryInTx(ctx, run)
 			// A transaction that its session was lost with has committed nothing.
 			if !errors.Is(err, ErrSessionLost) || !isRetryable(err) || moves == maxMoves || ctx.Err() != nil {
 				return err
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
 }
 
-// runInTx runs the statements in a transaction of their own and returns what
-// they answered once it is committed.
-func (c *Conn) runInTx(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
+func (c *Conn) tryInTx(ctx context.Context, run func(*tx) error) error {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := tx.runAll(ctx, t, args)
-	if err == nil {
+	if err = run(tx); err == nil {
 		if _, err = tx.commit(ctx); err == nil {
-			return r, nil
+			return nil
 		}
-		_ = r.Close()
 	}
 	if c.tx != nil {
 		tx.abandon()
 	}
-	return nil, err
+	return err
 }
 
 // runAll runs the statements one after the other and receives all they answer.

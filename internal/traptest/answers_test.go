@@ -172,3 +172,35 @@ func TestLiteralsAreTheValuesThatTheyStandFor(t *testing.T) {
 		t.Errorf("a NUL byte: err = %v, want ErrInvalidValue", err)
 	}
 }
+
+func TestATextWithoutStatementsDoesNothing(t *testing.T) {
+	db := dbtest.Open(t)
+	for _, text := range []string{"", " ", "-- nothing", "/* nothing */ ;;"} {
+		if n, err := dbtest.Exec(t, db, text).RowsAffected(); n != 0 || err != nil {
+			t.Errorf("%q: %d rows, %v", text, n, err)
+		}
+		if got, err := told(db.Query(text)); got != "" || err != nil {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+		tx := dbtest.Begin(t, db, nil)
+		dbtest.Exec(t, tx, text)
+		if err := tx.Commit(); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestExecRunsTheQueriesOfItsText(t *testing.T) {
+	db := employees(t)
+	_, err := db.Exec("UPDATE e SET sal = 1 WHERE id = 1; SELECT id / (id - id) FROM e")
+	if err == nil {
+		t.Error("a query that fails was not run")
+	}
+	if got := dbtest.Get[int](t, db, "SELECT sal FROM e WHERE id = 1"); got != 100 {
+		t.Errorf("the write beside it was committed: %d", got)
+	}
+	res := dbtest.Exec(t, db, "UPDATE e SET sal = 1 WHERE id < 3; SELECT id FROM e; DELETE FROM e WHERE id = 4")
+	if n, err := res.RowsAffected(); n != 3 || err != nil {
+		t.Errorf("%d rows, %v, want 3", n, err)
+	}
+}
