@@ -115,7 +115,7 @@ func TestQueriesAreAnsweredAsWritten(t *testing.T) {
 func TestColumnsAreNamedAsTheAliasIsWritten(t *testing.T) {
 	db := employees(t)
 	for query, want := range map[string][]string{
-		`SELECT id AS "UserId", name AS "user.name", dept AS plain, sal FROM e`: {"UserId", "user.name", "plain", "sal"},
+		`SELECT id AS "UserId", name AS "user.name", dept AS plain, sal FROM e`:   {"UserId", "user.name", "plain", "sal"},
 		"SELECT COUNT(*) AS count, MAX(sal) AS Max FROM e":                        {"count", "max"},
 		`SELECT x."a b" AS "A" FROM (SELECT id AS "a b" FROM e) x`:                {"A"},
 		`SELECT id AS "Id" FROM e WHERE id = 1 UNION SELECT id FROM e ORDER BY 1`: {"Id"},
