@@ -39,6 +39,10 @@ type query struct {
 	columns atomic.Pointer[columns]
 	// answers is what is known of how long the answers to the only statement are.
 	answers atomic.Uint32
+	// literals: the server does not fill in all arguments, see [query.unfilled].
+	literals atomic.Bool
+	// whole is the query as it was completed last, or nil.
+	whole atomic.Pointer[query]
 }
 
 const (
