@@ -80,7 +80,7 @@ func (t *query) withLiterals(values rules.Args) (*query, error) {
 	}
 	filled, err := parseQuery(text)
 	if err == nil && len(filled.names) == len(t.names) {
-		filled.names = t.names // those that the caller has written
+		filled.names, filled.aliases = t.names, t.aliases // those that the caller has written
 	}
 	return filled, err
 }

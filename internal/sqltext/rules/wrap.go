@@ -31,7 +31,7 @@ func (l *look) wrap(s *tree.Select, added []tree.Expr) {
 		fmt.Fprintf(&outer, "w_%d AS %s", i, outputName(t, i, text))
 	}
 	for i, x := range added {
-		fmt.Fprintf(&inner, ", %s AS h_%d", backquotesDoubled(x.Place().Of(text)), i)
+		fmt.Fprintf(&inner, ", %s AS h_%d", spelled(x, text), i)
 	}
 	for i := range s.OrderBy {
 		o := &s.OrderBy[i]
@@ -42,7 +42,7 @@ func (l *look) wrap(s *tree.Select, added []tree.Expr) {
 				return
 			}
 			key = fmt.Sprintf("o_%d", i)
-			fmt.Fprintf(&inner, ", %s AS %s", backquotesDoubled(o.Expr.Place().Of(text)), key)
+			fmt.Fprintf(&inner, ", %s AS %s", spelled(o.Expr, text), key)
 		}
 		l.replace(o.Expr.Place(), key)
 	}
@@ -95,9 +95,7 @@ func outputName(t *tree.Target, i int, text string) string {
 		return `"` + t.Alias.Name + `"`
 	}
 	if c, ok := t.Expr.(*tree.Column); ok {
-		return backquotesDoubled(c.Name.Of(text))
+		return nameWritten(c.Name, text)
 	}
 	return fmt.Sprintf("col%d", i)
 }
-
-func backquotesDoubled(text string) string { return strings.ReplaceAll(text, "`", `"`) }
