@@ -95,7 +95,8 @@ func WithLiterals(script *tree.Script, args Args) (string, error) {
 		}
 		edits = append(edits, edit{p.Span, string(literal)})
 	}
-	return apply(script.Text, edits), nil
+	text, _ := apply(script.Text, edits)
+	return text, nil
 }
 
 // The times that a literal can name.

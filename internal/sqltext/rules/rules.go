@@ -162,9 +162,15 @@ func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	return nil
 }
 
+// maxPasses bounds how often a text is rewritten because a rewritten part held
+// another.
+const maxPasses = 8
+
 // Check applies the rules to a text. It returns the
 // first refusal, if a rule refuses the text whatever its arguments are.
-func Check(script *tree.Script) (*Plan, *Refusal) {
+func Check(script *tree.Script) (*Plan, *Refusal) { return check(script, maxPasses) }
+
+func check(script *tree.Script, passes int) (*Plan, *Refusal) {
 	l := look{script: script, plan: &Plan{Text: script.Text}}
 	for _, r := range all {
 		if r.Needs != 0 && !script.Has.Any(r.Needs) {
@@ -179,8 +185,20 @@ func Check(script *tree.Script) (*Plan, *Refusal) {
 			return nil, l.refusal
 		}
 	}
-	l.plan.Text = apply(script.Text, l.edits)
-	return l.plan, nil
+	text, whole := apply(script.Text, l.edits)
+	l.plan.Text = text
+	if whole || passes == 0 {
+		return l.plan, nil
+	}
+	again, err := tree.Parse(text)
+	if err != nil {
+		return l.plan, nil // the caller parses it too, and says so
+	}
+	plan, r := check(again, passes-1)
+	if plan != nil && l.plan.Names != nil {
+		plan.Names = l.plan.Names
+	}
+	return plan, r
 }
 
 // look is a rule's view of a statement.
@@ -247,7 +265,8 @@ func (l *look) quote(n tree.Node) string {
 	for _, p := range l.secrets(n) {
 		hidden = append(hidden, edit{tree.Span{Start: p.Start - at.Start, End: p.End - at.Start}, "…"})
 	}
-	return apply(at.Of(l.script.Text), hidden)
+	quoted, _ := apply(at.Of(l.script.Text), hidden)
+	return quoted
 }
 
 // secrets returns the places of the string and blob literals within the statement
@@ -274,19 +293,24 @@ type edit struct {
 // inserts.
 func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
 
-// apply makes the edits, in the order of their places.
-func apply(text string, edits []edit) string {
+// apply makes the edits, in the order of their places. Of those that lie within
+// another it makes the outer one only; whole is false then.
+func apply(text string, edits []edit) (edited string, whole bool) {
 	if len(edits) == 0 {
-		return text
+		return text, true
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.at.Start - b.at.Start })
 	var b strings.Builder
-	copied := 0
+	copied, whole := 0, true
 	for _, e := range edits {
+		if e.at.Start < copied {
+			whole = false
+			continue
+		}
 		b.WriteString(text[copied:e.at.Start])
 		b.WriteString(e.text)
 		copied = e.at.End
 	}
 	b.WriteString(text[copied:])
-	return b.String()
+	return b.String(), whole
 }
