@@ -10,6 +10,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -22,9 +23,11 @@ type query struct {
 	// the server runs the statements of one Exec in one transaction anyway.
 	statements []sqltext.Statement
 	enclosed   bool // there was such a BEGIN and COMMIT
+	rolledBack bool // there was a BEGIN and ROLLBACK: nothing of the text is to last
 
-	plan  *rules.Plan // what the rules say of the text
-	names [][]string  // by statement, the names of its columns where they are not the server's
+	plan  *rules.Plan  // what the rules say of the text
+	stars *tree.Script // the text as the caller wrote it, if it holds t.* to be spelled out; else nil
+	names [][]string   // by statement, the names of its columns where they are not the server's
 
 	// exec is what an Exec outside a transaction sends: the statements without
 	// their RETURNING, which would make the server write nothing and say yes.
@@ -111,12 +114,18 @@ func parseQuery(text string) (*query, error) {
 	if refusal != nil {
 		return nil, refused(refusal)
 	}
+	var stars *tree.Script
+	if plan.Stars {
+		stars = q.Script
+	}
 	if plan.Text != text {
 		if q, err = sqltext.Parse(plan.Text); err != nil {
 			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
 		}
 	}
-	return newQuery(q, plan), nil
+	t := newQuery(q, plan)
+	t.stars = stars
+	return t, nil
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
@@ -124,9 +133,8 @@ func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
 	for i, names := range plan.Names {
 		t.names[i] = names
 	}
-	if rules.Enclosed(q.Script) {
-		t.statements, t.enclosed = t.statements[1:len(t.statements)-1], true
-		t.names = t.names[1:]
+	if t.enclosed, t.rolledBack = rules.Enclosed(q.Script), rules.RolledBack(q.Script); t.enclosed || t.rolledBack {
+		t.statements, t.names = t.statements[1:len(t.statements)-1], t.names[1:]
 	}
 	for i := range t.statements {
 		st := &t.statements[i]

@@ -25,6 +25,21 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 			return nil, nil, err
 		}
 	}
+	if t.stars != nil {
+		tables := &tablesOf{ctx: ctx, conn: c}
+		text, r := rules.SpellStars(t.stars, tables)
+		if tables.err != nil {
+			return nil, nil, tables.err
+		}
+		if r != nil {
+			return nil, nil, refused(r)
+		}
+		spelled, err := parseQuery(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.ready(ctx, spelled, args)
+	}
 	if !t.plan.ChecksArguments() {
 		return t, args, nil
 	}
@@ -32,23 +47,27 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 	if r := t.plan.CheckArguments(values); r != nil {
 		return nil, nil, refused(r)
 	}
-	if t.plan.WantsLiterals(values) {
-		t, err := t.withLiterals(values)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.ready(ctx, t, nil)
-	}
 	tables := &tablesOf{ctx: ctx, conn: c}
 	if t.plan.NeedsTables(values) {
 		if r := t.plan.CheckTables(tables, values); r != nil && tables.err == nil {
 			return nil, nil, refused(r)
 		}
 	}
-	if t.plan.MayHaveNulls(values) {
-		args = t.withNulls(args, t.plan.Nulls(tables, values))
+	if t.plan.MayFit(values) {
+		args = t.with(args, t.plan.Fitted(tables, values))
+		values = t.arguments(args)
 	}
-	return t, args, tables.err
+	if tables.err != nil {
+		return nil, nil, tables.err
+	}
+	if t.plan.WantsLiterals(values) {
+		filled, err := t.withLiterals(values)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.ready(ctx, filled, nil)
+	}
+	return t, args, nil
 }
 
 // withLiterals is the query with its arguments written into the text.
@@ -74,14 +93,17 @@ func (t *query) arguments(args []driver.NamedValue) rules.Args {
 	}
 }
 
-// withNulls returns the arguments with NULL in place of those with the indexes.
-func (t *query) withNulls(args []driver.NamedValue, indexes []int) []driver.NamedValue {
+// with returns the arguments with other values for those with the indexes.
+func (t *query) with(args []driver.NamedValue, values map[int]driver.Value) []driver.NamedValue {
+	if len(values) == 0 {
+		return args
+	}
 	args = slices.Clone(args)
-	for _, at := range indexes {
+	for at, v := range values {
 		if t.Style == sqltext.Named {
-			namedArg(args, t.Names[at]).Value = nil
+			namedArg(args, t.Names[at]).Value = v
 		} else {
-			args[at].Value = nil
+			args[at].Value = v
 		}
 	}
 	return args

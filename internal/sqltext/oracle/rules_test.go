@@ -40,7 +40,8 @@ func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
 		values := func(index int) driver.Value { return args[index%len(args)] }
 		_ = plan.CheckArguments(values)
 		_ = plan.CheckTables(someTables{}, values)
-		_ = plan.Nulls(someTables{}, values)
+		_ = plan.Fitted(someTables{}, values)
+		_, _ = rules.SpellStars(q.Script, someTables{})
 		if plan.Text == q.Text {
 			continue
 		}

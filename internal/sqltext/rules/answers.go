@@ -163,8 +163,8 @@ var answerRules = []*Rule{
 	},
 	{
 		Name:      "table-star",
-		Construct: "t.* in a list",
-		Reason:    "the server does not know it; name the columns, or write SELECT * alone",
+		Construct: "t.* of something that is no table",
+		Reason:    "the server does not know t.*, and the driver spells out the columns of tables only; name the columns",
 		Needs:     tree.HasTableStar,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -178,13 +178,66 @@ var answerRules = []*Rule{
 					case len(s.Targets) == 1 && len(s.Joins) == 0:
 						l.replace(s.Targets[i].Span, "*")
 					default:
-						l.refuse(&s.Targets[i], "")
+						l.plan.Stars = true
 					}
 				}
 				return true
 			})
 		},
 	},
+}
+
+// SpellStars writes the columns of tables in place of t.*.
+func SpellStars(script *tree.Script, tables Tables) (string, *Refusal) {
+	i := slices.IndexFunc(answerRules, func(r *Rule) bool { return r.Name == "table-star" })
+	l := look{script: script, rule: answerRules[i], plan: &Plan{}}
+	for _, st := range script.Statements {
+		l.st = st
+		l.each(func(n tree.Node) bool {
+			if s, ok := n.(*tree.Select); ok {
+				l.spellStars(s, tables)
+			}
+			return true
+		})
+	}
+	text, _ := apply(script.Text, l.edits)
+	return text, l.refusal
+}
+
+func (l *look) spellStars(s *tree.Select, tables Tables) {
+	sources := scopeOf(s, nil).sources
+	for i := range s.Targets {
+		target := &s.Targets[i]
+		if !target.Star {
+			continue
+		}
+		var found *Table
+		for _, source := range sources {
+			t, ok := source.(*tree.Table)
+			if ok && (t.Alias.Name == target.Table.Name || !t.Alias.Given() && t.Name.Name == target.Table.Name) {
+				found = tables.Table(t.Name.Name)
+			}
+		}
+		if found == nil {
+			l.refuse(target, "")
+			continue
+		}
+		of := target.Table.Of(l.script.Text)
+		names := make([]string, len(found.Columns))
+		for j := range found.Columns {
+			names[j] = of + "." + quoted(found.Columns[j].Name)
+		}
+		l.replace(target.Span, strings.Join(names, ", "))
+	}
+}
+
+// quoted writes a name that the catalog gave: one with capital letters is a keyword,
+// which the server would fold in quotes.
+func quoted(name string) string {
+	if strings.ToLower(name) != name {
+		return name
+	}
+	return `"` + name + `"`
 }
 
 // windowArgs are the window functions that the server knows, and the most arguments

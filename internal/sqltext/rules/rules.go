@@ -37,7 +37,7 @@ type Rule struct {
 // All returns the rules in the order in which they are asked.
 func All() []*Rule { return slices.Clone(all) }
 
-var all = slices.Concat(controlRules, returningRules, listRules, windowRules, periodRules, lengthRules, likeRules,
+var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules, nameRules, answerRules, literalRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
@@ -66,6 +66,9 @@ type Plan struct {
 	// that is.
 	Names map[int][]string
 
+	// Stars is true if the text holds t.* that has to be spelled out, see [SpellStars].
+	Stars bool
+
 	// Literals is true if the server does not fill in all placeholders of the text,
 	// so that arguments must be written as literals.
 	Literals bool
@@ -75,7 +78,7 @@ type Plan struct {
 
 	arguments []argument
 	typed     []typed
-	nulls     []null
+	stored    []stored
 	literalIf []argument // ok is true where literals are wanted
 }
 
@@ -142,7 +145,7 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 // ChecksArguments reports whether CheckArguments or CheckTables has anything to
 // check.
 func (p *Plan) ChecksArguments() bool {
-	return p.Literals || len(p.arguments)+len(p.typed)+len(p.nulls)+len(p.literalIf) > 0
+	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf) > 0
 }
 
 // NeedsTables reports whether CheckTables has anything to check with these
