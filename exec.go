@@ -21,6 +21,14 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	res, err := c.execOnce(ctx, t, args)
+	if err != nil && t.unfilled(err) && c.tx == nil {
+		return c.execOnce(ctx, t, args)
+	}
+	return res, err
+}
+
+func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	t, args, err := c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err

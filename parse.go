@@ -10,7 +10,6 @@ import (
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
-	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -25,9 +24,8 @@ type query struct {
 	enclosed   bool // there was such a BEGIN and COMMIT
 	rolledBack bool // there was a BEGIN and ROLLBACK: nothing of the text is to last
 
-	plan  *rules.Plan  // what the rules say of the text
-	stars *tree.Script // the text as the caller wrote it, if it holds t.* to be spelled out; else nil
-	names [][]string   // by statement, the names of its columns where they are not the server's
+	plan  *rules.Plan // what the rules say of the text
+	names [][]string  // by statement, the names of its columns where they are not the server's
 
 	// exec is what an Exec outside a transaction sends: the statements without
 	// their RETURNING, which would make the server write nothing and say yes.
@@ -42,6 +40,10 @@ type query struct {
 	columns atomic.Pointer[columns]
 	// answers is what is known of how long the answers to the only statement are.
 	answers atomic.Uint32
+	// literals: the server does not fill in all arguments, see [query.unfilled].
+	literals atomic.Bool
+	// whole is the query as it was completed last, or nil.
+	whole atomic.Pointer[query]
 }
 
 const (
@@ -114,18 +116,12 @@ func parseQuery(text string) (*query, error) {
 	if refusal != nil {
 		return nil, refused(refusal)
 	}
-	var stars *tree.Script
-	if plan.Stars {
-		stars = q.Script
-	}
 	if plan.Text != text {
 		if q, err = sqltext.Parse(plan.Text); err != nil {
 			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
 		}
 	}
-	t := newQuery(q, plan)
-	t.stars = stars
-	return t, nil
+	return newQuery(q, plan), nil
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {

@@ -24,6 +24,14 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+	r, err := c.queryOnce(ctx, t, args)
+	if err != nil && t.unfilled(err) && (c.tx == nil || c.tx.err == nil) {
+		return c.queryOnce(ctx, t, args)
+	}
+	return r, err
+}
+
+func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	t, args, err := c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err

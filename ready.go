@@ -25,22 +25,7 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 			return nil, nil, err
 		}
 	}
-	if t.stars != nil {
-		tables := &tablesOf{ctx: ctx, conn: c}
-		text, r := rules.SpellStars(t.stars, tables)
-		if tables.err != nil {
-			return nil, nil, tables.err
-		}
-		if r != nil {
-			return nil, nil, refused(r)
-		}
-		spelled, err := parseQuery(text)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.ready(ctx, spelled, args)
-	}
-	if !t.plan.ChecksArguments() {
+	if !t.plan.ChecksArguments() && !t.literals.Load() {
 		return t, args, nil
 	}
 	values := t.arguments(args)
@@ -60,14 +45,35 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 	if tables.err != nil {
 		return nil, nil, tables.err
 	}
-	if t.plan.WantsLiterals(values) {
+	if t.plan.WantsLiterals(values) || t.literals.Load() && t.NumInput > 0 {
 		filled, err := t.withLiterals(values)
 		if err != nil {
 			return nil, nil, err
 		}
 		return c.ready(ctx, filled, nil)
 	}
-	return t, args, nil
+	text, changed := t.plan.Complete(tables)
+	if !changed || text == t.plan.Original() || tables.err != nil {
+		return t, args, tables.err
+	}
+	whole, err := t.completed(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.ready(ctx, whole, args)
+}
+
+// completed is the query with what its text depends on tables for. The last one is
+// kept: tables change seldom.
+func (t *query) completed(text string) (*query, error) {
+	if whole := t.whole.Load(); whole != nil && whole.plan.Original() == text {
+		return whole, nil
+	}
+	whole, err := parseQuery(text)
+	if err == nil {
+		t.whole.Store(whole)
+	}
+	return whole, err
 }
 
 // withLiterals is the query with its arguments written into the text.
@@ -81,6 +87,19 @@ func (t *query) withLiterals(values rules.Args) (*query, error) {
 		filled.names = t.names // those that the caller has written
 	}
 	return filled, err
+}
+
+// unfilled reports whether err is the server's answer to an argument that it does not
+// fill in where no rule expects that, as in a query of a view, of which the text does
+// not tell that it is none of a table. From then on the arguments are written as
+// literals.
+func (t *query) unfilled(err error) bool {
+	var e *Error
+	if t.NumInput == 0 || !errors.As(err, &e) || !strings.Contains(e.Message, "missing parameter(") {
+		return false
+	}
+	t.literals.Store(true)
+	return true
 }
 
 // arguments finds the argument for a placeholder by its index.

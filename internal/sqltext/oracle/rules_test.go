@@ -41,7 +41,7 @@ func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
 		_ = plan.CheckArguments(values)
 		_ = plan.CheckTables(someTables{}, values)
 		_ = plan.Fitted(someTables{}, values)
-		_, _ = rules.SpellStars(q.Script, someTables{})
+		_, _ = plan.Complete(someTables{})
 		if plan.Text == q.Text {
 			continue
 		}

@@ -1,11 +1,6 @@
 package rules
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/immudb-go/immudb/internal/sqltext/tree"
-)
+import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
 // answerRules are about queries that the server answers with wrong rows, or in the
 // wrong order, without an error. Most are rewritten so that the answer is right.
@@ -19,7 +14,9 @@ var answerRules = []*Rule{
 			l.each(func(n tree.Node) bool {
 				switch n := n.(type) {
 				case *tree.Select:
-					l.ordinals(n.OrderBy, n, false)
+					if !hasWindow(n) { // see order-beside-window
+						l.ordinals(n.OrderBy, n, false)
+					}
 				case *tree.SetOperation:
 					l.ordinals(n.OrderBy, firstSide(n), true)
 					if last, ok := n.Sides[len(n.Sides)-1].(*tree.Select); ok {
@@ -47,32 +44,6 @@ var answerRules = []*Rule{
 		},
 	},
 	{
-		Name:      "count-beside-distinct",
-		Construct: "COUNT and COUNT(DISTINCT) of one column beside each other",
-		Reason:    "the server answers the number of distinct values for both; ask for them in two queries",
-		Needs:     tree.HasAggregate,
-		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				s, ok := n.(*tree.Select)
-				if !ok {
-					return true
-				}
-				var counts []*tree.Aggregate
-				for _, a := range aggregatesOf(s) {
-					if a.Name == "COUNT" && a.Column != nil {
-						for _, other := range counts {
-							if other.Column.Name.Name == a.Column.Name.Name && other.Distinct != a.Distinct {
-								l.refuse(a, "")
-							}
-						}
-						counts = append(counts, a)
-					}
-				}
-				return true
-			})
-		},
-	},
-	{
 		Name:      "order-after-set-operation",
 		Construct: "ORDER BY, LIMIT or OFFSET of a qualified column after UNION, EXCEPT or INTERSECT",
 		Reason:    "the server applies it to the last query alone; order by the name of a column of the answer",
@@ -86,50 +57,10 @@ var answerRules = []*Rule{
 			})
 		},
 	},
-	{
-		Name:      "order-beside-window",
-		Construct: "ORDER BY of a qualified column beside a window function",
-		Reason:    "the server leaves the rows in the order of the window; order by the name of a column of the answer",
-		Needs:     tree.HasOver,
-		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				s, ok := n.(*tree.Select)
-				if ok && len(s.OrderBy) > 0 && slices.ContainsFunc(s.Targets, func(t tree.Target) bool { return t.Expr != nil && hasOver(t.Expr) }) {
-					l.inSubquery(s, tree.Span{Start: s.OrderAt.Start, End: s.OrderAt.Start}, s.OrderBy)
-				}
-				return true
-			})
-		},
-	},
-	{
-		Name:      "window-function-unknown",
-		Construct: "a window function that the server does not know",
-		Reason:    "the server answers NULL for each row; it knows ROW_NUMBER, RANK, DENSE_RANK, NTILE, LAG, LEAD, FIRST_VALUE, LAST_VALUE and the aggregates",
-		Needs:     tree.HasOver,
-		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				switch n := n.(type) {
-				case *tree.Call:
-					if n.Over == nil {
-						return true
-					}
-					name := strings.ToUpper(n.Name.Name)
-					most, known := windowArgs[name]
-					switch {
-					case !known:
-						l.refuse(n, name+" OVER")
-					case len(n.Args) > most:
-						l.refuse(n, name+" with a default")
-					}
-				case *tree.Aggregate:
-					if n.Over != nil && n.Name == "COUNT" && !n.Star {
-						l.refuse(n, "COUNT of a column OVER, which counts NULL too,")
-					}
-				}
-				return true
-			})
-		},
-	},
+}
+
+// sideRules are about what the server does not read.
+var sideRules = []*Rule{
 	{
 		Name:      "row-locks",
 		Construct: "SKIP LOCKED",
@@ -161,97 +92,6 @@ var answerRules = []*Rule{
 			})
 		},
 	},
-	{
-		Name:      "table-star",
-		Construct: "t.* of something that is no table",
-		Reason:    "the server does not know t.*, and the driver spells out the columns of tables only; name the columns",
-		Needs:     tree.HasTableStar,
-		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				s, ok := n.(*tree.Select)
-				if !ok {
-					return true
-				}
-				for i := range s.Targets {
-					switch {
-					case !s.Targets[i].Star:
-					case len(s.Targets) == 1 && len(s.Joins) == 0:
-						l.replace(s.Targets[i].Span, "*")
-					default:
-						l.plan.Stars = true
-					}
-				}
-				return true
-			})
-		},
-	},
-}
-
-// SpellStars writes the columns of tables in place of t.*.
-func SpellStars(script *tree.Script, tables Tables) (string, *Refusal) {
-	i := slices.IndexFunc(answerRules, func(r *Rule) bool { return r.Name == "table-star" })
-	l := look{script: script, rule: answerRules[i], plan: &Plan{}}
-	for _, st := range script.Statements {
-		l.st = st
-		l.each(func(n tree.Node) bool {
-			if s, ok := n.(*tree.Select); ok {
-				l.spellStars(s, tables)
-			}
-			return true
-		})
-	}
-	text, _ := apply(script.Text, l.edits)
-	return text, l.refusal
-}
-
-func (l *look) spellStars(s *tree.Select, tables Tables) {
-	sources := scopeOf(s, nil).sources
-	for i := range s.Targets {
-		target := &s.Targets[i]
-		if !target.Star {
-			continue
-		}
-		var found *Table
-		for _, source := range sources {
-			t, ok := source.(*tree.Table)
-			if ok && (t.Alias.Name == target.Table.Name || !t.Alias.Given() && t.Name.Name == target.Table.Name) {
-				found = tables.Table(t.Name.Name)
-			}
-		}
-		if found == nil {
-			l.refuse(target, "")
-			continue
-		}
-		of := target.Table.Of(l.script.Text)
-		names := make([]string, len(found.Columns))
-		for j := range found.Columns {
-			names[j] = of + "." + quoted(found.Columns[j].Name)
-		}
-		l.replace(target.Span, strings.Join(names, ", "))
-	}
-}
-
-// quoted writes a name that the catalog gave: one with capital letters is a keyword,
-// which the server would fold in quotes.
-func quoted(name string) string {
-	if strings.ToLower(name) != name {
-		return name
-	}
-	return `"` + name + `"`
-}
-
-// windowArgs are the window functions that the server knows, and the most arguments
-// that it looks at.
-var windowArgs = map[string]int{"ROW_NUMBER": 0, "RANK": 0, "DENSE_RANK": 0, "NTILE": 1, "LAG": 2, "LEAD": 2, "FIRST_VALUE": 1, "LAST_VALUE": 1}
-
-func aggregatesOf(s *tree.Select) []*tree.Aggregate {
-	var list []*tree.Aggregate
-	for i := range s.Targets {
-		if a, ok := s.Targets[i].Expr.(*tree.Aggregate); ok {
-			list = append(list, a)
-		}
-	}
-	return list
 }
 
 // firstSide is the query that names the columns of a set operation, or nil.
@@ -286,16 +126,28 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 		t := &s.Targets[x.Int-1]
 		column, isColumn := t.Expr.(*tree.Column)
 		switch {
-		case t.Alias.Given():
-			l.replace(x.Span, t.Alias.Of(l.script.Text))
+		case t.Alias.Given() && (byName || !isNumber(t.Expr)):
+			l.replace(x.Span, nameWritten(t.Alias, l.script.Text))
 		case byName && isColumn:
 			l.replace(x.Span, column.Name.Of(l.script.Text))
-		case byName || len(l.script.ParamsOf(t.Expr)) > 0:
+		case byName:
 			l.refuse(x, "")
+		case l.has(t.Expr):
+			l.literals(t.Expr) // then the literal is found again
+		case isNumber(t.Expr):
+			l.replace(x.Span, "NULL") // a number would be the number of a column
 		default:
 			l.replace(x.Span, t.Expr.Place().Of(l.script.Text))
 		}
 	}
+}
+
+// nameWritten is a name as another place of the text can have it.
+func nameWritten(id tree.Ident, text string) string {
+	if !plain(id.Name) && id.Quoted {
+		return `"` + invented(id.Name) + `"`
+	}
+	return backquotesDoubled(id.Of(text))
 }
 
 // groupByAlias spells out aliases of columns.

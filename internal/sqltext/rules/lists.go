@@ -34,6 +34,25 @@ var listRules = []*Rule{
 			})
 		},
 	},
+	{
+		Name:      "not-in-becomes-in",
+		Construct: "NOT IN (a, b) in a query with a join, EXISTS or IN (SELECT …)",
+		Reason:    "the server forgets the NOT in conditions of a join, in those it moves there, and in such subqueries; the driver writes NOT (x IN (a, b))",
+		Needs:     tree.HasList,
+		look: func(l *look) {
+			if !l.script.Has.Any(tree.HasJoin | tree.HasExists | tree.HasSubquery) {
+				return
+			}
+			l.each(func(n tree.Node) bool {
+				if list, ok := n.(*tree.InList); ok && list.Not {
+					l.replace(tree.Span{Start: list.Start, End: list.Start}, "(NOT (")
+					l.replace(tree.Span{Start: list.Expr.Place().End, End: list.Values[0].Place().Start}, " IN (")
+					l.replace(tree.Span{Start: list.End, End: list.End}, "))")
+				}
+				return true
+			})
+		},
+	},
 }
 
 // valuesRules are about (VALUES …).

@@ -12,6 +12,7 @@
 package rules
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"fmt"
 	"slices"
@@ -38,7 +39,8 @@ type Rule struct {
 func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
-	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules, nameRules, answerRules, literalRules)
+	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
+	subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.
@@ -66,9 +68,6 @@ type Plan struct {
 	// that is.
 	Names map[int][]string
 
-	// Stars is true if the text holds t.* that has to be spelled out, see [SpellStars].
-	Stars bool
-
 	// Literals is true if the server does not fill in all placeholders of the text,
 	// so that arguments must be written as literals.
 	Literals bool
@@ -76,6 +75,8 @@ type Plan struct {
 	// Renamed are the columns that the text renames, see [Renamed].
 	Renamed []Renamed
 
+	script    *tree.Script
+	late      []late
 	arguments []argument
 	typed     []typed
 	stored    []stored
@@ -142,10 +143,10 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 	return nil
 }
 
-// ChecksArguments reports whether CheckArguments or CheckTables has anything to
-// check.
+// ChecksArguments reports whether there is anything to do that depends on arguments
+// or tables.
 func (p *Plan) ChecksArguments() bool {
-	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf) > 0
+	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf)+len(p.late) > 0
 }
 
 // NeedsTables reports whether CheckTables has anything to check with these
@@ -174,7 +175,7 @@ const maxPasses = 8
 func Check(script *tree.Script) (*Plan, *Refusal) { return check(script, maxPasses) }
 
 func check(script *tree.Script, passes int) (*Plan, *Refusal) {
-	l := look{script: script, plan: &Plan{Text: script.Text}}
+	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
 	for _, r := range all {
 		if r.Needs != 0 && !script.Has.Any(r.Needs) {
 			continue
@@ -203,6 +204,27 @@ func check(script *tree.Script, passes int) (*Plan, *Refusal) {
 	}
 	return plan, r
 }
+
+// late are changes of the text that depend on tables.
+type late func(tables Tables) []edit
+
+// Complete returns the text as it was, before the changes that make [Plan.Text],
+// with those that depend on tables. It is to be checked like another text of the
+// caller's. changed is false if there are none.
+func (p *Plan) Complete(tables Tables) (text string, changed bool) {
+	var edits []edit
+	for _, f := range p.late {
+		edits = append(edits, f(tables)...)
+	}
+	text, _ = apply(p.script.Text, edits)
+	return text, len(edits) > 0
+}
+
+// Original returns the text that the plan is for.
+func (p *Plan) Original() string { return p.script.Text }
+
+// later changes the text in a way that depends on tables.
+func (l *look) later(f func(Tables) []edit) { l.plan.late = append(l.plan.late, f) }
 
 // look is a rule's view of a statement.
 type look struct {
@@ -292,17 +314,19 @@ type edit struct {
 	text string
 }
 
-// replace replaces a stretch of the text. Edits must not overlap; an empty stretch
-// inserts.
+// replace replaces a stretch of the text; an empty stretch inserts.
 func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
 
-// apply makes the edits, in the order of their places. Of those that lie within
-// another it makes the outer one only; whole is false then.
+// apply makes the edits, in the order of their places: what is inserted first, in
+// the order of the rules; of two that replace the same, the first. Of those that lie
+// within another it makes the outer one only; whole is false then.
 func apply(text string, edits []edit) (edited string, whole bool) {
 	if len(edits) == 0 {
 		return text, true
 	}
-	slices.SortStableFunc(edits, func(a, b edit) int { return a.at.Start - b.at.Start })
+	slices.SortStableFunc(edits, func(a, b edit) int {
+		return cmp.Or(a.at.Start-b.at.Start, min(a.at.End-a.at.Start, 1)-min(b.at.End-b.at.Start, 1))
+	})
 	var b strings.Builder
 	copied, whole := 0, true
 	for _, e := range edits {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"database/sql/driver"
+	"slices"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
@@ -261,6 +262,24 @@ func (s *scope) typeOf(tables Tables, x tree.Expr) string {
 		}
 	}
 	return ""
+}
+
+// isKnown reports whether all that the scope reads is tables, of which the columns
+// are known.
+func (s *scope) isKnown(tables Tables) bool {
+	for ; s != nil; s = s.outer {
+		for _, source := range s.sources {
+			t, ok := source.(*tree.Table)
+			if !ok || s.isCommon(t.Name.Name) || tables.Table(t.Name.Name) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (s *scope) isCommon(name string) bool {
+	return slices.ContainsFunc(s.common, func(t *tree.CommonTable) bool { return t.Name.Name == name })
 }
 
 // columnType finds the type of a column in the scope.
