@@ -95,19 +95,20 @@ func (b *batch) append(row []any, columns []rules.Column) (column string, err er
 // fitting is the value as it can be stored in a column of the type: what rules
 // refuse or mend in an INSERT.
 func fitting(v any, columnType string) (any, error) {
-	if columnType != "UUID" && columnType != "JSON" {
+	if columnType != "UUID" && columnType != "JSON" && columnType != "VARCHAR" {
+		return v, nil
+	}
+	if _, isText := v.(string); isText && columnType != "JSON" {
 		return v, nil
 	}
 	d, err := convert(v)
 	if err != nil {
 		return nil, err
 	}
-	switch b, isBytes := d.([]byte); {
-	case columnType == "JSON" && rules.IsJSONNull(d):
-		return nil, nil
-	case columnType == "UUID" && isBytes && b != nil && len(b) != 16:
+	if b, ok := d.([]byte); ok && columnType == "UUID" && b != nil && len(b) != 16 {
 		return nil, fmt.Errorf("%d bytes are no UUID: use 16 bytes or a string", len(b))
 	}
+	d, _ = rules.Fit(d, columnType)
 	return d, nil
 }
 

@@ -48,6 +48,8 @@ func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue)
 			return nil, err
 		}
 		return res, nil
+	case t.rolledBack:
+		return c.execMixed(ctx, t, args)
 	case t.reads:
 		// The server parses a query sent to SQLExec and does not run it.
 		return c.discard(ctx, t, args)
@@ -122,7 +124,7 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 func (c *Conn) execMixed(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	var res *result
 	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
-		res, err = tx.exec(ctx, t, args)
+		res, err = tx.run(ctx, t, args)
 		return err
 	})
 	if err != nil {

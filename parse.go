@@ -22,6 +22,7 @@ type query struct {
 	// the server runs the statements of one Exec in one transaction anyway.
 	statements []sqltext.Statement
 	enclosed   bool // there was such a BEGIN and COMMIT
+	rolledBack bool // there was a BEGIN and ROLLBACK: nothing of the text is to last
 
 	plan  *rules.Plan // what the rules say of the text
 	names [][]string  // by statement, the names of its columns where they are not the server's
@@ -136,8 +137,8 @@ func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
 	for i, aliases := range plan.Aliases {
 		t.aliases[i] = aliases
 	}
-	if rules.Enclosed(q.Script) {
-		t.statements, t.enclosed = t.statements[1:len(t.statements)-1], true
+	if t.enclosed, t.rolledBack = rules.Enclosed(q.Script), rules.RolledBack(q.Script); t.enclosed || t.rolledBack {
+		t.statements = t.statements[1 : len(t.statements)-1]
 		t.names, t.aliases = t.names[1:], t.aliases[1:]
 	}
 	for i := range t.statements {

@@ -42,7 +42,7 @@ func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue
 	if c.tx != nil {
 		return c.queryInTx(ctx, t, args)
 	}
-	if !t.reads {
+	if t.rolledBack || !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
 	set, err := c.read(ctx, t.bind(0, args))
@@ -91,7 +91,7 @@ func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue
 
 // queryWriting runs a text that writes, outside a transaction.
 func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
+	if !t.rolledBack && !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err
 		}
@@ -119,11 +119,11 @@ func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedVa
 }
 
 // inOwnTx runs the statements of a text in a transaction of their own and commits
-// it, again after errors that prove that nothing was committed.
+// it (or undoes it, if the text says so), again after errors that prove that nothing was committed.
 func (c *Conn) inOwnTx(ctx context.Context, t *query, run func(*tx) error) error {
 	return c.retry(ctx, t.table, func() error {
 		for moves := 0; ; moves++ {
-			err := c.tryInTx(ctx, run)
+			err := c.tryInTx(ctx, t.rolledBack, run)
 			// A transaction that its session was lost with has committed nothing.
 			if !errors.Is(err, ErrSessionLost) || !isRetryable(err) || moves == maxMoves || ctx.Err() != nil {
 				return err
@@ -132,12 +132,15 @@ func (c *Conn) inOwnTx(ctx context.Context, t *query, run func(*tx) error) error
 	})
 }
 
-func (c *Conn) tryInTx(ctx context.Context, run func(*tx) error) error {
+func (c *Conn) tryInTx(ctx context.Context, rollBack bool, run func(*tx) error) error {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err = run(tx); err == nil {
+	switch err = run(tx); {
+	case err == nil && rollBack:
+		return tx.rollback(ctx)
+	case err == nil:
 		if _, err = tx.commit(ctx); err == nil {
 			return nil
 		}

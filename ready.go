@@ -32,21 +32,25 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 	if r := t.plan.CheckArguments(values); r != nil {
 		return nil, nil, refused(r)
 	}
-	if t.plan.WantsLiterals(values) || t.literals.Load() && t.NumInput > 0 {
-		t, err := t.withLiterals(values)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.ready(ctx, t, nil)
-	}
 	tables := &tablesOf{ctx: ctx, conn: c}
 	if t.plan.NeedsTables(values) {
 		if r := t.plan.CheckTables(tables, values); r != nil && tables.err == nil {
 			return nil, nil, refused(r)
 		}
 	}
-	if t.plan.MayHaveNulls(values) {
-		args = t.withNulls(args, t.plan.Nulls(tables, values))
+	if t.plan.MayFit(values) {
+		args = t.with(args, t.plan.Fitted(tables, values))
+		values = t.arguments(args)
+	}
+	if tables.err != nil {
+		return nil, nil, tables.err
+	}
+	if t.plan.WantsLiterals(values) || t.literals.Load() && t.NumInput > 0 {
+		filled, err := t.withLiterals(values)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.ready(ctx, filled, nil)
 	}
 	text, changed := t.plan.Complete(tables)
 	if !changed || text == t.plan.Original() || tables.err != nil {
@@ -108,14 +112,17 @@ func (t *query) arguments(args []driver.NamedValue) rules.Args {
 	}
 }
 
-// withNulls returns the arguments with NULL in place of those with the indexes.
-func (t *query) withNulls(args []driver.NamedValue, indexes []int) []driver.NamedValue {
+// with returns the arguments with other values for those with the indexes.
+func (t *query) with(args []driver.NamedValue, values map[int]driver.Value) []driver.NamedValue {
+	if len(values) == 0 {
+		return args
+	}
 	args = slices.Clone(args)
-	for _, at := range indexes {
+	for at, v := range values {
 		if t.Style == sqltext.Named {
-			namedArg(args, t.Names[at]).Value = nil
+			namedArg(args, t.Names[at]).Value = v
 		} else {
-			args[at].Value = nil
+			args[at].Value = v
 		}
 	}
 	return args
@@ -169,4 +176,55 @@ func (c *Conn) checkRename(ctx context.Context, r rules.Renamed) error {
 		return refused(r.Refusal)
 	}
 	return nil
+}
+
+// bound is a statement with its arguments, which have been checked: what a call
+// sends.
+type bound struct {
+	query *query
+	st    *sqltext.Statement // nil: all statements of the text
+	args  []driver.NamedValue
+	sql   string // the statement as it is sent
+}
+
+// bind binds the i-th statement of the text.
+func (q *query) bind(i int, args []driver.NamedValue) bound {
+	st := &q.statements[i]
+	return bound{query: q, st: st, args: args, sql: st.Text}
+}
+
+// bindAll binds all statements of a text that is sent to SQLExec.
+func (q *query) bindAll(args []driver.NamedValue) bound {
+	return bound{query: q, args: args, sql: q.exec}
+}
+
+// request is the request that runs the statement, appended to memory or, if that
+// is nil, in memory of its own.
+func (b *bound) request(memory []byte) ([]byte, error) {
+	if memory == nil {
+		memory = make([]byte, 0, len(b.sql)+24*len(b.args)+8)
+	}
+	req := wire.AppendSQL(memory, b.sql)
+	names, args := b.query.Names, b.args
+	if b.st != nil {
+		names = b.st.Names
+	}
+	var err error
+	if b.query.Style == sqltext.Named {
+		for _, name := range names {
+			if req, err = wire.AppendNamedParam(req, name, namedArg(args, name).Value); err != nil {
+				return nil, err
+			}
+		}
+		return req, nil
+	}
+	if b.st != nil {
+		args = args[b.st.FirstArg : b.st.FirstArg+b.st.NumArgs]
+	}
+	for i := range args {
+		if req, err = wire.AppendNumberedParam(req, i+1, args[i].Value); err != nil {
+			return nil, err
+		}
+	}
+	return req, nil
 }

@@ -272,11 +272,16 @@ func (t *tx) settle(ctx context.Context) error {
 	return nil
 }
 
-// exec runs the statements of a text, counting what they write.
+// exec runs a text that the program sends to its transaction.
 func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	if err := t.admit(q); err != nil {
 		return nil, err
 	}
+	return t.run(ctx, q, args)
+}
+
+// run runs the statements of a text, counting what they write.
+func (t *tx) run(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	res := &result{idErr: errNoInsert}
 	for i := range q.statements {
 		if err := t.execStatement(ctx, q.bind(i, args), res); err != nil {

@@ -64,6 +64,8 @@ var crashes = []crash{
 	{query: "SELECT SUBSTRING('hello', 3, 9223372036854775806) FROM t"},
 	{query: "SELECT s LIKE NULL FROM t"},
 	{query: "UPDATE t SET n = 1 WHERE s LIKE CAST(NULL AS VARCHAR)"},
+	{query: "SELECT * FROM (VALUES (1, 2), (3))"},
+	{query: "SELECT * FROM t UNTIL COALESCE()"},
 	{query: "DELETE FROM pg_class"},
 	{query: "UPDATE information_schema_tables SET table_name = 'x'"},
 	{query: "DELETE FROM v"},

@@ -394,6 +394,9 @@ func TestATableThatChangesIsReadByWhatTheHistorySaysOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	dbtest.Exec(t, db, "ALTER TABLE accounts RENAME COLUMN balance TO cents")
+	if err := immudb.NewVerifier(db).AcceptSchema(t.Context(), "accounts"); err != nil {
+		t.Fatal(err)
+	}
 	dbtest.Exec(t, db, "ALTER TABLE accounts ADD COLUMN note VARCHAR")
 	for range 2 {
 		row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)

@@ -2,6 +2,7 @@ package traptest
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"math"
 	"slices"
@@ -73,6 +74,7 @@ func TestQueriesAreAnsweredAsWritten(t *testing.T) {
 		{"(SELECT id FROM e WHERE id = 1) UNION (SELECT id FROM e WHERE id = 2) ORDER BY 1 DESC", nil, "2 1"},
 		{"SELECT id, ROW_NUMBER() OVER (ORDER BY sal DESC) FROM e WHERE sal > 0 ORDER BY id", nil, "1,1 2,3 3,2"},
 		{"SELECT e.* FROM e WHERE e.id = 2", nil, "2,bob,x,50"},
+		{"SELECT e.*, f.id AS \"F\" FROM e JOIN e AS f ON f.id = e.id AND f.id = ?", []any{2}, "2,bob,x,50,2"},
 		{"SELECT `name` FROM `e` WHERE `id` = 2 FOR UPDATE", nil, "bob"},
 		{"\ufeffSELECT id FROM e WHERE id = 2;;", nil, "2"},
 
@@ -198,8 +200,39 @@ func TestExecRunsTheQueriesOfItsText(t *testing.T) {
 	if got := dbtest.Get[int](t, db, "SELECT sal FROM e WHERE id = 1"); got != 100 {
 		t.Errorf("the write beside it was committed: %d", got)
 	}
-	res := dbtest.Exec(t, db, "UPDATE e SET sal = 1 WHERE id < 3; SELECT id FROM e; DELETE FROM e WHERE id = 4")
+	res := dbtest.Exec(t, db, "BEGIN; UPDATE e SET sal = 1 WHERE id < 3; SELECT id FROM e; DELETE FROM e WHERE id = 4; COMMIT")
 	if n, err := res.RowsAffected(); n != 3 || err != nil {
 		t.Errorf("%d rows, %v, want 3", n, err)
+	}
+}
+
+// bytesOf is a value whose Value method gives bytes, as those of JSON types do.
+type bytesOf string
+
+func (b bytesOf) Value() (driver.Value, error) { return []byte(b), nil }
+
+func TestBytesThatAreTextAreStoredInColumnsOfText(t *testing.T) {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE d (id INTEGER, s VARCHAR, j JSON, b BLOB, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO d (id, s, j, b) VALUES (1, ?, ?, ?)", bytesOf("ä"), bytesOf(`{"a":1}`), bytesOf("b"))
+	dbtest.Exec(t, db, "INSERT INTO d (id, s, j) VALUES (2, @s, @j)", sql.Named("j", bytesOf("null")), sql.Named("s", bytesOf("null")))
+	dbtest.Exec(t, db, "UPDATE d SET j = ? WHERE EXISTS (SELECT 1 FROM d WHERE id = ?) AND id = ?", bytesOf(`[2]`), 1, 1)
+	want := "1,ä,[2],b 2,null,<nil>,<nil>"
+	if got, err := told(db.Query("SELECT id, s, j, b FROM d")); got != want || err != nil {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestATextThatRollsBackLeavesNothing(t *testing.T) {
+	db := employees(t)
+	res := dbtest.Exec(t, db, "BEGIN; DELETE FROM e WHERE id > 1; ROLLBACK")
+	if n, err := res.RowsAffected(); n != 3 || err != nil {
+		t.Errorf("%d rows, %v, want the 3 that were undone", n, err)
+	}
+	if got, err := told(db.Query("BEGIN; DELETE FROM e WHERE id = 1 RETURNING id; ROLLBACK")); got != "1" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM e"); got != 4 {
+		t.Errorf("%d rows are left, want 4", got)
 	}
 }

@@ -118,6 +118,47 @@ var phrases = []phrase{
 	{"parsing error", true, Syntax, "42601", decided},
 	{"missing parameter", false, Syntax, "07001", decided},
 
+	// What is wrong with a statement, in the states that PostgreSQL has for it.
+	{"function does not exist", false, Syntax, "42883", decided},
+	{"illegal arguments: unknown function", true, Syntax, "42883", decided},
+	{"duplicated column", false, Syntax, "42701", decided},
+	{"same old and new names", false, Syntax, "42701", decided},
+	{"duplicated parameters", false, Syntax, "07001", decided},
+	{"ambiguous selector", false, Syntax, "42702", decided},
+	{"must appear in the group by clause", false, Syntax, "42803", decided},
+	{"column is not an aggregation", false, Syntax, "42803", decided},
+	{"having clause requires group clause", false, Syntax, "42803", decided},
+	{"column mismatch in union statement", false, Syntax, "42601", decided},
+	{"invalid number of values provided", false, Syntax, "42601", decided},
+	{"only VARCHAR and BLOB types support max length", false, Syntax, "42601", decided},
+	{"DIFF requires both", false, Syntax, "42601", decided},
+	{"illegal statement", true, Syntax, "42601", decided},
+	{"index not found", false, Syntax, "42704", decided},
+	{"constraint not found", false, Syntax, "42704", decided},
+	{"no primary key specified", false, Syntax, "42P16", decided},
+	{"multiple primary keys are not allowed", false, Syntax, "42P16", decided},
+	{"reserved word", false, Syntax, "42939", decided},
+	{"invalid types", false, InvalidValue, "42804", decided},
+	{"invalid condition", false, InvalidValue, "42804", decided},
+	{"invalid check constraint", false, InvalidValue, "42804", decided},
+	{"numeric type expected", false, InvalidValue, "42804", decided},
+	{"inferred multiple types", false, InvalidValue, "42P18", decided},
+	{"illegal arguments", true, InvalidValue, "22023", decided},
+	{"unsupported parameter", false, InvalidValue, "22023", decided},
+	{"too many rows", false, InvalidValue, "21000", decided},
+	{"new column must be nullable", false, NotNull, "23502", decided},
+	{"indexed key of unsupported type or exceeded length", false, TooLong, "54000", decided},
+	{"number of columns in multi-column index exceeded", false, TooLong, "54011", decided},
+	{"window function result exceeds", false, TooLong, "54000", decided},
+	{"cannot drop column", true, Unsupported, "2BP01", decided},
+	{"cannot index column of type JSON", true, Unsupported, "0A000", decided},
+	{"column is not indexed", false, Unsupported, "0A000", decided},
+	{"primary key can not be updated", false, Unsupported, "0A000", decided},
+	{"only INTEGER single-column primary keys", false, Unsupported, "0A000", decided},
+	{"unique index creation is only supported on empty tables", false, Unsupported, "0A000", decided},
+	{"only unbounded counting is supported", false, Unsupported, "0A000", decided},
+	{"unsupported join type", false, Unsupported, "0A000", decided},
+
 	{"read-only transaction", true, ReadOnlyTx, "25006", decided},
 	{"database is read-only because it's a replica", false, Replica, "25006", decided},
 
@@ -173,9 +214,9 @@ func ownWords(text string) string {
 	return text
 }
 
-// unwrapped is the message without the wrappers that name a clause, a CTE or a
-// view before the reason, as in "error in 'LIKE' clause: reason". Such names hold
-// letters, digits and underscores only.
+// unwrapped is the message without the wrappers that name a clause, a CTE, a
+// view or a column before the reason, as in "error in 'LIKE' clause: reason" and
+// "(t.c): reason". Such names hold letters, digits and underscores only.
 func unwrapped(text string) string {
 	for {
 		begin, rest, ok := strings.Cut(text, ": ")
@@ -187,6 +228,9 @@ func unwrapped(text string) string {
 }
 
 func isWrapper(s string) bool {
+	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
+		return isName(s[1 : len(s)-1])
+	}
 	known := s == "'EXISTS' clause" || s == "'IN' subquery clause"
 	for _, prefix := range []string{"error in ", "error evaluating ", "error inferring ", "error resolving ", "error materializing ",
 		"error parsing view "} {
@@ -195,9 +239,14 @@ func isWrapper(s string) bool {
 	if !known {
 		return false
 	}
+	return isName(strings.NewReplacer("'", "", " ", "").Replace(s))
+}
+
+// isName reports whether s is a name, or two with a dot between them.
+func isName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '\'', c == ' ':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.':
 		default:
 			return false
 		}

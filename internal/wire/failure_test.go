@@ -84,7 +84,7 @@ var quoting = []struct {
 	{"missing parameter(%s)", Syntax},
 	{"error in 'EXISTS' clause: missing parameter(%s)", Syntax},
 	{"syntax error: unexpected IDENTIFIER at position 7 near %s", Syntax},
-	{"duplicated parameters (%s)", ClassNone},
+	{"duplicated parameters (%s)", Syntax},
 }
 
 // What decides about retries, about a transaction and about a session must never

@@ -19,14 +19,14 @@ var controlRules = []*Rule{
 	{
 		Name:      "transaction-in-text",
 		Construct: "BEGIN",
-		Reason:    "only BEGIN; …; COMMIT around all of a text is, and the server does not nest transactions; use sql.DB.BeginTx and the methods of sql.Tx",
+		Reason:    "only BEGIN; …; COMMIT or ROLLBACK around all of a text is, and the server does not nest transactions; use sql.DB.BeginTx and the methods of sql.Tx",
 		Needs:     tree.HasControl,
 		look: func(l *look) {
 			c, ok := l.st.(*tree.Control)
 			if !ok || c.Kind > tree.Rollback {
 				return
 			}
-			if !Enclosed(l.script) || l.index > 0 && l.index < len(l.script.Statements)-1 {
+			if !Enclosed(l.script) && !RolledBack(l.script) || l.index > 0 && l.index < len(l.script.Statements)-1 {
 				l.refuse(c, c.Kind.String())
 			}
 			l.refuseInTx(c, c.Kind.String())
@@ -76,9 +76,14 @@ var controlRules = []*Rule{
 
 // Enclosed reports whether a text has BEGIN as its first and COMMIT as its last
 // statement, and some between them.
-func Enclosed(s *tree.Script) bool {
+func Enclosed(s *tree.Script) bool { return encloses(s, tree.Commit) }
+
+// RolledBack is Enclosed for a text that ends with ROLLBACK.
+func RolledBack(s *tree.Script) bool { return encloses(s, tree.Rollback) }
+
+func encloses(s *tree.Script, end tree.ControlKind) bool {
 	n := len(s.Statements)
-	return n > 2 && isControl(s.Statements[0], tree.Begin) && isControl(s.Statements[n-1], tree.Commit)
+	return n > 2 && isControl(s.Statements[0], tree.Begin) && isControl(s.Statements[n-1], end)
 }
 
 func isControl(st tree.Statement, kind tree.ControlKind) bool {

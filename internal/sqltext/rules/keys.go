@@ -48,7 +48,7 @@ var keyRules = []*Rule{
 			switch st := l.st.(type) {
 			case *tree.CreateTable:
 				t := described(st)
-				if !fits(t, t.Primary) {
+				if !fits(t, nil) {
 					l.refuse(st, "")
 				}
 			case *tree.CreateIndex:
@@ -121,8 +121,9 @@ func columnOf(c *tree.ColumnDef) Column {
 	return Column{Name: c.Name.Name, Type: c.Type, MaxLength: int(min(c.Length, 1<<30))}
 }
 
-// fits reports whether a key of the columns can be stored. A column without a
-// length may hold any value; the server refuses to index it.
+// fits reports whether the key of an index on the columns can be stored; nil stands
+// for the primary key. A column without a length may hold any value; the server
+// refuses to index it.
 func fits(t *Table, columns []string) bool {
 	list := func(names []string) []*indexkey.Column {
 		var list []*indexkey.Column
@@ -134,7 +135,7 @@ func fits(t *Table, columns []string) bool {
 		return list
 	}
 	keys := indexkey.Table{Primary: list(t.Primary)}
-	if len(columns) == len(t.Primary) && &columns[0] == &t.Primary[0] {
+	if columns == nil {
 		return keys.PrimaryLength() <= indexkey.Max
 	}
 	return keys.IndexLength(list(columns)) <= indexkey.Max

@@ -55,6 +55,28 @@ var listRules = []*Rule{
 	},
 }
 
+// valuesRules are about (VALUES …).
+var valuesRules = []*Rule{
+	{
+		Name:      "values-of-unequal-width",
+		Construct: "VALUES with rows of unequal width",
+		Reason:    "the server's process ends; give each row as many values as the first",
+		Needs:     tree.HasValues,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if v, ok := n.(*tree.ValuesSource); ok {
+					for i := range v.Rows {
+						if len(v.Rows[i].Values) != len(v.Rows[0].Values) {
+							l.refuse(&v.Rows[i], "")
+						}
+					}
+				}
+				return true
+			})
+		},
+	},
+}
+
 // conditions calls f for the conditions by which the server chooses rows, in the
 // statement and in what it holds.
 func (l *look) conditions(f func(tree.Expr)) {

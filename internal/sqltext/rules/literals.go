@@ -151,7 +151,8 @@ func WithLiterals(script *tree.Script, args Args) (string, error) {
 		}
 		edits = append(edits, edit{p.Span, apart(script.Text, p.Span, string(literal))})
 	}
-	return apply(script.Text, edits), nil
+	text, _ := apply(script.Text, edits)
+	return text, nil
 }
 
 // apart puts blanks around a literal where it would touch its neighbours: a name, a

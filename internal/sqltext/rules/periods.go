@@ -40,7 +40,7 @@ func (l *look) instant(x tree.Expr) {
 			l.instant(part)
 		}
 	case *tree.Call:
-		if x.Over != nil || len(x.Args) > 0 { // NOW() is allowed
+		if x.Over != nil || len(x.Args) > 0 || x.Name.Name != "now" && x.Name.Name != "clock_timestamp" {
 			l.refuse(x, "")
 		}
 	default:

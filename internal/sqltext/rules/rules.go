@@ -38,7 +38,7 @@ type Rule struct {
 // All returns the rules in the order in which they are asked.
 func All() []*Rule { return slices.Clone(all) }
 
-var all = slices.Concat(controlRules, returningRules, listRules, windowRules, periodRules, lengthRules, likeRules,
+var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
 	joinRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
@@ -83,7 +83,7 @@ type Plan struct {
 	late      []late
 	arguments []argument
 	typed     []typed
-	nulls     []null
+	stored    []stored
 	literalIf []argument // ok is true where literals are wanted
 }
 
@@ -150,7 +150,7 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 // ChecksArguments reports whether there is anything to do that depends on arguments
 // or tables.
 func (p *Plan) ChecksArguments() bool {
-	return p.Literals || len(p.arguments)+len(p.typed)+len(p.nulls)+len(p.literalIf)+len(p.late) > 0
+	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf)+len(p.late) > 0
 }
 
 // NeedsTables reports whether CheckTables has anything to check with these
@@ -170,9 +170,15 @@ func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	return nil
 }
 
+// maxPasses bounds how often a text is rewritten because a rewritten part held
+// another.
+const maxPasses = 8
+
 // Check applies the rules to a text. It returns the
 // first refusal, if a rule refuses the text whatever its arguments are.
-func Check(script *tree.Script) (*Plan, *Refusal) {
+func Check(script *tree.Script) (*Plan, *Refusal) { return check(script, maxPasses) }
+
+func check(script *tree.Script, passes int) (*Plan, *Refusal) {
 	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
 	for _, r := range all {
 		if r.Needs != 0 && !script.Has.Any(r.Needs) {
@@ -187,8 +193,20 @@ func Check(script *tree.Script) (*Plan, *Refusal) {
 			return nil, l.refusal
 		}
 	}
-	l.plan.Text = apply(script.Text, l.edits)
-	return l.plan, nil
+	text, whole := apply(script.Text, l.edits)
+	l.plan.Text = text
+	if whole || passes == 0 {
+		return l.plan, nil
+	}
+	again, err := tree.Parse(text)
+	if err != nil {
+		return l.plan, nil // the caller parses it too, and says so
+	}
+	plan, r := check(again, passes-1)
+	if plan != nil && l.plan.Names != nil {
+		plan.Names = l.plan.Names
+	}
+	return plan, r
 }
 
 // late are changes of the text that depend on tables.
@@ -202,7 +220,8 @@ func (p *Plan) Complete(tables Tables) (text string, changed bool) {
 	for _, f := range p.late {
 		edits = append(edits, f(tables)...)
 	}
-	return apply(p.script.Text, edits), len(edits) > 0
+	text, _ = apply(p.script.Text, edits)
+	return text, len(edits) > 0
 }
 
 // Original returns the text that the plan is for.
@@ -275,7 +294,8 @@ func (l *look) quote(n tree.Node) string {
 	for _, p := range l.secrets(n) {
 		hidden = append(hidden, edit{tree.Span{Start: p.Start - at.Start, End: p.End - at.Start}, "…"})
 	}
-	return apply(at.Of(l.script.Text), hidden)
+	quoted, _ := apply(at.Of(l.script.Text), hidden)
+	return quoted
 }
 
 // secrets returns the places of the string and blob literals within the statement
@@ -302,18 +322,20 @@ type edit struct {
 func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
 
 // apply makes the edits, in the order of their places: what is inserted first, in
-// the order of the rules; of two that replace the same, the first.
-func apply(text string, edits []edit) string {
+// the order of the rules; of two that replace the same, the first. Of those that lie
+// within another it makes the outer one only; whole is false then.
+func apply(text string, edits []edit) (edited string, whole bool) {
 	if len(edits) == 0 {
-		return text
+		return text, true
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int {
 		return cmp.Or(a.at.Start-b.at.Start, min(a.at.End-a.at.Start, 1)-min(b.at.End-b.at.Start, 1))
 	})
 	var b strings.Builder
-	copied := 0
+	copied, whole := 0, true
 	for _, e := range edits {
-		if e.at.Start < copied { // an earlier rule has replaced this
+		if e.at.Start < copied {
+			whole = false
 			continue
 		}
 		b.WriteString(text[copied:e.at.Start])
@@ -321,5 +343,5 @@ func apply(text string, edits []edit) string {
 		copied = e.at.End
 	}
 	b.WriteString(text[copied:])
-	return b.String()
+	return b.String(), whole
 }

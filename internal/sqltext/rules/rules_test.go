@@ -2,6 +2,7 @@ package rules
 
 import (
 	"database/sql/driver"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ func with(text string, args ...driver.Value) sample { return sample{text, args} 
 // samples are what each rule refuses, and the siblings that it lets through.
 var samples = map[string]struct{ refused, allowed []sample }{
 	"savepoint":                    {texts("SAVEPOINT a", "ROLLBACK TO a", "RELEASE SAVEPOINT a", "INSERT INTO p (id) VALUES (1); SAVEPOINT a"), texts("BEGIN; INSERT INTO p (id) VALUES (1); COMMIT")},
-	"transaction-in-text":          {texts("BEGIN", "COMMIT", "ROLLBACK", "BEGIN; COMMIT", "BEGIN; SELECT 1; BEGIN; COMMIT"), texts("BEGIN; SELECT 1; COMMIT", "BEGIN TRANSACTION; INSERT INTO p (id) VALUES (1); SELECT 1; COMMIT")},
+	"transaction-in-text":          {texts("BEGIN", "COMMIT", "ROLLBACK", "BEGIN; COMMIT", "BEGIN; SELECT 1; BEGIN; COMMIT"), texts("BEGIN; SELECT 1; COMMIT", "BEGIN; DELETE FROM p; ROLLBACK", "BEGIN TRANSACTION; INSERT INTO p (id) VALUES (1); SELECT 1; COMMIT")},
 	"session-change-beside-others": {texts("USE a; SELECT 1", "CREATE DATABASE a; SELECT 1", "SELECT 1; CREATE USER a WITH PASSWORD 'p' READ", "GRANT SELECT ON DATABASE d TO USER u; SELECT 1"), texts("USE a", "CREATE DATABASE a", "CREATE USER a WITH PASSWORD 'p' READ")},
 	"alter-column":                 {texts("ALTER TABLE t ALTER COLUMN s SET NOT NULL", "ALTER TABLE t ALTER COLUMN s TYPE INTEGER"), texts("ALTER TABLE t ADD COLUMN z INTEGER", "ALTER TABLE t DROP COLUMN s")},
 	"returning-expression":         {texts("INSERT INTO p (id) VALUES (1) RETURNING id + 1", "DELETE FROM p RETURNING id AS k", "UPDATE p SET s = '' RETURNING NULL"), texts("INSERT INTO p (id) VALUES (1) RETURNING id, p.s", "DELETE FROM p RETURNING *")},
@@ -93,6 +94,9 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("SELECT * FROM t WHERE id IN (SELECT id FROM p)", "SELECT * FROM t WHERE timestamp_ NOT IN (NOW())", "SELECT * FROM t WHERE s IN (UPPER('a'), 'b')",
 			"SELECT id IN ((SELECT 1 FROM p)) FROM t", "SELECT id FROM t GROUP BY id HAVING id IN ((SELECT 1 FROM p))", "SELECT * FROM t WHERE id IN (?, 2)",
 			"SELECT * FROM t WHERE timestamp_ = NOW() AND id IN (1)")},
+	"values-of-unequal-width": {
+		texts("SELECT * FROM (VALUES (1, 2), (3))", "SELECT * FROM (VALUES (1), (2, 3))"),
+		texts("SELECT * FROM (VALUES (1, 2), (3, 4))")},
 	"window-outside-select-list": {
 		texts("SELECT * FROM t WHERE id NOT IN (COUNT(*) OVER ())", "INSERT INTO p (id) VALUES (COUNT(*) OVER ())", "SELECT * FROM p LIMIT ROW_NUMBER() OVER ()",
 			"SELECT * FROM p LIMIT 1 OFFSET ROW_NUMBER() OVER ()", "SELECT * FROM (VALUES (ROW_NUMBER() OVER ()))", "SELECT * FROM COLUMNS(ROW_NUMBER() OVER ())",
@@ -101,7 +105,7 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("SELECT id, ROW_NUMBER() OVER (ORDER BY id) FROM t", "SELECT * FROM (SELECT id, COUNT(*) OVER () AS n FROM t) x WHERE x.n > 1")},
 	"period-of-null": {
 		append(texts("SELECT * FROM t BEFORE NULL", "SELECT * FROM t UNTIL CAST(NULL AS TIMESTAMP)", "SELECT * FROM t SINCE CASE WHEN 1 = 2 THEN NOW() END",
-			"SELECT * FROM t AFTER (SELECT timestamp_ FROM t)", "SELECT * FROM t SINCE TX NULL", "SELECT * FROM t SINCE COALESCE(NULL, NULL)",
+			"SELECT * FROM t AFTER (SELECT timestamp_ FROM t)", "SELECT * FROM t SINCE TX NULL", "SELECT * FROM t SINCE COALESCE(NULL, NULL)", "SELECT * FROM t UNTIL COALESCE()",
 			"SELECT id FROM t WHERE id IN (SELECT id FROM p BEFORE NULL)"),
 			with("SELECT * FROM t SINCE ?", nil), with("SELECT * FROM t SINCE TX 1 UNTIL ?", nil), with("SELECT * FROM t UNTIL CAST(? AS TIMESTAMP)", nil)),
 		append(texts("SELECT * FROM t SINCE TX 1 BEFORE TX 9", "SELECT * FROM t SINCE '2020-01-01' UNTIL NOW()", "SELECT * FROM t UNTIL CAST('2020-01-01' AS TIMESTAMP)",
@@ -313,8 +317,8 @@ func TestARefusalQuotesNoLiteral(t *testing.T) {
 	}
 }
 
-func TestAnArgumentThatIsJSONNullBecomesNULL(t *testing.T) {
-	script, err := tree.Parse("INSERT INTO t (json_, s, json_) VALUES (?, ?, ?)")
+func TestArgumentsFitTheColumnsThatTheyAreStoredIn(t *testing.T) {
+	script, err := tree.Parse("INSERT INTO t (json_, s, json_, json_, s, blob_, s) VALUES (?, ?, ?, ?, ?, ?, ?)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,11 +326,13 @@ func TestAnArgumentThatIsJSONNullBecomesNULL(t *testing.T) {
 	if r != nil {
 		t.Fatal(r)
 	}
-	args := func(index int) driver.Value { return []driver.Value{"null", "null", []byte("\nnull")}[index] }
-	if !plan.MayHaveNulls(args) {
-		t.Error("no argument may be NULL")
+	values := []driver.Value{"null", "null", []byte("\nnull"), []byte("{}"), []byte("ä"), []byte("b"), []byte{0xff}}
+	args := func(index int) driver.Value { return values[index] }
+	if !plan.MayFit(args) {
+		t.Error("nothing is to be changed")
 	}
-	if got := plan.Nulls(aDatabase{}, args); len(got) != 2 || got[0] != 0 || got[1] != 2 {
-		t.Errorf("got %v, want the first and the third", got)
+	want := map[int]driver.Value{0: nil, 2: nil, 3: "{}", 4: "ä"}
+	if got := plan.Fitted(aDatabase{}, args); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -50,18 +50,7 @@ var typeRules = []*Rule{
 
 // uuidRows looks at what an INSERT may write into UUID columns.
 func (l *look) uuidRows(i *tree.Insert) {
-	column := func(tables Tables, at int) *Column {
-		t := l.table(tables, i.Table.Name)
-		switch {
-		case t == nil:
-			return nil
-		case len(i.Columns) == 0 && at < len(t.Columns):
-			return &t.Columns[at]
-		case at < len(i.Columns):
-			return t.Column(i.Columns[at].Name)
-		}
-		return nil
-	}
+	column := func(tables Tables, at int) *Column { return l.columnAt(tables, i, at) }
 	isUUID := func(c *Column) bool { return c != nil && c.Type == "UUID" }
 	for r := range i.Rows {
 		for at, x := range i.Rows[r].Values {
