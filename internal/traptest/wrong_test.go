@@ -196,3 +196,29 @@ func TestQueriesThatTheServerAnswersWrongAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestWritesThatReadTheirOwnRowsAreRefused(t *testing.T) {
+	dsn := dbtest.FreshDSN(t)
+	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
+	for _, text := range numbers {
+		dbtest.Exec(t, db, text)
+	}
+	const update = "UPDATE t SET a = 9 WHERE a < (SELECT MAX(x.a) FROM t AS x) AND NOT EXISTS (SELECT 1 FROM t AS y WHERE y.a = 9)"
+	if _, err := db.Exec(update); !errors.Is(err, immudb.ErrUnsupported) {
+		t.Errorf("err = %v, want ErrUnsupported", err)
+	}
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE a = 9"); got != 0 {
+		t.Errorf("%d rows were written", got)
+	}
+	// Three rows meet the condition; the server writes the first and sees it.
+	if err := server.Exec(t.Context(), update); err != nil {
+		t.Fatal(err)
+	}
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE a = 9"); got != 1 {
+		t.Errorf("the server wrote %d rows", got)
+	}
+	dbtest.Exec(t, db, "UPDATE t SET a = (SELECT MAX(x.a) FROM t AS x) + 1 WHERE id = 1")
+	if got := dbtest.Get[int](t, db, "SELECT a FROM t WHERE id = 1"); got != 10 {
+		t.Errorf("one row: got %d, want 10", got)
+	}
+}

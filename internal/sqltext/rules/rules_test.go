@@ -219,6 +219,14 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"order-by-constant":      {nil, texts("SELECT 2 AS k, id FROM t ORDER BY k, id")},
 	"distinct-cut-short":     {nil, texts("SELECT DISTINCT s FROM t ORDER BY s LIMIT 2")},
 	"not-in-becomes-in":      {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id WHERE p.id NOT IN (1, 2)")},
+	"subquery-sees-own-writes": {
+		texts("DELETE FROM t WHERE id IN (SELECT id FROM t AS x WHERE x.s = 'a')", "UPDATE p SET s = (SELECT MAX(s) FROM p)", "UPDATE p SET s = 'a' WHERE NOT EXISTS (SELECT 1 FROM p AS x WHERE x.s = 'a')",
+			"INSERT INTO p (id) SELECT id FROM t WHERE id > (SELECT MAX(id) FROM p)", "INSERT INTO p (id) SELECT id FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.s = t.s)",
+			"DELETE FROM p WHERE (id = 1 OR s = 'a') AND id = (SELECT MIN(id) FROM p)", "INSERT INTO p (id) VALUES ((SELECT MAX(id) + 1 FROM p)), ((SELECT MAX(id) + 2 FROM p))"),
+		append(texts("DELETE FROM t WHERE id IN (SELECT id FROM p)", "UPDATE p SET s = (SELECT MAX(s) FROM p) WHERE id = 1", "UPDATE p SET s = 'a' WHERE 1 = p.id AND NOT EXISTS (SELECT 1 FROM p AS x WHERE x.s = 'a')",
+			"INSERT INTO p (id) SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM p WHERE p.id = t.id)", "INSERT INTO p (id) SELECT id FROM t WHERE id NOT IN (SELECT id FROM p)",
+			"INSERT INTO p (id) VALUES ((SELECT MAX(id) + 1 FROM p))", "DELETE FROM p WHERE id IN (SELECT id FROM p UNTIL TX 5)"),
+			with("DELETE FROM p WHERE id = ? AND s = (SELECT MAX(s) FROM p)", int64(1)))},
 	"join-using": {
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
