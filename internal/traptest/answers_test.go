@@ -63,6 +63,8 @@ func TestQueriesAreAnsweredAsWritten(t *testing.T) {
 	}{
 		{"SELECT id FROM e WHERE name LIKE 'Zoë'", nil, "1"},
 		{"SELECT id FROM e WHERE name LIKE ?", []any{"%ë%"}, "1"},
+		{"SELECT id FROM e WHERE name LIKE '%oë'", nil, "1"},
+		{"SELECT id FROM e WHERE name NOT ILIKE ?", []any{"%OË"}, "2 3 4"},
 		{"SELECT id FROM e WHERE name LIKE ? AND id < ?", []any{"Zoë%", 5}, "1"},
 		{"SELECT id FROM e WHERE name ILIKE 'zOË%'", nil, "1"},
 		{"SELECT id FROM e WHERE name NOT LIKE '%ë%' ORDER BY id", nil, "2 3 4"},
