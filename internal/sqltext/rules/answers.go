@@ -18,7 +18,7 @@ var answerRules = []*Rule{
 			l.each(func(n tree.Node) bool {
 				switch n := n.(type) {
 				case *tree.Select:
-					if !hasWindow(n) { // see order-beside-window
+					if !isWrapped(n) {
 						l.ordinals(n.OrderBy, n, false)
 					}
 				case *tree.SetOperation:
@@ -130,9 +130,9 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 		t := &s.Targets[x.Int-1]
 		column, isColumn := t.Expr.(*tree.Column)
 		switch {
-		case t.Alias.Given() && (byName || !isNumber(t.Expr)):
+		case t.Alias.Given() && unique(s, t) && (byName || !isNumber(t.Expr)):
 			l.replace(x.Span, nameWritten(t.Alias, l.script.Text))
-		case byName && isColumn:
+		case byName && isColumn && !t.Alias.Given():
 			l.replace(x.Span, nameWritten(column.Name, l.script.Text))
 		case byName:
 			l.refuse(x, "")
@@ -144,6 +144,17 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 			l.replace(x.Span, spelled(t.Expr, l.script.Text))
 		}
 	}
+}
+
+// unique reports whether no other target has the alias of one.
+func unique(s *tree.Select, t *tree.Target) bool {
+	n := 0
+	for i := range s.Targets {
+		if s.Targets[i].Alias.Name == t.Alias.Name {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // nameWritten is a name as another place of the text can have it.

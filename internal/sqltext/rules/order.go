@@ -70,7 +70,7 @@ func (l *look) selects(f func(s *tree.Select, ordered bool)) {
 	tails := l.tails()
 	l.each(func(n tree.Node) bool {
 		if s, ok := n.(*tree.Select); ok {
-			f(s, !tails[s] && !hasWindow(s))
+			f(s, !tails[s] && !isWrapped(s))
 		}
 		return true
 	})

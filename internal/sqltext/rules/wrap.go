@@ -7,6 +7,15 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
+// isWrapped reports whether a query becomes a derived table, so that it is ordered
+// by a query around it.
+func isWrapped(s *tree.Select) bool {
+	if hasWindow(s) {
+		return len(s.OrderBy) > 0
+	}
+	return len(s.GroupBy) > 0 && !s.Distinct && len(missing(s)) > 0
+}
+
 // wrap makes a derived table of a query, with all that it is ordered by among its
 // columns, and orders that. added are expressions that the query has to have among
 // its columns as well.
