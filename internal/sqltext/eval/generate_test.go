@@ -163,7 +163,7 @@ func (g *generator) value(t string) string {
 	case 3:
 		if t == "INTEGER" || t == "FLOAT" {
 			op := pick(g.Rand, []string{" + ", " - ", " * ", " / ", " % "})
-			left := "id"
+			left := pick(g.Rand, []string{"id", "id", "id", "id", "n", "f", "'5'", "-id", "-(id - 5)", "-1.5", "CAST(1.9 AS INTEGER)", "'12'::INTEGER", "CAST(id AS FLOAT)"})
 			if g.IntN(3) == 0 {
 				left = g.constant(t, pick(g.Rand, pools[t]))
 			}
@@ -178,7 +178,7 @@ func (g *generator) value(t string) string {
 func (g *generator) cast(t string) string {
 	from := pick(g.Rand, map[string][]string{
 		"BOOLEAN": {"'yes'", "'F'", "s", "NULL", "1"}, "VARCHAR": {"n", "f", "b", "u", "'a'", "NULL"}, "BLOB": {"s", "u", "'a'", "NULL"},
-		"TIMESTAMP": {"'2020-02-29'", "'2020-02-29 12:00:00.000001'", "'2020-02-29T12:00:00Z'", "'2020-02-29 14:00:00 +0200'", "1582977600", "n", "s"},
+		"TIMESTAMP": {"'2020-02-29'", "'2020-02-29 12:00:00.000001'", "'2020-02-29T12:00:00Z'", "'2020-02-29 14:00:00 +0200'", "1582977600", "id", "k"},
 		"UUID":      {"'" + uuids[1] + "'", "'{" + uuids[1] + "}'", "'" + strings.ReplaceAll(uuids[1], "-", "") + "'", "k", "NULL"},
 	}[t])
 	if g.IntN(2) == 0 && !strings.ContainsAny(from, " ") {

@@ -23,7 +23,7 @@ func TestConditionsHoldForTheRowsThatTheServerAnswers(t *testing.T) {
 		t.Fatal(len(all), err)
 	}
 	var selective, failed, rounds int
-	for rounds = 0; rounds < testserver.Rounds(t, 1500, 15000) && !t.Failed(); rounds++ {
+	for rounds = 0; rounds < testserver.Rounds(t, 500, 10000) && !t.Failed(); rounds++ {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(rounds)))}
 		condition := g.condition(3)
 		// The server plans with what compares a column with a constant: it may fail or
