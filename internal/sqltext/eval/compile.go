@@ -100,14 +100,9 @@ func (c *compiler) orderBy(s *tree.Select) {
 	c.query.alongIndex = true
 	for i := range s.OrderBy {
 		o := &s.OrderBy[i]
-		x := tree.Bare(o.Expr)
-		if name, ok := x.(*tree.Column); ok {
-			for _, t := range s.Targets {
-				if t.Alias.Given() && strings.EqualFold(t.Alias.Name, name.Name.Name) {
-					x = tree.Bare(t.Expr)
-					break
-				}
-			}
+		x := withoutAlias(s, tree.Bare(o.Expr))
+		if y := withoutAlias(s, x); y != x {
+			c.refuse(o, "the alias stands for a name that is an alias too, which the server looks up again: use other names")
 		}
 		_, plain := x.(*tree.Column)
 		c.query.alongIndex = c.query.alongIndex && plain && o.Descending == s.OrderBy[0].Descending
@@ -115,7 +110,7 @@ func (c *compiler) orderBy(s *tree.Select) {
 		if o.Nulls {
 			t.nullsFirst = o.NullsFirst
 		}
-		if _, number := t.x.(*constant); number {
+		if _, constant := t.x.(*constant); constant {
 			c.refuse(o, "name the column")
 		}
 		tree.Inspect(x, func(n tree.Node) bool {
@@ -126,6 +121,20 @@ func (c *compiler) orderBy(s *tree.Select) {
 		})
 		c.query.order = append(c.query.order, t)
 	}
+}
+
+// withoutAlias returns what a term of ORDER BY stands for.
+func withoutAlias(s *tree.Select, x tree.Expr) tree.Expr {
+	name, ok := x.(*tree.Column)
+	if !ok {
+		return x
+	}
+	for _, t := range s.Targets {
+		if t.Alias.Given() && strings.EqualFold(t.Alias.Name, name.Name.Name) {
+			return tree.Bare(t.Expr)
+		}
+	}
+	return x
 }
 
 func (c *compiler) expr(x tree.Expr) node {
@@ -166,7 +175,13 @@ func (c *compiler) expr(x tree.Expr) node {
 		if to == json || to == untyped {
 			return c.refuse(x, "the client does not cast to "+x.Type)
 		}
-		return &cast{c.expr(x.Expr), to, c.of(x)}
+		operand := c.expr(x.Expr)
+		if literal, ok := operand.(*constant); ok {
+			if v, ok := convert(&literal.value, to); ok {
+				return &constant{v}
+			}
+		}
+		return &cast{operand, to, c.of(x)}
 	}
 	return c.refuse(x, reasonAgainst(x))
 }
