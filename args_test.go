@@ -72,8 +72,8 @@ func TestArgumentsOfEveryKindArrive(t *testing.T) {
 		{"ts", time.Date(1901, 1, 1, 0, 0, 0, 1000, time.UTC), time.Date(1901, 1, 1, 0, 0, 0, 1000, time.UTC), "times before 1970"},
 		{"u", id, "51ad0b92-11d8-41b5-96e5-f9d9c354d479", "16 bytes in an array are a UUID"},
 		{"u", "51ad0b92-11d8-41b5-96e5-f9d9c354d479", "51ad0b92-11d8-41b5-96e5-f9d9c354d479", "a UUID as text"},
-		{"j", json.RawMessage(`{"a":[1,2]}`), `{"a":[1,2]}`, "JSON as bytes"},
-		{"j", `{"a":1}`, `{"a":1}`, "JSON as text"},
+		{"j", json.RawMessage(`{"a":[1,2]}`), []byte(`{"a":[1,2]}`), "JSON as bytes"},
+		{"j", `{"a":1}`, []byte(`{"a":1}`), "JSON as text"},
 		{"j", json.RawMessage(nil), nil, "no JSON is NULL"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {

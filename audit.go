@@ -45,7 +45,18 @@ type AuditReport struct {
 	Transactions int64            `json:"transactions"`
 	Entries      int64            `json:"entries"`
 	Rows         map[string]int64 `json:"rows,omitempty"` // revisions checked, by table
-	Elapsed      time.Duration    `json:"elapsed_ns"`
+	// SchemaChanges are what the transactions that were checked did to tables, in
+	// their order. An audit that does not read from the start names neither the table
+	// nor the change.
+	SchemaChanges []SchemaChange `json:"schema_changes,omitempty"`
+	Elapsed       time.Duration  `json:"elapsed_ns"`
+}
+
+// SchemaChange is what a transaction did to a table.
+type SchemaChange struct {
+	TxID  uint64 `json:"tx_id"`
+	Table string `json:"table,omitempty"` // its name before the change, or that of a new one
+	What  string `json:"what"`            // in words: "column balance is renamed to cents"
 }
 
 // Audit reads the history of a database from where the last audit ended to now and checks
@@ -79,8 +90,13 @@ func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, er
 }
 
 func newAuditReport(r *trust.AuditReport) *AuditReport {
+	var changes []SchemaChange
+	for _, c := range r.SchemaChanges {
+		changes = append(changes, SchemaChange{TxID: c.TxID, Table: c.Table, What: c.What})
+	}
 	return &AuditReport{
-		ServerUUID: r.ServerUUID, Database: r.Database, Host: r.Host,
+		SchemaChanges: changes,
+		ServerUUID:    r.ServerUUID, Database: r.Database, Host: r.Host,
 		Trusted: newState(r.Trusted), FirstUse: r.FirstUse, State: newState(r.State), Signed: r.Signed,
 		First: r.First, Transactions: r.Transactions, Entries: r.Entries, Rows: r.Rows,
 	}

@@ -14,14 +14,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // table is what the driver needs to know of a table.
 type table struct {
-	columns       []string
-	autoIncrement string   // the AUTO_INCREMENT column, or ""
-	primary       []string // the columns of the primary key
+	rules.Table
+	autoIncrement string // the AUTO_INCREMENT column, or ""
 }
 
 // catalog remembers tables for all connections of a connector, so that an INSERT
@@ -115,7 +115,7 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table, error) {
 	t, err := c.table(ctx, st.Table)
 	if err != nil || t.autoIncrement != "" || st.Columns == nil ||
-		!slices.ContainsFunc(t.primary, func(column string) bool { return !slices.Contains(st.Columns, column) }) {
+		!slices.ContainsFunc(t.Primary, func(column string) bool { return !slices.Contains(st.Columns, column) }) {
 		return t, err
 	}
 	c.connector.catalog.forget()
@@ -124,7 +124,7 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length" FROM COLUMNS(?)`)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +139,11 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		return nil, err
 	}
 	defer set.close()
-	if len(set.columns.list) != 3 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 3", name, len(set.columns.list)), GRPC: codes.Internal}
+	if len(set.columns.list) != 5 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 5", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
 	t := &table{}
-	row := make([]driver.Value, 3)
+	row := make([]driver.Value, 5)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):
@@ -152,12 +152,17 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 			return nil, err
 		}
 		column, _ := row[0].(string)
-		t.columns = append(t.columns, column)
+		typ, _ := row[3].(string)
+		length, _ := row[4].(int64)
+		if typ != "VARCHAR" && typ != "BLOB" {
+			length = 0
+		}
+		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length)})
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
 		if primary, _ := row[2].(bool); primary {
-			t.primary = append(t.primary, column)
+			t.Primary = append(t.Primary, column)
 		}
 	}
 }
@@ -174,7 +179,7 @@ func (c *Conn) checkReturning(ctx context.Context, st *sqltext.Statement) error 
 		return err
 	}
 	for _, it := range st.Returning.Items {
-		if !slices.Contains(t.columns, it.Column) {
+		if t.Column(it.Column) == nil {
 			return noSuchReturned(it, st)
 		}
 	}

@@ -30,8 +30,10 @@ type Connector struct {
 	queries queryCache
 	catalog catalog
 	lanes   lanes
-	groups  groups
-	endings endings
+	// schemaLane holds an element while a change of the schema is under way.
+	schemaLane chan struct{}
+	groups     groups
+	endings    endings
 }
 
 // NewConnector prepares connections for cfg, which it copies. It does not
@@ -43,7 +45,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Connector{cfg: cfg, log: cfg.Logger}
+	c := &Connector{cfg: cfg, log: cfg.Logger, schemaLane: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 )
 
 // CopyOptions say how [CopyFrom] writes. The zero value inserts in batches as
@@ -116,9 +118,9 @@ type copier struct {
 	opts    CopyOptions
 	started time.Time
 
-	table   string   // as the catalog spells it
-	columns []string // likewise
-	head    []byte   // the text in front of the rows
+	table   string         // as the catalog spells it
+	columns []rules.Column // likewise
+	head    []byte         // the text in front of the rows
 
 	// The size at which a batch is full. Writers lower them when the server
 	// refuses a batch that keeps them.

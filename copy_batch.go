@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -64,7 +65,7 @@ func (b *batch) appendRequest(req, head []byte, from, to int) []byte {
 
 // append appends a row, or nothing if it returns an error and the column to
 // blame, which is "" if it is none in particular.
-func (b *batch) append(row []any, columns []string) (column string, err error) {
+func (b *batch) append(row []any, columns []rules.Column) (column string, err error) {
 	if len(row) != len(columns) {
 		return "", newError(ErrInvalidValue, "22023", fmt.Sprintf("it has %d values for %d columns", len(row), len(columns)))
 	}
@@ -77,14 +78,38 @@ func (b *batch) append(row []any, columns []string) (column string, err error) {
 	for i, v := range row {
 		b.text = append(b.text, separator)
 		separator = ','
-		if err := b.appendValue(v); err != nil {
+		v, err := fitting(v, columns[i].Type)
+		if err == nil {
+			err = b.appendValue(v)
+		}
+		if err != nil {
 			b.text, b.params, b.args = b.text[:before.text], b.params[:before.params], args
-			return columns[i], newError(ErrInvalidValue, "22023", err.Error())
+			return columns[i].Name, newError(ErrInvalidValue, "22023", err.Error())
 		}
 	}
 	b.text = append(b.text, ')')
 	b.rows = append(b.rows, rowEnd{len(b.text), len(b.params)})
 	return "", nil
+}
+
+// fitting is the value as it can be stored in a column of the type: what rules
+// refuse or mend in an INSERT.
+func fitting(v any, columnType string) (any, error) {
+	if columnType != "UUID" && columnType != "JSON" && columnType != "VARCHAR" {
+		return v, nil
+	}
+	if _, isText := v.(string); isText && columnType != "JSON" {
+		return v, nil
+	}
+	d, err := convert(v)
+	if err != nil {
+		return nil, err
+	}
+	if b, ok := d.([]byte); ok && columnType == "UUID" && b != nil && len(b) != 16 {
+		return nil, fmt.Errorf("%d bytes are no UUID: use 16 bytes or a string", len(b))
+	}
+	d, _ = rules.Fit(d, columnType)
+	return d, nil
 }
 
 // Values up to these lengths are written as literals. For the server a literal

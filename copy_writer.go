@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -31,19 +32,19 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	if err != nil {
 		return err
 	}
-	if len(columns) == 0 {
-		columns = t.columns
-	}
 	c.columns, c.head = nil, nil
+	if len(columns) == 0 {
+		c.columns = t.Columns
+	}
 	for _, column := range columns {
-		i := slices.IndexFunc(t.columns, func(known string) bool { return strings.EqualFold(known, column) })
+		i := slices.IndexFunc(t.Columns, func(known rules.Column) bool { return strings.EqualFold(known.Name, column) })
 		switch {
 		case i < 0:
 			return newError(ErrNoSuchColumn, "42703", fmt.Sprintf("copy into %s: column does not exist (%s)", c.table, column))
-		case slices.Contains(c.columns, t.columns[i]):
+		case slices.Contains(c.columns, t.Columns[i]):
 			return newError(ErrSyntax, "42701", fmt.Sprintf("copy into %s: column %s is given twice", c.table, column))
 		}
-		c.columns = append(c.columns, t.columns[i])
+		c.columns = append(c.columns, t.Columns[i])
 	}
 	if t.autoIncrement != "" {
 		c.opts.Writers = 1
@@ -56,7 +57,7 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	c.head = append(c.head, quoteName(c.table)...)
 	for i, column := range c.columns {
 		c.head = append(c.head, "(,"[min(i, 1)])
-		c.head = append(c.head, quoteName(column)...)
+		c.head = append(c.head, quoteName(column.Name)...)
 	}
 	c.head = append(c.head, ") VALUES "...)
 	return nil
@@ -69,7 +70,7 @@ func (c *copier) lookup(conn *Conn, name string) (*table, error) {
 		// Not from the catalog: the rows of a whole file must not end up in columns
 		// that another client has put in another order since.
 		t, err := conn.describe(c.ctx, c.table)
-		if err == nil && len(t.columns) > 0 {
+		if err == nil && len(t.Columns) > 0 {
 			return t, nil
 		}
 		if err != nil && !errors.Is(err, ErrNoSuchTable) {

@@ -21,8 +21,20 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
-	if err := checkArgs(t.Query, args); err != nil {
+	res, err := c.execOnce(ctx, t, args)
+	if err != nil && t.unfilled(err) && c.tx == nil {
+		return c.execOnce(ctx, t, args)
+	}
+	return res, err
+}
+
+func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	t, args, err := c.ready(ctx, t, args)
+	if err != nil {
 		return nil, err
+	}
+	if len(t.statements) == 0 {
+		return &result{idErr: errNoInsert}, nil // blanks and comments
 	}
 	for i := range t.statements {
 		if err := c.checkReturning(ctx, &t.statements[i]); err != nil {
@@ -36,9 +48,13 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 			return nil, err
 		}
 		return res, nil
+	case t.rolledBack:
+		return c.execMixed(ctx, t, args)
 	case t.reads:
 		// The server parses a query sent to SQLExec and does not run it.
 		return c.discard(ctx, t, args)
+	case slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() }):
+		return c.execMixed(ctx, t, args)
 	}
 	if m := c.groupMember(ctx, t, args); m != nil {
 		res, err := c.connector.groups.exec(c, m)
@@ -66,6 +82,14 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 			return nil, c.connector.leaseError(err)
 		}
 	}
+	change := changeOf(t.statements)
+	if change != nil {
+		done, err := c.beforeSchemaChange(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
@@ -87,7 +111,26 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
 		return nil, err
 	}
+	if change != nil && slices.ContainsFunc(ans.Txs, func(tx wire.CommittedTx) bool { return tx.TxID != 0 }) {
+		if err := c.showSchemaChange(ctx, change); err != nil {
+			return nil, err
+		}
+	}
 	return committedResult(t.statements, ans.Txs), nil
+}
+
+// execMixed runs a text that both writes and queries, in a transaction of its own:
+// sent to SQLExec the queries would be parsed and not run.
+func (c *Conn) execMixed(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	var res *result
+	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
+		res, err = tx.run(ctx, t, args)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // discard runs queries for the sake of their errors.

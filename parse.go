@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -21,6 +22,10 @@ type query struct {
 	// the server runs the statements of one Exec in one transaction anyway.
 	statements []sqltext.Statement
 	enclosed   bool // there was such a BEGIN and COMMIT
+	rolledBack bool // there was a BEGIN and ROLLBACK: nothing of the text is to last
+
+	plan  *rules.Plan // what the rules say of the text
+	names [][]string  // by statement, the names of its columns where they are not the server's
 
 	// exec is what an Exec outside a transaction sends: the statements without
 	// their RETURNING, which would make the server write nothing and say yes.
@@ -35,6 +40,10 @@ type query struct {
 	columns atomic.Pointer[columns]
 	// answers is what is known of how long the answers to the only statement are.
 	answers atomic.Uint32
+	// literals: the server does not fill in all arguments, see [query.unfilled].
+	literals atomic.Bool
+	// whole is the query as it was completed last, or nil.
+	whole atomic.Pointer[query]
 }
 
 const (
@@ -47,24 +56,39 @@ const (
 type columns struct {
 	list  []wire.Column
 	names []string
+	json  []int // the indexes of those of type JSON
 }
 
-func newColumns(list []wire.Column) *columns {
+// newColumns gives the columns their names: those of names where it has one, else
+// those of the server.
+func newColumns(list []wire.Column, names []string) *columns {
 	c := &columns{list: list, names: make([]string, len(list))}
 	for i := range list {
 		c.names[i] = list[i].Name
+		if list[i].Type == "JSON" {
+			c.json = append(c.json, i)
+		}
+		if len(names) == len(list) && names[i] != "" {
+			c.names[i] = names[i]
+		}
 	}
 	return c
 }
 
-// columnsOf returns list with the names it had before, if it is the same.
-func (t *query) columnsOf(list []wire.Column) *columns {
+// columnsOf returns list, which answers a statement, with the names it had before
+// if it is the same.
+func (t *query) columnsOf(st *sqltext.Statement, list []wire.Column) *columns {
 	if len(t.statements) > 1 {
-		return newColumns(list)
+		for i := range t.statements {
+			if st == &t.statements[i] {
+				return newColumns(list, t.names[i])
+			}
+		}
+		return newColumns(list, nil)
 	}
 	c := t.columns.Load()
 	if c == nil || len(list) == 0 || len(list) != len(c.list) || &list[0] != &c.list[0] {
-		c = newColumns(list)
+		c = newColumns(list, t.names[0])
 		t.columns.Store(c)
 	}
 	return c
@@ -78,35 +102,45 @@ func (t *query) knownColumns() []wire.Column {
 	return nil
 }
 
-// parseQuery reads a query text. Its error is final: the text is refused
-// wherever it is used.
+// parseQuery reads a query text and applies the rules about what the server gets
+// wrong. Its error is final: the text is refused wherever it is used.
 func parseQuery(text string) (*query, error) {
 	if !utf8.ValidString(text) {
 		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
 	}
 	q, err := sqltext.Parse(text)
 	if err != nil {
-		return nil, &Error{Message: err.Error(), SQLState: "42601", kind: ErrSyntax}
+		return nil, &Error{Message: "syntax error: " + err.Error(), SQLState: "42601", kind: ErrSyntax}
 	}
-	if len(q.Statements) == 0 {
-		return nil, &Error{Message: "the query text holds no statement", SQLState: "42601", kind: ErrSyntax}
+	plan, refusal := rules.Check(q.Script)
+	if refusal != nil {
+		return nil, refused(refusal)
 	}
-	t := &query{Query: q, statements: q.Statements, reads: true}
-	if n := len(t.statements); n > 2 && t.statements[0].Kind == sqltext.Begin && t.statements[n-1].Kind == sqltext.Commit {
-		t.statements, t.enclosed = t.statements[1:n-1], true
+	if plan.Text != text {
+		if q, err = sqltext.Parse(plan.Text); err != nil {
+			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
+		}
+	}
+	return newQuery(q, plan), nil
+}
+
+func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements))}
+	for i, names := range plan.Names {
+		t.names[i] = names
+	}
+	if t.enclosed, t.rolledBack = rules.Enclosed(q.Script), rules.RolledBack(q.Script); t.enclosed || t.rolledBack {
+		t.statements, t.names = t.statements[1:len(t.statements)-1], t.names[1:]
 	}
 	for i := range t.statements {
 		st := &t.statements[i]
-		if err := refuse(st, len(t.statements) == 1); err != nil {
-			return nil, err
-		}
 		t.reads = t.reads && st.Kind.IsQuery()
 		t.changesCatalog = t.changesCatalog || st.Kind.ChangesCatalog()
 	}
 	if len(t.statements) == 1 {
 		st := &t.statements[0]
 		t.exec, t.table = st.Text[:st.Returning.End], st.Table
-		return t, nil
+		return t
 	}
 	var b strings.Builder
 	for i := range t.statements {
@@ -115,8 +149,11 @@ func parseQuery(text string) (*query, error) {
 		b.WriteString(";\n")
 	}
 	t.exec, t.table = b.String(), tablesWritten(t.statements)
-	return t, nil
+	return t
 }
+
+// refused is the error of a construct that a rule refuses.
+func refused(r *rules.Refusal) error { return unsupported(r.Error()) }
 
 // tablesWritten names the tables that statements write, each once.
 func tablesWritten(statements []sqltext.Statement) string {
@@ -128,57 +165,6 @@ func tablesWritten(statements []sqltext.Statement) string {
 	}
 	slices.Sort(tables)
 	return strings.Join(slices.Compact(tables), ",")
-}
-
-// refuse returns the reason why a statement is not sent, or nil: these are the
-// statements to which the server says yes and does something else.
-func refuse(st *sqltext.Statement, alone bool) error {
-	switch st.Kind {
-	case sqltext.Savepoint, sqltext.RollbackToSavepoint, sqltext.ReleaseSavepoint:
-		return unsupported("savepoints are not supported: the server accepts " + st.Kind.String() +
-			" and undoes nothing; use a transaction of its own for what may have to be undone")
-	case sqltext.AlterColumn:
-		return unsupported("ALTER COLUMN is not supported: the server accepts it and changes nothing; " +
-			"create a new table and copy the rows")
-	case sqltext.Begin, sqltext.Commit, sqltext.Rollback:
-		return unsupported(st.Kind.String() + " in a query text is not supported but as BEGIN; …; COMMIT around all of it: " +
-			"use sql.DB.BeginTx and the methods of sql.Tx")
-	case sqltext.UseDatabase, sqltext.CreateDatabase, sqltext.Access:
-		if !alone {
-			return unsupported(st.Kind.String() + " must be the only statement of its text: it is not part of a transaction")
-		}
-	}
-	if st.SelfSelect && !alone {
-		return errSelfSelect
-	}
-	if st.FatalList {
-		return errFatalList
-	}
-	if r := &st.Returning; !r.Answerable() {
-		for _, it := range r.Items {
-			if it.Column == "" || it.Alias != "" {
-				return unsupported(fmt.Sprintf("RETURNING %s is not supported: the server answers NULL for "+
-					"anything but plain column names; return the columns and compute from them", describeItem(it)))
-			}
-		}
-	}
-	return nil
-}
-
-// errSelfSelect protects the server, which stops with a panic (seen in v1.11.1)
-// when a transaction that has written a table inserts into it from itself.
-var errSelfSelect = unsupported("INSERT … SELECT from the table itself is not supported in a transaction or beside other statements: " +
-	"it can crash the server; run it alone, outside a transaction")
-
-// errFatalList protects the server likewise, at any time.
-var errFatalList = unsupported("a query or a function such as NOW() among the values of IN (…) is not supported: it can crash the server; " +
-	"write IN (SELECT …) with one pair of parentheses, or = for a single value")
-
-func describeItem(it sqltext.ReturnItem) string {
-	if it.Alias == "" {
-		return it.Text
-	}
-	return it.Text + " AS " + it.Alias
 }
 
 // queryCache keeps the texts used lately. Programs use a small number of

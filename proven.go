@@ -47,7 +47,7 @@ func asQueried(v any) any {
 	case [16]byte:
 		return uuidText(v[:])
 	case proof.RawJSON:
-		return string(v)
+		return []byte(v)
 	}
 	return v
 }
@@ -172,8 +172,8 @@ func equalValue(queried driver.Value, proven any) bool {
 	case proof.RawJSON:
 		// A query answers with the same document, written anew.
 		var a, b any
-		q, ok := queried.(string)
-		return ok && json.Unmarshal([]byte(q), &a) == nil && json.Unmarshal(p, &b) == nil && reflect.DeepEqual(a, b)
+		q, ok := queried.([]byte)
+		return ok && json.Unmarshal(q, &a) == nil && json.Unmarshal(p, &b) == nil && reflect.DeepEqual(a, b)
 	}
 	return queried == asQueried(proven)
 }

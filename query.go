@@ -24,13 +24,25 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if err := checkArgs(t.Query, args); err != nil {
+	r, err := c.queryOnce(ctx, t, args)
+	if err != nil && t.unfilled(err) && (c.tx == nil || c.tx.err == nil) {
+		return c.queryOnce(ctx, t, args)
+	}
+	return r, err
+}
+
+func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+	t, args, err := c.ready(ctx, t, args)
+	if err != nil {
 		return nil, err
+	}
+	if len(t.statements) == 0 {
+		return (&resultSet{columns: noColumns}).rows(), nil // blanks and comments
 	}
 	if c.tx != nil {
 		return c.queryInTx(ctx, t, args)
 	}
-	if !t.reads {
+	if t.rolledBack || !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
 	set, err := c.read(ctx, t.bind(0, args))
@@ -79,7 +91,7 @@ func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue
 
 // queryWriting runs a text that writes, outside a transaction.
 func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
+	if !t.rolledBack && !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err
 		}
@@ -90,39 +102,53 @@ func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedVa
 		return r, nil
 	}
 	var r *rows
-	err := c.retry(ctx, t.table, func() (err error) {
+	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
+		if r != nil {
+			_ = r.Close() // of a try that could not be committed
+		}
+		r, err = tx.runAll(ctx, t, args)
+		return err
+	})
+	if err != nil {
+		if r != nil {
+			_ = r.Close()
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+// inOwnTx runs the statements of a text in a transaction of their own and commits
+// it (or undoes it, if the text says so), again after errors that prove that nothing was committed.
+func (c *Conn) inOwnTx(ctx context.Context, t *query, run func(*tx) error) error {
+	return c.retry(ctx, t.table, func() error {
 		for moves := 0; ; moves++ {
-			r, err = c.runInTx(ctx, t, args)
+			err := c.tryInTx(ctx, t.rolledBack, run)
 			// A transaction that its session was lost with has committed nothing.
 			if !errors.Is(err, ErrSessionLost) || !isRetryable(err) || moves == maxMoves || ctx.Err() != nil {
 				return err
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
 }
 
-// runInTx runs the statements in a transaction of their own and returns what
-// they answered once it is committed.
-func (c *Conn) runInTx(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
+func (c *Conn) tryInTx(ctx context.Context, rollBack bool, run func(*tx) error) error {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := tx.runAll(ctx, t, args)
-	if err == nil {
+	switch err = run(tx); {
+	case err == nil && rollBack:
+		return tx.rollback(ctx)
+	case err == nil:
 		if _, err = tx.commit(ctx); err == nil {
-			return r, nil
+			return nil
 		}
-		_ = r.Close()
 	}
 	if c.tx != nil {
 		tx.abandon()
 	}
-	return nil, err
+	return err
 }
 
 // runAll runs the statements one after the other and receives all they answer.
@@ -187,7 +213,7 @@ func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	set.columns = b.query.columnsOf(set.batch.Columns)
+	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil
 }
 
@@ -200,7 +226,7 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 	if f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query); f != nil {
 		return nil, t.failed(kind, "", f)
 	}
-	set.columns = b.query.columnsOf(set.batch.Columns)
+	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil
 }
 

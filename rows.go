@@ -2,6 +2,7 @@ package immudb
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"io"
@@ -211,7 +212,7 @@ type rows struct {
 }
 
 // noColumns are those of a statement that answers no rows.
-var noColumns = newColumns(nil)
+var noColumns = newColumns(nil, nil)
 
 // queue leaves the statements of a text of n, but for the first, to
 // NextResultSet.
@@ -231,7 +232,16 @@ func (r *rows) Columns() []string {
 
 // Next decodes the next row. Values of type []byte are the driver's memory until
 // the next call, as sql.RawBytes expects; everything else is the caller's.
-func (r *rows) Next(dest []driver.Value) error { return r.set.next(dest) }
+// JSON comes as []byte, so that it can be scanned into a json.RawMessage.
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.set.next(dest)
+	for _, i := range r.set.columns.json {
+		if s, ok := dest[i].(string); ok {
+			dest[i] = []byte(s)
+		}
+	}
+	return err
+}
 
 // Close gives up the rows not read.
 func (r *rows) Close() error {
@@ -274,18 +284,19 @@ func (r *rows) NextResultSet() error {
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.set.columns.list[i].Type }
 
 var scanTypes = map[string]reflect.Type{
-	"INTEGER":   reflect.TypeFor[int64](),
-	"BOOLEAN":   reflect.TypeFor[bool](),
-	"VARCHAR":   reflect.TypeFor[string](),
-	"UUID":      reflect.TypeFor[string](),
-	"JSON":      reflect.TypeFor[string](),
+	"INTEGER":   reflect.TypeFor[sql.Null[int64]](),
+	"BOOLEAN":   reflect.TypeFor[sql.Null[bool]](),
+	"VARCHAR":   reflect.TypeFor[sql.Null[string]](),
+	"UUID":      reflect.TypeFor[sql.Null[string]](),
+	"JSON":      reflect.TypeFor[[]byte](),
 	"BLOB":      reflect.TypeFor[[]byte](),
-	"FLOAT":     reflect.TypeFor[float64](),
-	"TIMESTAMP": reflect.TypeFor[time.Time](),
+	"FLOAT":     reflect.TypeFor[sql.Null[float64]](),
+	"TIMESTAMP": reflect.TypeFor[sql.Null[time.Time]](),
 }
 
-// ColumnTypeScanType returns the Go type of the column's values that are not
-// NULL.
+// ColumnTypeScanType returns a Go type that holds every value of the column, NULL
+// too: a sql.Null, []byte for BLOB and JSON, or any where the server does not know
+// the type.
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	if t := scanTypes[r.set.columns.list[i].Type]; t != nil {
 		return t

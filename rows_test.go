@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"testing"
@@ -28,6 +29,47 @@ func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
 		if rows.Close(); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: columns %q (%v), want %q", query, got, err, want)
 		}
+	}
+}
+
+func TestEveryScanTypeTakesNULL(t *testing.T) {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, `CREATE TABLE t (id INTEGER, b BOOLEAN, s VARCHAR[9], x BLOB, f FLOAT, ts TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)`)
+	dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+	rows, err := db.Query("SELECT * FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil || !rows.Next() {
+		t.Fatal(err, rows.Err())
+	}
+	into := make([]any, len(types))
+	for i, ct := range types {
+		into[i] = reflect.New(ct.ScanType()).Interface()
+	}
+	if err := rows.Scan(into...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestJSONScansIntoWhatHoldsJSON(t *testing.T) {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, j JSON, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, j) VALUES (1, ?)", json.RawMessage(`{"a":1}`))
+	type named []byte
+	var (
+		raw  json.RawMessage
+		name named
+		text string
+		any  any
+	)
+	if err := db.QueryRow("SELECT j, j, j, j FROM t").Scan(&raw, &name, &text, &any); err != nil {
+		t.Fatal(err)
+	}
+	if b, ok := any.([]byte); string(raw) != `{"a":1}` || string(name) != text || text != `{"a":1}` || !ok || string(b) != text {
+		t.Errorf("got %s, %s, %s, %v", raw, name, text, any)
 	}
 }
 
@@ -68,14 +110,14 @@ func TestColumnTypes(t *testing.T) {
 		scan     reflect.Type
 		variable bool
 	}{
-		{"INTEGER", reflect.TypeFor[int64](), false},
-		{"BOOLEAN", reflect.TypeFor[bool](), false},
-		{"VARCHAR", reflect.TypeFor[string](), true},
+		{"INTEGER", reflect.TypeFor[sql.Null[int64]](), false},
+		{"BOOLEAN", reflect.TypeFor[sql.Null[bool]](), false},
+		{"VARCHAR", reflect.TypeFor[sql.Null[string]](), true},
 		{"BLOB", reflect.TypeFor[[]byte](), true},
-		{"FLOAT", reflect.TypeFor[float64](), false},
-		{"TIMESTAMP", reflect.TypeFor[time.Time](), false},
-		{"UUID", reflect.TypeFor[string](), false},
-		{"JSON", reflect.TypeFor[string](), true},
+		{"FLOAT", reflect.TypeFor[sql.Null[float64]](), false},
+		{"TIMESTAMP", reflect.TypeFor[sql.Null[time.Time]](), false},
+		{"UUID", reflect.TypeFor[sql.Null[string]](), false},
+		{"JSON", reflect.TypeFor[[]byte](), true},
 	}
 	for i, w := range want {
 		ct := types[i]

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/trust"
@@ -61,6 +62,9 @@ type State struct {
 	// Tables holds, by name, a digest of each table definition that is relied on:
 	// pinned when it was first used, or proven.
 	Tables map[string]Hash `json:"tables,omitempty"`
+	// DroppedTables are the ids of tables that the history was seen to drop,
+	// ascending: their rows prove nothing any more.
+	DroppedTables []uint32 `json:"dropped_tables,omitempty"`
 }
 
 // Pin is the state as the option trusted_state takes it: tx:hash.
@@ -188,7 +192,7 @@ func newState(s trust.State) State {
 		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: Hash(s.Hash), Signature: s.Signature,
 		AuditedTxID: s.AuditedTxID, AuditedHash: Hash(s.AuditedHash),
-		Tables: convertHashes[Hash](s.Tables),
+		Tables: convertHashes[Hash](s.Tables), DroppedTables: s.DroppedTables,
 	}
 }
 
@@ -197,7 +201,7 @@ func (s State) trusted() trust.State {
 		History: s.History, Database: s.Database, ServerUUID: s.ServerUUID, Host: s.Host,
 		TxID: s.TxID, Hash: proof.Digest(s.Hash), Signature: bytes.Clone(s.Signature),
 		AuditedTxID: s.AuditedTxID, AuditedHash: proof.Digest(s.AuditedHash),
-		Tables: convertHashes[proof.Digest](s.Tables),
+		Tables: convertHashes[proof.Digest](s.Tables), DroppedTables: slices.Clone(s.DroppedTables),
 	}
 }
 

@@ -48,7 +48,7 @@ func setAll(v reflect.Value, n int) {
 		v.SetString(strings.Repeat("x", n))
 	case reflect.Uint64:
 		v.SetUint(uint64(n))
-	case reflect.Uint8:
+	case reflect.Uint8, reflect.Uint32:
 		v.SetUint(uint64(n))
 	case reflect.Bool:
 		v.SetBool(true)

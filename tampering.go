@@ -25,6 +25,11 @@ var (
 	// state. It was restored from a backup or lost its last transactions, or it is a
 	// replica that lags behind.
 	ErrServerOlder = errors.New("immudb: server is older than the trusted state")
+	// ErrSchemaChanged: the history has renamed the table or columns of it, or has
+	// dropped the table and made another of that name, since its definition was first
+	// relied on, so that its rows mean something else. Look at what changed
+	// ([AuditReport.SchemaChanges]) and accept it with [Verifier.AcceptSchema].
+	ErrSchemaChanged = errors.New("immudb: the schema has changed")
 )
 
 // isVerdict reports an error that says of the server that it does not show what
@@ -75,10 +80,11 @@ func fromTrust(err error) error {
 }
 
 var trustKinds = map[trust.Kind]error{
-	trust.Tampered:     ErrTampered,
-	trust.StateMissing: ErrStateMissing,
-	trust.BadSignature: ErrSignature,
-	trust.ServerOlder:  ErrServerOlder,
-	trust.NoSuchTable:  ErrNoSuchTable,
-	trust.InvalidValue: ErrInvalidValue,
+	trust.Tampered:      ErrTampered,
+	trust.StateMissing:  ErrStateMissing,
+	trust.BadSignature:  ErrSignature,
+	trust.ServerOlder:   ErrServerOlder,
+	trust.SchemaChanged: ErrSchemaChanged,
+	trust.NoSuchTable:   ErrNoSuchTable,
+	trust.InvalidValue:  ErrInvalidValue,
 }

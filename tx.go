@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/immudb-go/immudb/internal/session"
@@ -34,6 +33,8 @@ type tx struct {
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
 	tables map[string]*table
+	// schema is how this transaction has changed the schema; nil: not at all.
+	schema *schemaChange
 }
 
 // TxOptions are the server's own options for a transaction, beyond those of
@@ -136,6 +137,15 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		return committed, t.rollback(ctx)
 	}
 	c := t.conn
+	if t.schema != nil {
+		done, err := c.beforeSchemaChange(ctx)
+		if err != nil {
+			t.abort(err, txUndo)
+			t.leave()
+			return committed, err
+		}
+		defer done()
+	}
 	c.aboutToCommit()
 	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
@@ -150,7 +160,10 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
-	return committed, c.proveCommits(ctx, t.wrote, committed)
+	if err := c.proveCommits(ctx, t.wrote, committed); err != nil || t.schema == nil || committed.TxID == 0 {
+		return committed, err
+	}
+	return committed, c.showSchemaChange(ctx, t.schema)
 }
 
 // Rollback ends the transaction and undoes what it did. It fails only if the
@@ -259,11 +272,16 @@ func (t *tx) settle(ctx context.Context) error {
 	return nil
 }
 
-// exec runs the statements of a text, counting what they write.
+// exec runs a text that the program sends to its transaction.
 func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	if err := t.admit(q); err != nil {
 		return nil, err
 	}
+	return t.run(ctx, q, args)
+}
+
+// run runs the statements of a text, counting what they write.
+func (t *tx) run(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	res := &result{idErr: errNoInsert}
 	for i := range q.statements {
 		if err := t.execStatement(ctx, q.bind(i, args), res); err != nil {
@@ -278,15 +296,8 @@ func (t *tx) admit(q *query) error {
 	if t.err != nil {
 		return t.aborted()
 	}
-	if q.enclosed {
-		return unsupported("BEGIN in a transaction is not supported: the server does not nest them")
-	}
-	switch kind := q.statements[0].Kind; kind {
-	case sqltext.UseDatabase, sqltext.CreateDatabase:
-		return unsupported(kind.String() + " is not supported in a transaction: it is not part of one")
-	}
-	if slices.ContainsFunc(q.statements, func(st sqltext.Statement) bool { return st.SelfSelect }) {
-		return errSelfSelect
+	if r := q.plan.InTx; r != nil {
+		return refused(r)
 	}
 	return nil
 }
@@ -362,6 +373,10 @@ func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
 	}
 	t.wrote = t.wrote || mustWrite(*b.st)
 	if b.st.Kind.ChangesCatalog() {
+		if t.schema == nil {
+			t.schema = &schemaChange{}
+		}
+		t.schema.add(b.st.Tree)
 		t.tables = make(map[string]*table)
 	}
 	if b.st.Kind != sqltext.DDL && b.st.Kind != sqltext.Access {

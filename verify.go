@@ -37,9 +37,11 @@ import (
 // Names and types of columns come from the definition of the table. With
 // verify=trust-first-use that is the one the server tells first, and a later one
 // must be proven by reading the history of the database from its first
-// transaction on, which takes long if that is long. Otherwise it is proven
-// from the start. Once proven, only what has come since is read. An [Audit] with
-// FromStart proves those in use beforehand.
+// transaction on, which takes long if that is long; a first one that the history
+// never had is an [ErrTampered] then. Otherwise it is proven from the start. Once
+// proven, only what has come since is read. An [Audit] with FromStart proves those
+// in use beforehand. A definition that gives older rows another meaning, because
+// columns or tables were renamed, is an [ErrSchemaChanged] until it is accepted.
 func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*ProvenRow, error) {
 	return NewVerifier(db).Row(ctx, table, pk...)
 }
@@ -61,8 +63,7 @@ func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*Pro
 // [ErrTampered]. A condition that takes more than the row, such as a subquery or a
 // function, is an [ErrUnsupported] that names it, before anything is read. NULL and
 // types are compared as immudb 1.11 does it; if the answer of a server of another
-// version differs, that is an [ErrUnsupported] too. NULLS FIRST and NULLS LAST may
-// be ignored, as the server does where it reads along an index.
+// version differs, that is an [ErrUnsupported] too.
 //
 // That rows are missing cannot be told, nor whether OFFSET left out the right ones.
 //
@@ -90,7 +91,20 @@ func (v *Verifier) Row(ctx context.Context, table string, pk ...any) (*ProvenRow
 	return v.row(ctx, table, 0, pk)
 }
 
-// RowAt is Row for the revision of the row that transaction tx wrote, or deleted.
+// AcceptSchema relies from now on on the definition that the history gives a table
+// now. It is the answer to an [ErrSchemaChanged], once the changes are known to be
+// wanted: afterwards the names of columns are those of now, in older rows too.
+func (v *Verifier) AcceptSchema(ctx context.Context, table string) error {
+	table, err := tableName(table)
+	if err != nil {
+		return err
+	}
+	return onConn(ctx, v.db, func(c *Conn) error { return c.prover().AcceptSchema(ctx, table) })
+}
+
+// RowAt is Row for the revision of the row that transaction tx wrote, or deleted,
+// with the table's and columns' names of that time. These come from the history,
+// which is read from its first transaction on, once for a sql.DB.
 func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any) (*ProvenRow, error) {
 	return v.row(ctx, table, tx, pk)
 }

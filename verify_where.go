@@ -29,7 +29,7 @@ func newRowsQuery(table, tail string) (*rowsQuery, error) {
 		err = checkTail(q.script)
 	}
 	if err != nil {
-		return nil, &Error{Message: fmt.Sprintf("%q cannot follow SELECT * FROM %s: %v", tail, table, err), SQLState: "42601", kind: ErrSyntax}
+		return nil, &Error{Message: fmt.Sprintf("what follows SELECT * FROM %s: %v", table, err), SQLState: "42601", kind: ErrSyntax}
 	}
 	if q.query, err = eval.Compile(q.text, q.script.Statements[0].(*tree.Select)); err != nil {
 		return nil, unsupported("rows are verified against their condition: " + err.Error())
@@ -40,8 +40,8 @@ func newRowsQuery(table, tail string) (*rowsQuery, error) {
 // checkTail tells whether the text is a SELECT of one table with a condition, an order
 // and limits, and nothing else.
 func checkTail(script *tree.Script) error {
-	if len(script.Statements) != 1 {
-		return errors.New("it is another statement")
+	if len(script.Statements) != 1 || script.Has.Any(tree.HasEmptyStatement) {
+		return errors.New("it holds more than one statement")
 	}
 	s, ok := script.Statements[0].(*tree.Select)
 	if !ok {

@@ -35,7 +35,7 @@ func TestTailThatCouldBringOtherRowsIsRefused(t *testing.T) {
 		"USE INDEX ON (id) WHERE id = 1":           "an index",
 		"FOR UPDATE":                               "a lock",
 	} {
-		if _, err := newRowsQuery("t", tail); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), "cannot follow") {
+		if _, err := newRowsQuery("t", tail); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), "what follows SELECT * FROM t: ") {
 			t.Errorf("%q: err = %v, want ErrSyntax: %s", tail, err, reason)
 		}
 	}
@@ -51,11 +51,11 @@ func TestConditionThatTakesMoreThanARowIsUnsupported(t *testing.T) {
 		"WHERE CASE WHEN id = 1 THEN TRUE END":     "CASE WHEN id = 1 THEN TRUE END",
 		"WHERE doc->'a' = 1":                       "doc->'a'",
 		"WHERE EXTRACT(YEAR FROM at) = 2020":       "EXTRACT(YEAR FROM at)",
-		"WHERE doc = CAST('1' AS JSON)":            "CAST('1' AS JSON)",
+		"WHERE doc = CAST('1' AS JSON)":            "CAST(… AS JSON)",
 		"WHERE id < 18446744073709551615":          "18446744073709551615",
 		"WHERE u.id = 1":                           "u.id",
 		"ORDER BY 2":                               "2",
-		"ORDER BY id + ?":                          "?",
+		"ORDER BY ?":                               "?",
 		"ORDER BY LENGTH(name)":                    "LENGTH(name)",
 		"LIMIT id":                                 "id",
 		"WHERE id = 1 OR NOT (2 > ABS(n)) LIMIT 1": "ABS(n)",

@@ -401,12 +401,12 @@ func (m Migrator) CreateView(name string, option gorm.ViewOption) error {
 	if option.CheckOption != "" {
 		return unsupported("view %s: %s", name, option.CheckOption)
 	}
-	text := new(strings.Builder)
 	if option.Replace {
-		text.WriteString("DROP VIEW IF EXISTS ")
-		m.QuoteTo(text, name)
-		text.WriteString(";")
+		if err := m.DropView(name); err != nil {
+			return err
+		}
 	}
+	text := new(strings.Builder)
 	text.WriteString("CREATE VIEW ")
 	m.QuoteTo(text, name)
 	text.WriteString(" AS ")

@@ -153,7 +153,7 @@ func TestValuesOfEveryKindComeBack(t *testing.T) {
 		B    bool    `gorm:"default:true"`
 		N    int     `gorm:"default:7"`
 		F    float64 `gorm:"default:1.5"`
-		S    string  `gorm:"default:it's"`
+		S    string  `gorm:"default:plain"`
 		Time time.Time
 	}
 	check("BOOLEAN INTEGER FLOAT VARCHAR TIMESTAMP", &defaults{Time: utc(2000, 1, 0)})

@@ -113,9 +113,9 @@ func TestFailedMigrationIsDirtyAndCommitsNothing(t *testing.T) {
 		is               error
 	}{
 		{"a statement that the server refuses", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n\nINSERT INTO pets (id) VALUES (1), (1);", "statement 2 of 2, line 3", immudb.ErrDuplicateKey},
-		{"a syntax error", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;", "statement 2 of 2, line 2", immudb.ErrSyntax},
-		{"a syntax error inside BEGIN and COMMIT", "BEGIN;\nCREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;\nCOMMIT;", "statement 2 of 2, line 3", immudb.ErrSyntax},
-		{"the same words in a comment before", "-- CREATE TABLE a; NONSENSE\n/* NONSENSE */ CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n-- NONSENSE\n NONSENSE;", "statement 2 of 2, line 4", immudb.ErrSyntax},
+		{"a syntax error", "CREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;", "line 2, column 1", immudb.ErrSyntax},
+		{"a syntax error inside BEGIN and COMMIT", "BEGIN;\nCREATE TABLE a (id INTEGER, PRIMARY KEY id);\nNONSENSE;\nCOMMIT;", "line 3, column 1", immudb.ErrSyntax},
+		{"the same words in a comment before", "-- CREATE TABLE a; DROP TABLE x\n/* DROP TABLE x */ CREATE TABLE a (id INTEGER, PRIMARY KEY id);\n-- DROP TABLE x\n DROP TABLE x;", "statement 2 of 2, line 4", immudb.ErrNoSuchTable},
 		{"a string that is not closed", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); INSERT INTO a VALUES ('", "line 1", nil},
 		{"what the driver refuses", "CREATE TABLE a (id INTEGER, PRIMARY KEY id); ALTER TABLE a ALTER COLUMN id SET NOT NULL", "ALTER COLUMN", immudb.ErrUnsupported},
 		{"more entries than a transaction holds", "CREATE TABLE a (id INTEGER, PRIMARY KEY id)" + insertMany(1100), "x-multi-statement=true", immudb.ErrTooManyEntries},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
@@ -21,7 +22,7 @@ func parse(text string) (*migration, error) {
 	text = strings.TrimPrefix(text, "\ufeff") // some editors begin a file so
 	q, err := sqltext.Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, syntaxError{err}
 	}
 	if q.NumInput > 0 {
 		return nil, errors.New("the migration holds ?, $1 or @name outside quotes: nobody gives it arguments")
@@ -45,6 +46,14 @@ func parse(text string) (*migration, error) {
 	}
 	return m, nil
 }
+
+// syntaxError is the error of a migration that cannot be parsed. It is an
+// [immudb.ErrSyntax].
+type syntaxError struct{ error }
+
+func (e syntaxError) Error() string { return "syntax error: " + e.error.Error() }
+
+func (e syntaxError) Is(target error) bool { return target == immudb.ErrSyntax }
 
 // standsAlone reports statements that the driver runs in no transaction and
 // beside no other statement.

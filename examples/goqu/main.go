@@ -99,7 +99,7 @@ type loan struct {
 }
 
 // overdue returns the loans that were due before a time. The columns are picked by
-// hand: for nested structs goqu makes names with a dot, which immudb has not.
+// hand, because only three of them are wanted.
 func overdue(ctx context.Context, db *goqu.Database, at time.Time) (loans []loan, err error) {
 	err = db.From("loans").
 		Join(goqu.T("books"), goqu.On(goqu.I("books.id").Eq(goqu.I("loans.book")))).

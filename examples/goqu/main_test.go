@@ -163,13 +163,25 @@ func TestWhatImmudbHasNotIsAnError(t *testing.T) {
 		{"a subquery in In", books.Where(goqu.C("id").In(books)), immudb.ErrUnsupported},
 		{"In of nothing", books.Where(goqu.C("id").In()), immudb.ErrSyntax},
 		{"a regular expression", books.Where(goqu.C("title").RegexpLike("E.*")), immudb.ErrSyntax},
-		{"a lock", books.ForUpdate(goqu.Wait), immudb.ErrSyntax},
-		{"a dot in a name, as for nested structs", db.From("books").Select(goqu.C("id").As(goqu.C("book.id"))), immudb.ErrSyntax},
 	} {
 		var keys []int64
 		if err := row.query.ScanVals(&keys); !errors.Is(err, row.want) {
 			t.Errorf("%s: err = %v, want %v", row.name, err, row.want)
 		}
+	}
+}
+
+func TestLocksAndNestedStructsWork(t *testing.T) {
+	db := open(t)
+	var row struct {
+		Book struct {
+			ID    int64  `db:"id"`
+			Title string `db:"title"`
+		} `db:"book"`
+	}
+	query := db.From("books").Select(goqu.C("id").As(goqu.C("book.id")), goqu.C("title").As(goqu.C("book.title"))).Where(goqu.C("id").Eq(1)).ForUpdate(goqu.Wait)
+	if found, err := query.ScanStruct(&row); !found || err != nil || row.Book.ID != 1 || row.Book.Title != "Emma" {
+		t.Errorf("found %v, %+v, %v", found, row, err)
 	}
 }
 

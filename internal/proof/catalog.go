@@ -17,7 +17,8 @@ import (
 //	                                                       or flags:1 maxLen:4 nameLen:2 name default
 //	0x02 "CTL.INDEX."  database:4 table:4 index:4          → unique:1 (column:4 order:1)*
 //
-// A later entry under the same key replaces an earlier one (RENAME), a deleted one ends it (DROP).
+// A later entry under the same key replaces an earlier one (RENAME), a deleted one ends it (DROP). The server gives
+// no id twice: a table or column that lives again after its DROP is none that can be relied on.
 //
 // Feeding only the transaction that created a table proves that the table was defined like that then;
 // that nothing was renamed, added or dropped since is proven by feeding every transaction, see
@@ -37,10 +38,19 @@ type tableEntries struct {
 	maxColID uint32
 	primary  []uint32
 
-	// mixed is the transaction that gave the id to a second table while the first one lived, 0 if
-	// none did. A server that has lost sight of a table does that.
+	// mixed is the transaction that gave the id to a second table, 0 if none did. A server that has lost sight of a
+	// table does that.
 	mixed uint64
 	last  change
+
+	// versions are the definitions that the table has had, by the transactions that made them.
+	versions []version
+}
+
+// version is the definition of a table from a transaction on: nil once it is dropped.
+type version struct {
+	tx    uint64
+	table *Table
 }
 
 // change is what one transaction does to a table.
@@ -110,10 +120,14 @@ func (c *Catalog) Apply(tx *Tx) error {
 		changed = true
 	}
 	if changed {
-		for _, t := range c.tables {
-			if t.mixed == 0 && t.last.tx == id && t.createdOver() {
+		for tableID, t := range c.tables {
+			if t.last.tx != id {
+				continue
+			}
+			if t.mixed == 0 && t.createdOver() {
 				t.mixed = id
 			}
+			t.note(tableID, id)
 		}
 	}
 	c.through = id
@@ -183,6 +197,9 @@ func (t *tableEntries) setTable(ids []byte, e *Entry) bool {
 	t.live = !e.Metadata.Deleted
 	if t.live {
 		t.name = string(e.Value)
+		if t.isDropped() {
+			t.mixed = cmp.Or(t.mixed, t.last.tx)
+		}
 	}
 	return len(ids) == 0
 }
@@ -193,7 +210,7 @@ func (t *tableEntries) setColumn(ids []byte, e *Entry) bool {
 		return false
 	}
 	// The type is part of the key. The same id under a second type is a second column.
-	if old, ok := t.columns[id]; ok && old.Type != typ {
+	if old, ok := t.columns[id]; ok && (old.Type != typ || old.dropped && !e.Metadata.Deleted && !slices.Contains(t.last.columns, id)) {
 		t.mixed = cmp.Or(t.mixed, t.last.tx)
 	}
 	t.maxColID = max(t.maxColID, id)

@@ -85,7 +85,7 @@ func TestWhatTravelsTogether(t *testing.T) {
 		insert   = "INSERT INTO t (id) VALUES (1)"
 		upsert   = "UPSERT INTO t (id) VALUES (1)"
 		update   = "UPDATE t SET id = 1"
-		remove   = "DELETE FROM t"
+		remove   = "UPDATE t SET v = 0"
 		computed = "INSERT INTO t (id) VALUES ((SELECT MAX(id) FROM t))"
 		skipping = "INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING"
 	)
@@ -137,7 +137,7 @@ func TestWhatTravelsTogether(t *testing.T) {
 func grouped(cfg *immudb.Config) { cfg.GroupCommit = 64 }
 
 // describeT is what the server says of a table t with a key of its own.
-var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}}, []any{"id", false, true})
+var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}}, []any{"id", false, true, "INTEGER", int64(8)})
 
 // The callers of a group come back one by one. None of them is to cost a commit
 // of its own.
@@ -346,7 +346,13 @@ func TestAChangeOfTheSchemaThatNobodyKnowsOfIsForgottenToo(t *testing.T) {
 			t.Fatalf("err = %v, want ErrOutcomeUnknown", err)
 		}
 		dbtest.Exec(t, db, insert)
-		if n := len(fake.Log("SQLQuery")); n != 2 {
+		n := 0
+		for _, call := range fake.Log("SQLQuery") {
+			if strings.Contains(call, "COLUMNS(") {
+				n++
+			}
+		}
+		if n != 2 {
 			t.Errorf("the table was looked up %d times, want once before and once after", n)
 		}
 	}, grouped)

@@ -4,8 +4,7 @@ package sqltext
 type Kind uint8
 
 const (
-	Other               Kind = iota // not known here: treat it as a write
-	Select                          // SELECT, WITH … SELECT, VALUES, SHOW
+	Select              Kind = iota // SELECT, WITH … SELECT, SHOW
 	Explain                         // EXPLAIN of a query
 	Insert                          // INSERT INTO
 	Upsert                          // UPSERT INTO
@@ -27,7 +26,6 @@ const (
 )
 
 var kindNames = [...]string{
-	Other:               "statement",
 	Select:              "SELECT",
 	Explain:             "EXPLAIN",
 	Insert:              "INSERT",
@@ -50,12 +48,7 @@ var kindNames = [...]string{
 }
 
 // String names the kind as an error text would.
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return kindNames[Other]
-}
+func (k Kind) String() string { return kindNames[k] }
 
 // IsQuery reports whether the statement answers rows and changes nothing.
 func (k Kind) IsQuery() bool { return k == Select || k == Explain }
@@ -66,7 +59,7 @@ func (k Kind) IsDML() bool { return k >= Insert && k <= Delete }
 
 // ChangesCatalog reports whether the statement may change what tables, columns
 // and indexes there are, so that whatever was remembered of them is stale.
-func (k Kind) ChangesCatalog() bool { return k >= Truncate && k <= AlterColumn || k == Other }
+func (k Kind) ChangesCatalog() bool { return k >= Truncate && k <= AlterColumn }
 
 // ControlsTx reports whether the statement begins or ends a transaction or a
 // part of one, which is the business of driver.Tx.

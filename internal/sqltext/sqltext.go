@@ -1,47 +1,26 @@
-// Package sqltext reads immudb SQL the way the server's own lexer does and
-// tells what a driver must know before it sends a text: how many arguments it
-// takes and how they are named, where one statement ends and the next begins,
-// and what each statement does.
+// Package sqltext tells what the driver must know of a query text before it sends
+// it: how many arguments it takes and how they are named, where one statement ends
+// and the next begins, and what each statement does.
 //
-// It is a lexer with a little look at the head of each statement, not a
-// grammar. The server is the judge of SQL: a statement this package does not
-// know is [Other], never an error. Only what cannot be lexed, or what would
-// bind arguments to the wrong places, is refused.
-//
-// Names are folded as the server folds them, so that they match its catalog: to
-// lower case, whether quoted or not, but an unquoted name that is one of the
-// server's keywords keeps its case. CREATE TABLE Users makes a table Users that
-// neither users nor "Users" finds.
-//
-// The lexer followed is that of immudb v1.11.1. Older servers have fewer
-// keywords, and those up to v1.10 do not know -- comments: such a comment within
-// a statement is a syntax error there.
+// It is the view of a driver on the parser in package tree, which knows the grammar.
+// What the parser refuses, the server would refuse too; the error says where.
 package sqltext
 
-import "slices"
+import (
+	"slices"
 
-// Style says how a text names its arguments. The server takes one style per
-// text, and so does [Parse].
-type Style uint8
-
-const (
-	None     Style = iota // no arguments
-	Question              // ?, numbered across the whole text
-	Dollar                // $1, $2, …: a number may occur many times
-	Named                 // @name, case folded
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-func (s Style) String() string {
-	switch s {
-	case Question:
-		return "?"
-	case Dollar:
-		return "$n"
-	case Named:
-		return "@name"
-	}
-	return "none"
-}
+// Style says how a text names its arguments: all of a text in the same way.
+type Style = tree.Style
+
+const (
+	None     = tree.NoParams
+	Question = tree.Question // ?, numbered across the whole text
+	Dollar   = tree.Dollar   // $1, $2, …: a number may occur many times
+	Named    = tree.Named    // @name, case folded
+)
 
 // Query is a parsed text. It is immutable once [Parse] has returned it and may
 // be shared between goroutines; its strings share the memory of the text.
@@ -64,6 +43,9 @@ type Query struct {
 	// statement, so a text that has some can only be sent statement by statement.
 	Statements []Statement
 
+	// Script is the text as it was parsed.
+	Script *tree.Script
+
 	one [1]Statement // backs Statements in the common case
 }
 
@@ -73,6 +55,9 @@ type Statement struct {
 	// blank or comment around it. It can be sent alone, and more can be appended
 	// to it after a space.
 	Text string
+
+	// Tree is the statement as it was parsed; its places are those in [Query.Text].
+	Tree tree.Statement
 
 	Kind Kind
 
@@ -105,17 +90,8 @@ type Statement struct {
 	Selects bool
 
 	// SelfSelect is true for an INSERT or UPSERT whose query reads Table itself.
-	// Inside a transaction that has already written to Table such an INSERT makes
-	// the server (v1.11.1) panic, and its process ends. A read through a view is
-	// not seen here.
+	// A read through a view is not seen here.
 	SelfSelect bool
-
-	// FatalList is true if, in or behind a WHERE, a list of IN (not NOT IN) holds a
-	// query or a function such as NOW(): a IN ((SELECT 1 FROM t)), a IN (NOW()).
-	// The server (v1.11.1) works out the bounds of such a list before it has a
-	// transaction to ask, panics, and its process ends. It does not if the
-	// list is compared with anything but a column; that is not told apart here.
-	FatalList bool
 
 	// OnConflict is what INSERT does with a row whose key exists.
 	OnConflict OnConflict
@@ -163,50 +139,4 @@ type ReturnItem struct {
 	Table  string // folded qualifier of a plain column; the server ignores it
 	Column string // folded name of a plain column; "" for any other expression
 	Alias  string // folded; "" without one
-}
-
-// Parse reads text. It fails for a string, blob, quoted name or comment that
-// is not closed, for arguments of several styles in one text, and for an
-// argument that has no usable number or name. The error says where (line and
-// column, both counted from 1, in bytes) and what to write instead; of the text
-// it quotes only placeholders.
-func Parse(text string) (*Query, error) {
-	q := &Query{Text: text}
-	q.Statements = q.one[:0:1]
-	p := parser{scanner: scanner{text: text}}
-	for {
-		p.begin(q.NumInput)
-		if p.tok.kind == tokSeparator {
-			continue
-		}
-		if p.tok.kind == tokEnd {
-			break
-		}
-		p.statement()
-		if p.err != nil {
-			break
-		}
-		p.finish()
-		q.Statements = append(q.Statements, p.st)
-		q.NumInput = max(q.NumInput, p.st.FirstArg+p.st.NumArgs)
-		if p.tok.kind == tokEnd {
-			break
-		}
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	q.Style = p.style
-	if q.Style == Named {
-		q.Names = q.Statements[0].Names
-		for i := range q.Statements[1:] {
-			for _, name := range q.Statements[1+i].Names {
-				if !slices.Contains(q.Names, name) {
-					q.Names = append(slices.Clip(q.Names), name)
-				}
-			}
-		}
-		q.NumInput = len(q.Names)
-	}
-	return q, nil
 }

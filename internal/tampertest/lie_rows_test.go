@@ -73,6 +73,7 @@ func TestRowsThatAreNoAnswerToTheQueryAreRefused(t *testing.T) {
 		{"ORDER BY id DESC", "ORDER BY id     ", nil, 4, "order"},
 		{"ORDER BY owner, id", "ORDER BY id       ", nil, 4, "order"},
 		{"ORDER BY rate NULLS FIRST", "ORDER BY rate NULLS LAST ", nil, 4, "order"},
+		{"ORDER BY rate DESC NULLS FIRST", "ORDER BY rate DESC NULLS LAST ", nil, 4, "order"},
 		{"WHERE id < 4 ORDER BY id % 2, id", "WHERE id < 4 ORDER BY         id", nil, 3, "order"},
 		{"ORDER BY id LIMIT 2", "ORDER BY id LIMIT 3", nil, 2, "LIMIT"},
 		{"LIMIT 1 OFFSET 2", "LIMIT 2 OFFSET 2", nil, 1, "LIMIT"},

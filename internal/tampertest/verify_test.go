@@ -63,7 +63,7 @@ func TestEveryColumnTypeIsProvenAsAQueryGivesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	json, _ := row.Value("h")
-	if s, ok := json.(string); !ok || strings.ReplaceAll(s, " ", "") != `{"k":[1,null]}` {
+	if b, ok := json.([]byte); !ok || strings.ReplaceAll(string(b), " ", "") != `{"k":[1,null]}` {
 		t.Errorf("JSON is %v", json)
 	}
 	want := []any{int64(math.MinInt64), "müsli", []byte{0, 255}, id, at, -1.5, true, json, nil}
@@ -266,7 +266,6 @@ func TestOddValuesAreProven(t *testing.T) {
 		"an empty string":          {"VARCHAR", "''"},
 		"no string":                {"VARCHAR", "NULL"},
 		"an empty blob":            {"BLOB", "x''"},
-		"the null of JSON":         {"JSON", "'null'"},
 		"a JSON key that repeats":  {"JSON", `'{"a":9007199254740993,"a":2}'`},
 		"a time before nanosecond": {"TIMESTAMP", "CAST('0001-01-01 00:00:00' AS TIMESTAMP)"},
 		"a time after nanoseconds": {"TIMESTAMP", "CAST('3000-01-01 00:00:00' AS TIMESTAMP)"},
@@ -395,6 +394,9 @@ func TestATableThatChangesIsReadByWhatTheHistorySaysOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	dbtest.Exec(t, db, "ALTER TABLE accounts RENAME COLUMN balance TO cents")
+	if err := immudb.NewVerifier(db).AcceptSchema(t.Context(), "accounts"); err != nil {
+		t.Fatal(err)
+	}
 	dbtest.Exec(t, db, "ALTER TABLE accounts ADD COLUMN note VARCHAR")
 	for range 2 {
 		row, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1)

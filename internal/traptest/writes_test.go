@@ -184,3 +184,17 @@ func TestServersOlderThanReturning(t *testing.T) {
 		})
 	}
 }
+
+// The server has committed before it deletes the indexes of dropped tables, and
+// tells of a failure to do so as if nothing had happened.
+func TestCommitThatFailsBehindTheCommitIsUnknown(t *testing.T) {
+	db := dbtest.Open(t)
+	tx := dbtest.Begin(t, db, nil)
+	dbtest.Exec(t, tx, "CREATE TABLE kept (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, tx, "CREATE TABLE gone (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, tx, "DROP TABLE gone")
+	if err := tx.Commit(); !errors.Is(err, immudb.ErrOutcomeUnknown) {
+		t.Errorf("err = %v, want ErrOutcomeUnknown", err)
+	}
+	dbtest.Exec(t, db, "INSERT INTO kept (id) VALUES (1)")
+}

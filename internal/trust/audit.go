@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,6 +33,9 @@ type AuditReport struct {
 	Transactions int64
 	Entries      int64
 	Rows         map[string]int64 // revisions checked, by table
+	// SchemaChanges are what the transactions that were checked did to tables. Without
+	// the history from its start they name neither the table nor the change.
+	SchemaChanges []proof.SchemaChange
 }
 
 // Audit reads the history and checks every transaction, and then trusts the
@@ -51,7 +55,8 @@ type audit struct {
 	end     proof.State
 	catalog *proof.Catalog          // nil unless the history is read from its start
 	tables  map[string]*proof.Table // that the catalog defines at this point
-	pinned  map[string]bool         // whether the definition in use was one of the history's
+
+	dropped []uint32 // the tables that were dropped, where there is no catalog
 
 	chosen, all bool // rows are read; of all tables
 	progress    time.Time
@@ -90,6 +95,9 @@ func (a *audit) run(ctx context.Context) error {
 	if chain.State() != a.end {
 		return a.Tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
 			Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
+	}
+	if a.catalog != nil {
+		r.SchemaChanges = a.catalog.Changes(r.First)
 	}
 	if err := a.checkTables(); err != nil {
 		return err
@@ -164,7 +172,7 @@ func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
 func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, error) {
 	a.all, a.chosen = slices.Contains(a.opts.Tables, "*"), len(a.opts.Tables) > 0
 	if a.opts.FromStart || a.chosen || trusted.AuditedTxID == 0 {
-		a.catalog, a.pinned = proof.NewCatalog(), make(map[string]bool)
+		a.catalog = proof.NewCatalog()
 		return proof.NewChain(), nil
 	}
 	audited := proof.State{TxID: trusted.AuditedTxID, Alh: trusted.AuditedHash}
@@ -192,10 +200,14 @@ func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
 	}
 	r.Transactions++
 	r.Entries += int64(len(tx.Entries()))
+	changesSchema := slices.ContainsFunc(tx.Entries(), func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) })
 	if a.catalog != nil {
-		if err := a.define(trusted, tx); err != nil {
+		if err := a.define(tx, changesSchema); err != nil {
 			return err
 		}
+	} else if changesSchema {
+		r.SchemaChanges = append(r.SchemaChanges, proof.SchemaChange{TxID: at.TxID, What: "tables or indexes are changed; an audit from the start tells how"})
+		a.dropped = append(a.dropped, proof.DroppedBy(tx)...)
 	}
 	if a.chosen {
 		if err := a.rows(tx); err != nil {
@@ -213,11 +225,10 @@ func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
 const progressEvery = 100 * time.Millisecond
 
 // define takes what a transaction says of tables.
-func (a *audit) define(trusted State, tx *proof.Tx) error {
+func (a *audit) define(tx *proof.Tx, changed bool) error {
 	if err := a.catalog.Apply(tx); err != nil {
 		return a.Tampering(err)
 	}
-	changed := slices.ContainsFunc(tx.Entries(), func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) })
 	if !changed && a.tables != nil {
 		return nil
 	}
@@ -231,9 +242,6 @@ func (a *audit) define(trusted State, tx *proof.Tx) error {
 			return a.Tampering(err)
 		}
 		a.tables[name] = t
-		if trusted.Tables[name] == t.Fingerprint() {
-			a.pinned[name] = true
-		}
 	}
 	return nil
 }
@@ -266,15 +274,10 @@ func (a *audit) checkTables() error {
 			return &Error{Kind: NoSuchTable, SQLState: "42P01", Message: "audit: the history has no table " + name}
 		}
 	}
-	for name := range a.report.Trusted.Tables {
-		if a.catalog != nil && !a.pinned[name] {
-			if _, err := a.catalog.Table(name); err != nil && slices.Contains(a.catalog.TableNames(), name) {
-				return a.Tampering(err) // it makes no sense, which is no lie
-			}
-			return a.Tampering(&proof.Error{Check: "the definition of table " + name + " that was relied on is one of the history"})
-		}
+	if a.catalog == nil {
+		return nil
 	}
-	return nil
+	return a.checkRelied(a.catalog, a.report.Trusted)
 }
 
 // accept trusts what was checked.
@@ -284,7 +287,7 @@ func (a *audit) accept(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.pinProven(ctx); err != nil {
+	if err := a.relyOnProven(ctx); err != nil {
 		return err
 	}
 	if err := a.noteAudited(ctx); err != nil {
@@ -316,26 +319,25 @@ func (a *audit) noteAudited(ctx context.Context) error {
 	}
 }
 
-// pinProven pins, as the history defines them now, the tables that are relied on.
-func (a *audit) pinProven(ctx context.Context) error {
+// relyOnProven relies on the definitions that the history gives now the tables that
+// are in use, but for one that has to be accepted first, and notes what was
+// dropped.
+func (a *audit) relyOnProven(ctx context.Context) error {
+	if a.catalog == nil {
+		return a.rely(ctx, a.dropped)
+	}
+	names := slices.Collect(maps.Keys(a.report.Trusted.Tables))
 	var tables []*proof.Table
-	for name := range a.report.Trusted.Tables {
-		if t := a.tables[name]; t != nil {
+	for _, name := range append(names, a.opts.Tables...) {
+		if a.tables[name] == nil {
+			continue
+		}
+		switch t, err := a.definedNow(a.catalog, name, false); {
+		case err == nil:
 			tables = append(tables, t)
+		case !is(err, SchemaChanged):
+			return err
 		}
 	}
-	for _, name := range a.opts.Tables {
-		if t := a.tables[name]; t != nil {
-			tables = append(tables, t)
-		}
-	}
-	if len(tables) == 0 {
-		return nil
-	}
-	leave, err := a.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return a.pinTables(ctx, tables...)
+	return a.rely(ctx, a.catalog.Dropped(), tables...)
 }

@@ -12,13 +12,14 @@ import (
 type Kind int
 
 const (
-	Other        Kind = iota
-	Tampered          // the server contradicts what is trusted; the cause is a [*Tampering]
-	StateMissing      // nothing is trusted yet, and first use is not to be
-	BadSignature      // the server does not sign as it has to
-	ServerOlder       // the server ends before the trusted state
-	NoSuchTable       // the proven history has no such table
-	InvalidValue      // a mistake of the caller
+	Other         Kind = iota
+	Tampered           // the server contradicts what is trusted; the cause is a [*Tampering]
+	StateMissing       // nothing is trusted yet, and first use is not to be
+	BadSignature       // the server does not sign as it has to
+	ServerOlder        // the server ends before the trusted state
+	SchemaChanged      // a table gives older rows another meaning than the one relied on
+	NoSuchTable        // the proven history has no such table
+	InvalidValue       // a mistake of the caller
 )
 
 // Error is an error that this package found. Errors of calls and stores are not

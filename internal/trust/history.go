@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -77,42 +78,38 @@ func (h *history) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// pinTables makes proven definitions of tables those that are relied on, in
-// turn.
-func (h *history) pinTables(ctx context.Context, tables ...*proof.Table) error {
-	for {
-		old, _ := h.snapshot()
-		if ok, err := h.pinOver(ctx, old, tables...); ok || err != nil {
-			return err
-		}
-	}
-}
-
 // believe makes a definition that only the server vouches for the one that is
-// relied on, in turn. It reports false if another one is already.
+// relied on, in turn. It reports false if another one is already, or the table was
+// dropped.
 func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
 	for {
 		old, _ := h.snapshot()
-		if pinned, ok := old.Tables[t.Name]; ok && pinned != t.Fingerprint() {
+		if relied, ok := old.Tables[t.Name]; ok && relied != t.Fingerprint() || old.dropped(t.ID) {
 			return false, nil
 		}
-		if ok, err := h.pinOver(ctx, old, t); ok || err != nil {
+		if ok, err := h.relyOver(ctx, old, nil, t); ok || err != nil {
 			return ok, err
 		}
 	}
 }
 
-// pinOver adds table definitions to the trusted state old, in turn, and reports
-// whether that was still the trusted one.
-func (h *history) pinOver(ctx context.Context, old State, tables ...*proof.Table) (bool, error) {
-	newer := old
-	if newer.Tables = maps.Clone(old.Tables); newer.Tables == nil {
+// relyOver adds definitions and dropped tables to the trusted state old, in turn,
+// and reports whether that was still the trusted one.
+func (h *history) relyOver(ctx context.Context, old State, dropped []uint32, tables ...*proof.Table) (bool, error) {
+	newer := old.Clone()
+	if newer.Tables == nil {
 		newer.Tables = make(map[string]proof.Digest)
 	}
 	for _, t := range tables {
 		newer.Tables[t.Name] = t.Fingerprint()
 	}
-	if !maps.Equal(newer.Tables, old.Tables) {
+	for _, id := range dropped {
+		if !newer.dropped(id) {
+			newer.DroppedTables = append(newer.DroppedTables, id)
+		}
+	}
+	slices.Sort(newer.DroppedTables)
+	if !newer.same(old) {
 		if ok, err := h.swap(ctx, old, newer); !ok || err != nil {
 			return false, err
 		}
@@ -145,7 +142,9 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	if newer.TxID != h.state.TxID {
 		h.chain = nil
 	}
-	maps.DeleteFunc(h.tables, func(name string, t *proof.Table) bool { return newer.Tables[name] != t.Fingerprint() })
+	maps.DeleteFunc(h.tables, func(name string, t *proof.Table) bool {
+		return newer.Tables[name] != t.Fingerprint() || newer.dropped(t.ID)
+	})
 	h.state, h.known = newer, true
 	return ok, nil
 }

@@ -59,14 +59,16 @@ func (needsDefinition) Error() string { return "the definition of the table is n
 const maxDefinitionTries = 6
 
 // Row asks for the revision of a row that transaction at wrote, the latest one if
-// at is 0, and proves it. keys are those that its transaction wrote, as the server
-// claims.
+// at is 0, and proves it. With at the columns have the names that they had then.
+// keys are those that its transaction wrote, as the server claims.
 func (p *Prover) Row(ctx context.Context, table string, at uint64, pk []any) (row *proof.Row, keys [][]byte, err error) {
 	r := &rowProof{Prover: p, table: table, at: at, pk: pk}
 	for try := 1; ; try++ {
 		err = p.verify(ctx, r.check)
 		var needs needsDefinition
 		switch {
+		case errors.As(err, &needs) && at != 0:
+			r.asOf, err = p.definedAt(ctx, table, needs.claim.ID, at)
 		case errors.As(err, &needs):
 			r.believed, err = p.define(ctx, needs.claim)
 		case err == nil && r.row.Table == r.believed:
@@ -96,6 +98,7 @@ type rowProof struct {
 	// believed is, at first use, what the server claims of the table, to be kept if
 	// it proves the row.
 	believed *proof.Table
+	asOf     *proof.Table // with at: what the history says that the table was then
 
 	row  *proof.Row
 	keys [][]byte
@@ -118,6 +121,9 @@ func (r *rowProof) check(ctx context.Context, trusted State) (proven, error) {
 	if err != nil {
 		return proven{}, err
 	}
+	if trusted.dropped(v.Claim.ID) {
+		return proven{}, r.Tampering(&proof.Error{Check: "the table of the row was not dropped", TxID: v.Proof.TxID})
+	}
 	t := r.definition(&v.Claim)
 	if t == nil {
 		return proven{}, needsDefinition{&v.Claim}
@@ -134,8 +140,15 @@ func (r *rowProof) check(ctx context.Context, trusted State) (proven, error) {
 }
 
 // definition returns the definition in use if it is what the server claims, or
-// nil.
+// nil. With at it is what the history says that the table was then, whatever the
+// server claims that it is now.
 func (r *rowProof) definition(claim *proof.Table) *proof.Table {
+	if r.at != 0 {
+		if r.asOf != nil && r.asOf.ID == claim.ID {
+			return r.asOf
+		}
+		return nil
+	}
 	if t := r.Table(claim.Name); t != nil && t.Same(claim) == nil {
 		return t
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -32,6 +33,8 @@ type State struct {
 
 	// Tables holds, by name, the fingerprint of each definition that is relied on.
 	Tables map[string]proof.Digest `json:"tables,omitempty"`
+	// DroppedTables are the ids of tables that the history was seen to drop, ascending.
+	DroppedTables []uint32 `json:"dropped_tables,omitempty"`
 }
 
 // Pin is the state as [ParsePin] reads it.
@@ -49,13 +52,17 @@ func (s State) begun() State {
 func (s State) Clone() State {
 	s.Signature = bytes.Clone(s.Signature)
 	s.Tables = maps.Clone(s.Tables)
+	s.DroppedTables = slices.Clone(s.DroppedTables)
 	return s
 }
+
+func (s State) dropped(table uint32) bool { return slices.Contains(s.DroppedTables, table) }
 
 // same reports whether a and b trust the same.
 func (s State) same(b State) bool {
 	return s.key() == b.key() && s.TxID == b.TxID && s.Hash == b.Hash &&
-		s.AuditedTxID == b.AuditedTxID && s.AuditedHash == b.AuditedHash && maps.Equal(s.Tables, b.Tables)
+		s.AuditedTxID == b.AuditedTxID && s.AuditedHash == b.AuditedHash && maps.Equal(s.Tables, b.Tables) &&
+		slices.Equal(s.DroppedTables, b.DroppedTables)
 }
 
 // ErrNotStored is the error of a [Store] that has no state of a database.

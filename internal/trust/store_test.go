@@ -28,7 +28,7 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store)) {
 
 func stateAt(tx uint64) State {
 	return State{History: "s", ServerUUID: "u", Database: "db", Host: "h:1", TxID: tx, Hash: proof.Digest{byte(tx)},
-		Signature: []byte{1, 2}, AuditedTxID: 1, AuditedHash: proof.Digest{9}, Tables: map[string]proof.Digest{"t": {3}}}
+		Signature: []byte{1, 2}, AuditedTxID: 1, AuditedHash: proof.Digest{9}, DroppedTables: []uint32{4, 7}, Tables: map[string]proof.Digest{"t": {3}}}
 }
 
 func mustSwap(t *testing.T, store Store, old, new State) {

@@ -188,6 +188,10 @@ func appendInsertedKey(keys *[]InsertedKey, entry []byte) error {
 	return err
 }
 
+// maxCommittedTxs is the most transactions that one Exec may answer with. The
+// driver sends texts that commit one; an entry of two bytes may stand for each.
+const maxCommittedTxs = 256
+
 // ExecResult answers SQLExec.
 type ExecResult struct {
 	Txs       []CommittedTx
@@ -198,6 +202,9 @@ func (r *ExecResult) decode(msg []byte) error {
 	return fields(msg, func(num protowire.Number, n uint64, bytes []byte) error {
 		switch num {
 		case 5:
+			if len(r.Txs) == maxCommittedTxs {
+				return fmt.Errorf("%w: more than %d transactions", errMalformed, maxCommittedTxs)
+			}
 			var tx CommittedTx
 			if err := tx.decode(bytes); err != nil {
 				return err
@@ -246,7 +253,7 @@ type Column struct {
 
 func (c *Column) decode(msg []byte) error {
 	c.msg = string(msg)
-	return fields(msg, func(num protowire.Number, _ uint64, bytes []byte) error {
+	err := fields(msg, func(num protowire.Number, _ uint64, bytes []byte) error {
 		switch num {
 		case 1:
 			name, err := columnName(bytes)
@@ -259,7 +266,13 @@ func (c *Column) decode(msg []byte) error {
 		}
 		return nil
 	})
+	if err == nil && c.Name == "" {
+		err = errNoName
+	}
+	return err
 }
+
+var errNoName = fmt.Errorf("%w: column without a name", errMalformed)
 
 // columnName takes the column out of a selector "(table.column)". Names hold
 // letters, digits and underscores only, so the last dot ends the table, but for
@@ -280,7 +293,7 @@ func columnName(selector []byte) (string, error) {
 		}
 	}
 	if len(s) == 0 {
-		return "", fmt.Errorf("%w: column without a name", errMalformed)
+		return "", errNoName
 	}
 	return string(s), nil
 }

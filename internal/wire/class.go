@@ -53,74 +53,126 @@ type phrase struct {
 	class    Class
 	sqlState string
 
-	// undecided: the server says so also when it has committed and cannot wait any
-	// longer, so that a call that writes has an unknown fate.
-	undecided bool
+	verdict verdict
 }
 
+// verdict is what a phrase says about whether a call that writes has committed.
+type verdict uint8
+
+const (
+	decided        verdict = iota // nothing was committed
+	undecided                     // the server says so also when it has committed
+	deadlinePassed                // likewise, once the caller's deadline is over
+)
+
 var phrases = []phrase{
-	{"tx read conflict", false, Conflict, "40001", false},
-	{"max concurrency limit exceeded", false, Overloaded, "53000", false},
-	{"max active transactions limit exceeded", false, Overloaded, "53000", false},
-	{"max waiting limit exceeded", false, Overloaded, "53000", true},
-	{"read tx pool exhausted", false, Overloaded, "53000", false},
-	{"transaction pool exhausted", false, Overloaded, "53000", false},
-	{"max active snapshots limit reached", false, Overloaded, "53000", false},
-	{"write stalling", false, Overloaded, "53000", false},
+	{"tx read conflict", false, Conflict, "40001", decided},
+	{"max concurrency limit exceeded", false, Overloaded, "53000", decided},
+	{"max active transactions limit exceeded", false, Overloaded, "53000", decided},
+	{"max waiting limit exceeded", false, Overloaded, "53000", undecided},
+	{"read tx pool exhausted", false, Overloaded, "53000", decided},
+	{"transaction pool exhausted", false, Overloaded, "53000", decided},
+	{"max active snapshots limit reached", false, Overloaded, "53000", decided},
+	{"write stalling", false, Overloaded, "53000", decided},
 	// A database that the server is unloading or has just closed; it is loaded
 	// again when it is next used.
-	{"already closed", false, Overloaded, "57P03", true},
+	{"already closed", false, Overloaded, "57P03", undecided},
 	// The server's copy of the caller's deadline passed while it waited.
-	{"context deadline exceeded", true, ClassNone, "", true},
-	{"context canceled", true, ClassNone, "", true},
+	{"context deadline exceeded", true, ClassNone, "", deadlinePassed},
+	{"context canceled", true, ClassNone, "", deadlinePassed},
 
-	{"session not found", true, SessionLost, "08003", false},
-	{"no session found", true, SessionLost, "08003", false},
-	{"max sessions number reached", false, MaxSessions, "53300", false},
-	{"no transaction found", false, TxAborted, "25P02", false},
-	{"no ongoing transaction", false, TxAborted, "25P02", false},
+	// Errors of what the server does behind a commit, such as deleting the index of a
+	// table that was made and dropped in the same transaction.
+	{"[", true, ClassNone, "", undecided},
 
-	{"key already exists", false, DuplicateKey, "23505", false},
-	{"not nullable column can not be null", false, NotNull, "23502", false},
-	{"primary key can not be null", false, NotNull, "23502", false},
-	{"check constraint violation", false, Check, "23514", false},
-	{"max length exceeded", false, TooLong, "22001", false},
-	{"max key length exceeded", false, TooLong, "54000", false},
-	{"max value length exceeded", false, TooLong, "54000", false},
-	{requestTooLarge, true, RequestTooLarge, "54000", false},
-	{"max number of entries per tx exceeded", false, TooManyEntries, "54000", false},
-	{"tx size greater than max tx size", false, TooManyEntries, "54000", false},
-	{"invalid value provided", false, InvalidValue, "22P02", false},
-	{"unsupported cast", false, InvalidValue, "22P02", false},
-	{"values are not comparable", false, InvalidValue, "42804", false},
-	{"division by zero", false, InvalidValue, "22012", false},
+	{"session not found", true, SessionLost, "08003", decided},
+	{"no session found", true, SessionLost, "08003", decided},
+	{"max sessions number reached", false, MaxSessions, "53300", decided},
+	{"no transaction found", false, TxAborted, "25P02", decided},
+	{"no ongoing transaction", false, TxAborted, "25P02", decided},
 
-	{"key not found", false, NoSuchKey, "02000", false},
-	{"table does not exist", false, NoSuchTable, "42P01", false},
-	{"column does not exist", false, NoSuchColumn, "42703", false},
-	{"database does not exist", false, NoSuchDatabase, "3D000", false},
-	{"table already exists", false, Exists, "42P07", false},
-	{"index already exists", false, Exists, "42P07", false},
-	{"column already exists", false, Exists, "42701", false},
-	{"database already exists", false, Exists, "42P04", false},
-	{"syntax error", true, Syntax, "42601", false},
-	{"parsing error", true, Syntax, "42601", false},
-	{"missing parameter", false, Syntax, "07001", false},
+	{"key already exists", false, DuplicateKey, "23505", decided},
+	{"not nullable column can not be null", false, NotNull, "23502", decided},
+	{"primary key can not be null", false, NotNull, "23502", decided},
+	{"check constraint violation", false, Check, "23514", decided},
+	{"max length exceeded", false, TooLong, "22001", decided},
+	{"max key length exceeded", false, TooLong, "54000", decided},
+	{"max value length exceeded", false, TooLong, "54000", decided},
+	{requestTooLarge, true, RequestTooLarge, "54000", decided},
+	{"max number of entries per tx exceeded", false, TooManyEntries, "54000", decided},
+	{"tx size greater than max tx size", false, TooManyEntries, "54000", decided},
+	{"invalid value provided", false, InvalidValue, "22P02", decided},
+	{"unsupported cast", false, InvalidValue, "22P02", decided},
+	{"values are not comparable", false, InvalidValue, "42804", decided},
+	{"division by zero", false, InvalidValue, "22012", decided},
 
-	{"read-only transaction", true, ReadOnlyTx, "25006", false},
-	{"database is read-only because it's a replica", false, Replica, "25006", false},
+	{"key not found", false, NoSuchKey, "02000", decided},
+	{"table does not exist", false, NoSuchTable, "42P01", decided},
+	{"column does not exist", false, NoSuchColumn, "42703", decided},
+	{"database does not exist", false, NoSuchDatabase, "3D000", decided},
+	{"table already exists", false, Exists, "42P07", decided},
+	{"index already exists", false, Exists, "42P07", decided},
+	{"column already exists", false, Exists, "42701", decided},
+	{"database already exists", false, Exists, "42P04", decided},
+	{"syntax error", true, Syntax, "42601", decided},
+	{"parsing error", true, Syntax, "42601", decided},
+	{"missing parameter", false, Syntax, "07001", decided},
 
-	{"invalid user name or password", false, Authentication, "28P01", false},
-	{"user is not active", false, Authentication, "28000", false},
-	{"not logged in", true, Authentication, "28000", false},
-	{"access denied", false, Permission, "42501", false},
-	{"permission denied", false, Permission, "42501", false},
-	{"does not have permission", false, Permission, "42501", false},
-	{"insufficient permission", false, Permission, "42501", false},
+	// What is wrong with a statement, in the states that PostgreSQL has for it.
+	{"function does not exist", false, Syntax, "42883", decided},
+	{"illegal arguments: unknown function", true, Syntax, "42883", decided},
+	{"duplicated column", false, Syntax, "42701", decided},
+	{"same old and new names", false, Syntax, "42701", decided},
+	{"duplicated parameters", false, Syntax, "07001", decided},
+	{"ambiguous selector", false, Syntax, "42702", decided},
+	{"must appear in the group by clause", false, Syntax, "42803", decided},
+	{"column is not an aggregation", false, Syntax, "42803", decided},
+	{"having clause requires group clause", false, Syntax, "42803", decided},
+	{"column mismatch in union statement", false, Syntax, "42601", decided},
+	{"invalid number of values provided", false, Syntax, "42601", decided},
+	{"only VARCHAR and BLOB types support max length", false, Syntax, "42601", decided},
+	{"DIFF requires both", false, Syntax, "42601", decided},
+	{"illegal statement", true, Syntax, "42601", decided},
+	{"index not found", false, Syntax, "42704", decided},
+	{"constraint not found", false, Syntax, "42704", decided},
+	{"no primary key specified", false, Syntax, "42P16", decided},
+	{"multiple primary keys are not allowed", false, Syntax, "42P16", decided},
+	{"reserved word", false, Syntax, "42939", decided},
+	{"invalid types", false, InvalidValue, "42804", decided},
+	{"invalid condition", false, InvalidValue, "42804", decided},
+	{"invalid check constraint", false, InvalidValue, "42804", decided},
+	{"numeric type expected", false, InvalidValue, "42804", decided},
+	{"inferred multiple types", false, InvalidValue, "42P18", decided},
+	{"illegal arguments", true, InvalidValue, "22023", decided},
+	{"unsupported parameter", false, InvalidValue, "22023", decided},
+	{"too many rows", false, InvalidValue, "21000", decided},
+	{"new column must be nullable", false, NotNull, "23502", decided},
+	{"indexed key of unsupported type or exceeded length", false, TooLong, "54000", decided},
+	{"number of columns in multi-column index exceeded", false, TooLong, "54011", decided},
+	{"window function result exceeds", false, TooLong, "54000", decided},
+	{"cannot drop column", true, Unsupported, "2BP01", decided},
+	{"cannot index column of type JSON", true, Unsupported, "0A000", decided},
+	{"column is not indexed", false, Unsupported, "0A000", decided},
+	{"primary key can not be updated", false, Unsupported, "0A000", decided},
+	{"only INTEGER single-column primary keys", false, Unsupported, "0A000", decided},
+	{"unique index creation is only supported on empty tables", false, Unsupported, "0A000", decided},
+	{"only unbounded counting is supported", false, Unsupported, "0A000", decided},
+	{"unsupported join type", false, Unsupported, "0A000", decided},
+
+	{"read-only transaction", true, ReadOnlyTx, "25006", decided},
+	{"database is read-only because it's a replica", false, Replica, "25006", decided},
+
+	{"invalid user name or password", false, Authentication, "28P01", decided},
+	{"user is not active", false, Authentication, "28000", decided},
+	{"not logged in", true, Authentication, "28000", decided},
+	{"access denied", false, Permission, "42501", decided},
+	{"permission denied", false, Permission, "42501", decided},
+	{"does not have permission", false, Permission, "42501", decided},
+	{"insufficient permission", false, Permission, "42501", decided},
 	// Said (seen in v1.11.1) of a transaction that writes a value of an indexed
 	// column and takes it away, be it of other rows.
-	{"cannot change a non-transient key to transient", false, IndexedTwice, "0A000", false},
-	{"not supported", false, Unsupported, "0A000", false},
+	{"cannot change a non-transient key to transient", false, IndexedTwice, "0A000", decided},
+	{"not supported", false, Unsupported, "0A000", decided},
 }
 
 // requestTooLarge begins what gRPC says of a message over the receiver's limit
@@ -162,9 +214,9 @@ func ownWords(text string) string {
 	return text
 }
 
-// unwrapped is the message without the wrappers that name a clause, a CTE or a
-// view before the reason, as in "error in 'LIKE' clause: reason". Such names hold
-// letters, digits and underscores only.
+// unwrapped is the message without the wrappers that name a clause, a CTE, a
+// view or a column before the reason, as in "error in 'LIKE' clause: reason" and
+// "(t.c): reason". Such names hold letters, digits and underscores only.
 func unwrapped(text string) string {
 	for {
 		begin, rest, ok := strings.Cut(text, ": ")
@@ -176,6 +228,9 @@ func unwrapped(text string) string {
 }
 
 func isWrapper(s string) bool {
+	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
+		return isName(s[1 : len(s)-1])
+	}
 	known := s == "'EXISTS' clause" || s == "'IN' subquery clause"
 	for _, prefix := range []string{"error in ", "error evaluating ", "error inferring ", "error resolving ", "error materializing ",
 		"error parsing view "} {
@@ -184,9 +239,14 @@ func isWrapper(s string) bool {
 	if !known {
 		return false
 	}
+	return isName(strings.NewReplacer("'", "", " ", "").Replace(s))
+}
+
+// isName reports whether s is a name, or two with a dot between them.
+func isName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '\'', c == ' ':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.':
 		default:
 			return false
 		}

@@ -12,11 +12,14 @@ package wire
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 )
 
 // Answer decodes itself from the bytes of one response message. The bytes are
@@ -67,7 +70,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 // CallOptions are the options every channel to a server is dialled with: the
 // codec above, and no limit on the size of an answer, because the server sends
 // 2,048 rows in one message whatever they weigh (gRPC's default of 4 MB fails
-// at rows of 2 kB).
+// at rows of 2 kB). Rows are decoded one at a time, out of the message itself;
+// answers that are decoded whole have the limit [maxRaw].
 func CallOptions() []grpc.CallOption {
 	return []grpc.CallOption{
 		grpc.ForceCodecV2(codec{}),
@@ -79,6 +83,11 @@ func CallOptions() []grpc.CallOption {
 // maxMessage is the largest length gRPC's five-byte message header is used
 // with: 2 GiB less one.
 const maxMessage = 1<<31 - 1
+
+// maxRaw is the largest answer, in bytes, that is taken as [Raw]: a transaction
+// whole, its values included. Decoded it takes a few times as much memory. The
+// server takes at most 32 MiB in one request by default.
+const maxRaw = 128 << 20
 
 // Channel is the way to one server: gRPC's channel, and how many calls on it have
 // not ended.
@@ -104,9 +113,18 @@ func (ch *Channel) Call(ctx context.Context, method string, req []byte, ans Answ
 	ch.pending.Add(1)
 	defer ch.pending.Add(-1)
 	var p peer.Peer // filled by gRPC once the call has a stream, and only then
-	err := ch.cc.Invoke(ctx, method, req, ans, append(options, grpc.Peer(&p))...)
+	options = append(options, grpc.Peer(&p))
+	_, raw := ans.(*Raw)
+	if raw {
+		options = append(options, grpc.MaxCallRecvMsgSize(maxRaw))
+	}
+	err := ch.cc.Invoke(ctx, method, req, ans, options...)
 	if err == nil {
 		return nil
+	}
+	// The requests for such answers are short: what is too large is the answer.
+	if st := status.Convert(err); raw && st.Code() == codes.ResourceExhausted && strings.HasPrefix(st.Message(), requestTooLarge) {
+		return Malformed(fmt.Sprintf("the server's answer is larger than %d MiB, which is the most that is taken to prove something", maxRaw>>20))
 	}
 	return newFailure(ctx, err, p.Addr != nil)
 }

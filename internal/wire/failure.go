@@ -55,16 +55,13 @@ func newFailure(ctx context.Context, err error, sent bool) *Failure {
 	case !answered(st):
 		f.Ended = endedBy(ctx, st.Code())
 	default:
-		f.refused(st)
-		if f.Fate == Unknown && f.Class == ClassNone {
-			f.Ended = endedBy(ctx, codes.DeadlineExceeded)
-		}
+		f.refused(ctx, st)
 	}
 	return f
 }
 
 // refused reads the server's refusal.
-func (f *Failure) refused(st *status.Status) {
+func (f *Failure) refused(ctx context.Context, st *status.Status) {
 	f.Fate = Refused
 	for _, detail := range st.Proto().GetDetails() {
 		if d, ok := DecodeErrorDetail(detail.GetTypeUrl(), detail.GetValue()); ok {
@@ -74,8 +71,11 @@ func (f *Failure) refused(st *status.Status) {
 	switch p := classify(f.Message); {
 	case p != nil:
 		f.Class, f.SQLState = p.class, p.sqlState
-		if p.undecided {
+		if p.verdict != decided {
 			f.Fate = Unknown
+		}
+		if p.verdict == deadlinePassed {
+			f.Ended = endedBy(ctx, codes.DeadlineExceeded)
 		}
 	case f.SQLState == "3F000": // "'name' does not exist", said of databases only
 		f.Class, f.SQLState = NoSuchDatabase, "3D000"

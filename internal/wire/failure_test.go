@@ -50,6 +50,7 @@ func TestFateOfAFailedCall(t *testing.T) {
 		{"the deadline, in the server's own words", late, status.Error(codes.Unknown, "context deadline exceeded"), true, Unknown, ClassNone, context.DeadlineExceeded},
 		{"the server is closed while it waits for the commit to be durable", t.Context(), status.Error(codes.Unknown, "already closed"), true, Unknown, Overloaded, nil},
 		{"too many wait for commits", t.Context(), status.Error(codes.Unknown, "watchers: max waiting limit exceeded"), true, Unknown, Overloaded, nil},
+		{"something behind a commit failed", late, status.Error(codes.Unknown, "[index not found: index not found]"), true, Unknown, ClassNone, nil},
 		{"a request over the server's limit", t.Context(), status.Error(codes.ResourceExhausted, requestTooLarge+" (33 vs. 32)"), true, Refused, RequestTooLarge, nil},
 		{"an answer over a limit of ours", t.Context(), status.Error(codes.ResourceExhausted, "something else"), true, Unknown, ClassNone, nil},
 	} {
@@ -83,7 +84,7 @@ var quoting = []struct {
 	{"missing parameter(%s)", Syntax},
 	{"error in 'EXISTS' clause: missing parameter(%s)", Syntax},
 	{"syntax error: unexpected IDENTIFIER at position 7 near %s", Syntax},
-	{"duplicated parameters (%s)", ClassNone},
+	{"duplicated parameters (%s)", Syntax},
 }
 
 // What decides about retries, about a transaction and about a session must never

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -177,7 +178,8 @@ func (b *Batch) take(msg mem.BufferSlice) error {
 func (b *Batch) takeColumn(msg []byte) error {
 	known := b.stream.known
 	i := len(b.Columns)
-	if i < len(known) && (i == 0 || &b.Columns[0] == &known[0]) && known[i].msg == string(msg) {
+	shared := len(known) > 0 && (i == 0 || &b.Columns[0] == &known[0])
+	if shared && i < len(known) && known[i].msg == string(msg) {
 		b.Columns = known[:i+1]
 		return nil
 	}
@@ -185,7 +187,10 @@ func (b *Batch) takeColumn(msg []byte) error {
 	if err := c.decode(msg); err != nil {
 		return err
 	}
-	b.Columns = append(b.Columns[:i:i], c)
+	if shared {
+		b.Columns = slices.Clip(b.Columns) // known belongs to others too
+	}
+	b.Columns = append(b.Columns, c)
 	return nil
 }
 

@@ -62,7 +62,15 @@ type Tx struct {
 
 // The decoders below share memory with msg and treat it as hostile: lengths are
 // those of bytes that are there, digests have 32 bytes, numbers fit their
-// fields. What they let through may still be nonsense; proof judges that.
+// fields, and each part of a list has what no honest one lacks, so that a short
+// message cannot become a long list. What they let through may still be nonsense;
+// proof judges that.
+
+// The most that an honest answer holds of what may be as short as two bytes.
+const (
+	maxColumns      = 1 << 14 // of a table
+	maxLinearProofs = 1 << 14 // inclusion proofs of one linear advance
+)
 
 // DecodeSignedState decodes the answer to CurrentState.
 func DecodeSignedState(msg []byte) (*SignedState, error) {
@@ -94,6 +102,9 @@ func DecodeVerifiableRow(msg []byte, table string) (*VerifiableRow, error) {
 			return err
 		}
 		if columns[id] == nil {
+			if len(columns) == maxColumns {
+				return fmt.Errorf("%w: more than %d columns", errMalformed, maxColumns)
+			}
 			columns[id] = &proof.Column{ID: id}
 		}
 		set(columns[id], n, b)
@@ -158,14 +169,9 @@ func (r *VerifiableRow) decodeTx(msg []byte) error {
 				if num != 2 {
 					return nil
 				}
-				num, typ, n := protowire.ConsumeTag(entry) // the key comes first
-				if n < 0 || num != 1 || typ != protowire.BytesType {
-					return nil
-				}
-				if key, n := protowire.ConsumeBytes(entry[n:]); n >= 0 {
-					r.Keys = append(r.Keys, key)
-				}
-				return nil
+				e, err := decodeTxEntry(entry)
+				r.Keys = append(r.Keys, e.Key)
+				return err
 			})
 		case 2:
 			r.Proof.Dual, err = decodeDualProof(b)
@@ -204,6 +210,9 @@ func DecodeTxs(msg []byte) ([]*Tx, error) {
 			return nil
 		}
 		tx, err := DecodeTx(b)
+		if err == nil && tx.Header == nil {
+			err = fmt.Errorf("%w: a transaction without its header", errMalformed)
+		}
 		txs = append(txs, tx)
 		return err
 	})
@@ -265,11 +274,13 @@ func DecodeHeader(msg []byte) (*proof.Header, error) {
 }
 
 func decodeTxEntry(msg []byte) (e proof.Entry, err error) {
+	hashed := false
 	err = fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
 		switch num {
 		case 1:
 			e.Key = b
 		case 2:
+			hashed = true
 			e.ValueHash, err = proof.DigestFrom(b)
 		case 4:
 			e.Metadata, err = decodeEntryMetadata(b)
@@ -278,6 +289,9 @@ func decodeTxEntry(msg []byte) (e proof.Entry, err error) {
 		}
 		return err
 	})
+	if err == nil && (len(e.Key) == 0 || !hashed) {
+		err = fmt.Errorf("%w: an entry without its key or the hash of its value", errMalformed)
+	}
 	return e, err
 }
 
@@ -351,6 +365,9 @@ func decodeLinearAdvanceProof(msg []byte) (*proof.LinearAdvanceProof, error) {
 		case 1:
 			return appendDigest(&p.Terms, b)
 		case 2:
+			if len(p.Inclusions) == maxLinearProofs {
+				return fmt.Errorf("%w: more than %d inclusion proofs", errMalformed, maxLinearProofs)
+			}
 			inclusion, err := decodeEntryProof(b) // only its terms are set
 			if err == nil {
 				p.Inclusions = append(p.Inclusions, inclusion.Terms)

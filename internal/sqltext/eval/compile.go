@@ -90,48 +90,46 @@ func (c *compiler) shape(s *tree.Select) error {
 
 func (c *compiler) refuse(n tree.Node, reason string) node {
 	if c.err == nil {
-		c.err = &Unsupported{n.Place().Of(c.text), reason}
+		c.err = &Unsupported{c.of(n), reason}
 	}
 	return &constant{}
 }
 
-// orderBy compiles ORDER BY. A name that is the alias of a target stands for that.
+// orderBy compiles ORDER BY.
 func (c *compiler) orderBy(s *tree.Select) {
 	c.query.alongIndex = true
 	for i := range s.OrderBy {
 		o := &s.OrderBy[i]
-		x := withoutAlias(s, tree.Bare(o.Expr))
-		if y := withoutAlias(s, x); y != x {
-			c.refuse(o, "the alias stands for a name that is an alias too, which the server looks up again: use other names")
-		}
+		x := tree.Bare(standsFor(s, o.Expr))
 		_, plain := x.(*tree.Column)
-		c.query.alongIndex = c.query.alongIndex && plain && o.Descending == s.OrderBy[0].Descending
+		if !plain || o.Nulls || o.Descending != s.OrderBy[0].Descending {
+			c.query.alongIndex = false
+		}
 		t := term{x: c.expr(x), descending: o.Descending, nullsFirst: !o.Descending}
 		if o.Nulls {
 			t.nullsFirst = o.NullsFirst
 		}
-		if _, constant := t.x.(*constant); constant {
+		switch t.x.(type) {
+		case *constant, *argument:
 			c.refuse(o, "name the column")
 		}
-		tree.Inspect(x, func(n tree.Node) bool {
-			if p, ok := n.(*tree.Param); ok {
-				c.refuse(p, "the server takes no argument in ORDER BY")
-			}
-			return true
-		})
 		c.query.order = append(c.query.order, t)
 	}
 }
 
-// withoutAlias returns what a term of ORDER BY stands for.
-func withoutAlias(s *tree.Select, x tree.Expr) tree.Expr {
-	name, ok := x.(*tree.Column)
-	if !ok {
-		return x
-	}
-	for _, t := range s.Targets {
-		if t.Alias.Given() && strings.EqualFold(t.Alias.Name, name.Name.Name) {
-			return tree.Bare(t.Expr)
+// standsFor returns what is meant by an expression of ORDER BY: a number is that of a
+// target, and a name without a table may be the alias of one.
+func standsFor(s *tree.Select, x tree.Expr) tree.Expr {
+	switch x := x.(type) {
+	case *tree.Literal:
+		if n := x.Int; x.Kind == tree.Integer && 1 <= n && n <= uint64(len(s.Targets)) && s.Targets[n-1].Expr != nil {
+			return s.Targets[n-1].Expr
+		}
+	case *tree.Column:
+		for i := range s.Targets {
+			if t := &s.Targets[i]; !x.Table.Given() && t.Alias.Given() && t.Alias.Name == x.Name.Name {
+				return t.Expr
+			}
 		}
 	}
 	return x
@@ -201,7 +199,24 @@ func reasonAgainst(x tree.Expr) string {
 	return "filter the rows in the program"
 }
 
-func (c *compiler) of(n tree.Node) string { return n.Place().Of(c.text) }
+// of returns the text of n for an error, with … in place of literals, which may be
+// secrets.
+func (c *compiler) of(n tree.Node) string {
+	at := n.Place()
+	var b strings.Builder
+	tree.Inspect(n, func(n tree.Node) bool {
+		if l, ok := n.(*tree.Literal); ok && (l.Kind == tree.String || l.Kind == tree.Blob) && l.Start >= at.Start {
+			b.WriteString(c.text[at.Start:l.Start])
+			b.WriteString("…")
+			at.Start = l.End
+		}
+		return true
+	})
+	if b.Len() == 0 {
+		return at.Of(c.text)
+	}
+	return b.String() + at.Of(c.text)
+}
 
 func (c *compiler) exprs(list []tree.Expr) []node {
 	nodes := make([]node, len(list))

@@ -13,8 +13,8 @@
 //
 // # Semantics
 //
-// They are those of immudb v1.11.1, measured by the tests against a real server, and
-// differ from standard SQL:
+// They are those of immudb v1.11.1 behind this driver (see package rules), measured by
+// the tests against a real server, and differ from standard SQL:
 //
 //   - Conditions have no third truth value. NULL is a value that is smaller than all
 //     others and equal to NULL: n > NULL holds for every n but NULL, n < 5 holds for
@@ -29,8 +29,7 @@
 //   - NaN is unequal to all, and smaller than all if it stands on the left.
 //   - Arithmetic of INTEGER wraps; arithmetic with NULL and division by zero fail.
 //   - LIKE takes % and _, which match no newline, and \ before a character that is
-//     meant literally. Letters beyond ASCII in a pattern match nothing. NOT LIKE
-//     holds for NULL.
+//     meant literally. NOT LIKE holds for NULL.
 //   - AND, OR and IN end at the first operand that decides.
 //
 // # What it does not do
@@ -43,10 +42,9 @@
 //
 // An order is looked at in both of the ways in which the server sorts: by the values,
 // or along an index, whose keys order times outside of 1677 to 2262 by wrapped
-// nanoseconds, tell -0 from 0, and take no notice of NULLS FIRST and NULLS LAST. The
-// rows must be in one of the two orders. Rows with a NaN in a column of ORDER BY are
-// sorted by the server in no order; if LIMIT or OFFSET hides all of them, the others
-// may look misplaced.
+// nanoseconds and tell -0 from 0. The rows must be in one of the two orders. Rows with
+// a NaN in a column of ORDER BY are sorted by the server in no order; if LIMIT or
+// OFFSET hides all of them, the others may look misplaced.
 //
 // Rows that are missing cannot be seen, nor which ones OFFSET left out.
 package eval

@@ -25,8 +25,9 @@ func TestNamesMeanWhatTheyMeanToTheServer(t *testing.T) {
 		"SELECT id, -id AS n FROM v WHERE n > 0 ORDER BY n",
 		"SELECT id, -id AS n FROM v ORDER BY v.n",
 		"SELECT id, -id AS n FROM v ORDER BY N DESC",
-		"SELECT id, n AS m, m AS m FROM v ORDER BY m",
+		"SELECT id, n AS m, m AS n FROM v ORDER BY m, n",
 		"SELECT id, n AS n, m AS o FROM v ORDER BY n, o",
+		"SELECT id, id % 3 FROM v ORDER BY 2, 1 DESC",
 		"SELECT id, n x FROM v ORDER BY x DESC, id",
 		"SELECT id FROM v AS a WHERE a.n > 0 ORDER BY a.n",
 		"SELECT id FROM v a WHERE n > 0 AND A.f < 5.0",
@@ -65,7 +66,9 @@ func TestRowsOfMoreThanOneTableAreUnsupported(t *testing.T) {
 		"SELECT COUNT(*) FROM v":                       "COUNT(*)",
 		"SELECT ROW_NUMBER() OVER (ORDER BY n) FROM v": "ROW_NUMBER() OVER (ORDER BY n)",
 		"SELECT LOWER(s) AS l FROM v ORDER BY l":       "LOWER(s)",
-		"SELECT n AS m, m AS n FROM v ORDER BY m DESC": "m DESC",
+		"SELECT * FROM v ORDER BY 1":                   "1",
+		"SELECT 5 AS k FROM v ORDER BY k":              "k",
+		"SELECT * FROM v ORDER BY ?":                   "?",
 	} {
 		_, err := compile(t, text)
 		var u *eval.Unsupported
@@ -116,7 +119,21 @@ func TestQueryIsBoundOnlyToWhatFitsIt(t *testing.T) {
 }
 
 var everything = []driver.Value{int64(1), int64(2), nil, 1.5, nil, true, "abc", "b", "k", []byte("blob"), nil,
-	time.Unix(0, 0).UTC(), nil, uuids[1], nil, `{"a": 1}`}
+	time.Unix(0, 0).UTC(), nil, uuids[1], nil, []byte(`{"a": 1}`)}
+
+// The null of JSON, which another client may have stored, is NULL to the server.
+func TestNullOfJSONIsNull(t *testing.T) {
+	b := bind(t, "SELECT * FROM v WHERE j IS NULL", nil)
+	for j, want := range map[driver.Value]bool{nil: true, "null": true, " null ": true, "0": false, `"null"`: false, "[null]": false} {
+		row := make([]driver.Value, len(columns))
+		if row[15] = j; j != nil {
+			row[15] = []byte(j.(string)) // as the driver hands it out
+		}
+		if ok, err := b.Satisfies(row); ok != want || err != nil {
+			t.Errorf("%v: %v, %v", j, ok, err)
+		}
+	}
+}
 
 const longCondition = `SELECT * FROM v WHERE n BETWEEN 1 AND 3 AND f * 2 > n AND (b OR m IS NULL) AND s LIKE 'a%' AND x = x'626c6f62'
 	AND NOT (n IN (5, 6, ?)) AND ts < TIMESTAMP '2020-01-01' AND u = ? AND j IS NOT NULL ORDER BY n, s DESC, x, ts, u, f LIMIT 1000000000`

@@ -3,6 +3,7 @@ package eval
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // like is LIKE and ILIKE.
@@ -16,7 +17,7 @@ type like struct {
 // matcher is a pattern that was compiled last.
 type matcher struct {
 	pattern string
-	regexp  *regexp.Regexp
+	match   func(string) bool
 }
 
 func (l *like) eval(b *Bound) (value, error) {
@@ -37,18 +38,20 @@ func (l *like) eval(b *Bound) (value, error) {
 		return p, &Unsupported{l.text, "the pattern is no VARCHAR"}
 	}
 	m := &b.matchers[l.slot]
-	if m.regexp == nil || m.pattern != p.s {
+	if m.match == nil || m.pattern != p.s {
 		m.pattern = p.s
-		if m.regexp, err = compilePattern(p.s, l.ignoreCase); err != nil {
-			return p, &Unsupported{l.text, "the pattern is too long"}
+		if m.match = compilePattern(p.s, l.ignoreCase); m.match == nil {
+			return p, &Unsupported{l.text, "the pattern is too long, or has letters outside ASCII and is not one of text, text% and %text%"}
 		}
 	}
-	return truth(m.regexp.MatchString(x.s) != l.not), nil
+	return truth(m.match(x.s) != l.not), nil
 }
 
-// compilePattern makes of a pattern what the server makes of it: it takes each byte
-// for a character of its own, so that letters beyond ASCII become others.
-func compilePattern(pattern string, ignoreCase bool) (*regexp.Regexp, error) {
+// compilePattern returns nil for a pattern that is not evaluated.
+func compilePattern(pattern string, ignoreCase bool) func(string) bool {
+	if !ascii(pattern) {
+		return spellOut(pattern, ignoreCase)
+	}
 	var b strings.Builder
 	if ignoreCase {
 		b.WriteString("(?i)")
@@ -67,8 +70,42 @@ func compilePattern(pattern string, ignoreCase bool) (*regexp.Regexp, error) {
 			i++
 			c = pattern[i]
 		}
-		b.WriteString(regexp.QuoteMeta(string(rune(c))))
+		b.WriteString(regexp.QuoteMeta(string(c)))
 	}
 	b.WriteByte('$')
-	return regexp.Compile(b.String())
+	r, err := regexp.Compile(b.String())
+	if err != nil {
+		return nil
+	}
+	return r.MatchString
+}
+
+// spellOut does what the driver makes of patterns with letters outside ASCII, which
+// the server would take byte by byte: see rule like-of-other-letters.
+func spellOut(pattern string, ignoreCase bool) func(string) bool {
+	text := strings.Trim(pattern, "%")
+	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")
+	if strings.ContainsAny(text, `%_\`) || begins && !ends {
+		return nil
+	}
+	same := func(s string) string { return s }
+	if ignoreCase {
+		same, text = strings.ToLower, strings.ToLower(text)
+	}
+	switch {
+	case begins:
+		return func(s string) bool { return strings.Contains(same(s), text) }
+	case ends:
+		return func(s string) bool { return strings.HasPrefix(same(s), text) }
+	}
+	return func(s string) bool { return same(s) == text }
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -98,11 +98,11 @@ func fromColumn(v driver.Value, t Type) (value, bool) {
 	case t == uuid && c.typ == varchar:
 		c.u, ok = parseUUID(c.s)
 		c.typ = uuid
-	case t == json && c.typ == varchar:
-		c.typ = json
-		if strings.TrimSpace(c.s) == "null" {
+	case t == json && c.typ == blob:
+		if string(bytes.TrimSpace(c.b)) == "null" {
 			c.n = 1
 		}
+		c.typ = json
 	}
 	return c, ok && c.typ == t
 }

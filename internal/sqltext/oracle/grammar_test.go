@@ -9,7 +9,7 @@ import (
 // symbol stands for itself, <x> for a rule, and <x?> for the rule or nothing. It is
 // our own reading of the dialect, wider than the server's here and there, so that
 // refusals are tried too.
-var grammar = rules(`
+var grammar = readGrammar(`
 script = <statement> | <statement> ; | <statement> ; <script> | ; <statement> | 
 statement = <query> | <query> | <query> | <query> | <query> | <insert> | <insert> | <update> | <delete> | <schema> | <schema> | <control> | <access>
 control = BEGIN | BEGIN TRANSACTION | COMMIT | ROLLBACK | SAVEPOINT <id> | ROLLBACK TO <id> | ROLLBACK TO SAVEPOINT <name> | RELEASE SAVEPOINT <id> | USE <name> | USE DATABASE <id> | USE SNAPSHOT <period?> | CREATE DATABASE <id> | CREATE DATABASE IF NOT EXISTS <name>
@@ -105,7 +105,7 @@ unreserved = ADMIN | OF | DROP | DATABASE | SNAPSHOT | INDEX | ALTER | ADD | REN
 colkeyword = BETWEEN | BLOB | BOOLEAN | EXISTS | EXTRACT | FLOAT | INTEGER | JSON | TIMESTAMP | VALUES | VARCHAR | UUID | DATE
 `)
 
-func rules(text string) map[string][][]string {
+func readGrammar(text string) map[string][][]string {
 	m := map[string][][]string{}
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		name, alternatives, _ := strings.Cut(line, " = ")

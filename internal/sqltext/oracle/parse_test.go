@@ -31,6 +31,7 @@ var differences = []struct {
 		weRefuse("is too large: number the arguments")},
 	{"byte order mark", "removed before the text is sent", weRewrite(tree.HasByteOrderMark)},
 	{"backquotes", "sent as double quotes", weRewrite(tree.HasBackquotes)},
+	{"strange name", "an alias is sent under another name, any other such name is refused", weRewrite(tree.HasStrangeName)},
 	{"t.*", "sent as the table's columns", weRewrite(tree.HasTableStar)},
 	{"FOR UPDATE", "left out: every transaction is serializable", weRewrite(tree.HasLocking)},
 	{"brackets", "sent as derived tables", weRewrite(tree.HasBrackets)},

@@ -13,7 +13,8 @@
 //
 // Beyond the server's grammar it reads what can be rewritten exactly, and marks it
 // in [Script.Has]: a byte order mark, empty statements (";;"), names in backquotes,
-// t.*, FOR UPDATE, and brackets around the sides of UNION.
+// t.*, FOR UPDATE, brackets around the sides of UNION, and names in quotes that
+// hold what the server's names do not.
 //
 // The package knows no rule about what is wise to run.
 package tree

@@ -186,18 +186,22 @@ func (l *lexer) bareWord(start int) token {
 	return t
 }
 
-// quotedName reads a name in quotes, which holds letters, digits and _ only, and
-// may be empty.
+// quotedName reads a name in quotes, which may be empty. The server's names hold
+// letters, digits and _ only; others are marked.
 func (l *lexer) quotedName(start int, quote byte) token {
 	end := l.wordEnd(start + 1)
 	if l.peek(end) == quote && end < len(l.text) {
 		return l.token(tokName, start, end+1-start)
 	}
-	if strings.IndexByte(l.text[start+1:], quote) < 0 {
+	n := strings.IndexByte(l.text[start+1:], quote)
+	if n < 0 {
 		return l.failf(start, "quoted name is not closed: add the closing %c", quote)
 	}
-	r, _ := utf8.DecodeRuneInString(l.text[end:])
-	return l.failf(end, "%q in a quoted name: the server's names hold A to Z, 0 to 9 and _ only", r)
+	if nul := strings.IndexByte(l.text[start+1:start+1+n], 0); nul >= 0 {
+		return l.noToken(start + 1 + nul)
+	}
+	l.has |= HasStrangeName
+	return l.token(tokName, start, n+2)
 }
 
 // quoted reads on from behind the opening quote. A quote in it is doubled.

@@ -21,7 +21,8 @@ type Node interface{ Place() Span }
 type Ident struct {
 	Span
 	// Name is folded as the server folds it: to lower case, quoted or not, but an
-	// unquoted word that is one of its keywords keeps its case.
+	// unquoted word that is one of its keywords keeps its case, and the name of an
+	// aggregate function is in capitals.
 	Name string
 	// Quoted tells "name" and `name` from name.
 	Quoted bool
@@ -63,6 +64,10 @@ type Script struct {
 	NumInput int
 	// Names holds the distinct @names in order of first appearance, folded.
 	Names []string
+
+	// Odd are the names in backquotes and those of [HasStrangeName], in the order in
+	// which they stand; one that the parser looked at twice is there twice.
+	Odd []Ident
 
 	// Has tells what occurs anywhere in the text, so that who looks for something
 	// rare need not look at the tree.
@@ -116,7 +121,11 @@ const (
 	HasComparison // with < <= > >= or BETWEEN
 	HasReturning
 	HasConflict
-	HasString // literals
+	HasString       // literals
+	HasSystemTable  // a table called pg_… or information_schema_…
+	HasOrdinal      // ORDER BY 2
+	HasCapitalAlias // AS "UserId"
+	HasStrangeName  // "user.id": a name in quotes with what the server's names cannot hold
 
 	// What the server refuses or reads otherwise, and can be rewritten.
 	HasTouchingNumber // 1e10, 0x1F: a number with a letter behind it
@@ -333,6 +342,7 @@ type Join struct {
 // Returning is RETURNING * or RETURNING a, b.
 type Returning struct {
 	Span
+	After int // where the statement ends without the clause
 	Star  bool
 	Items []Target
 }

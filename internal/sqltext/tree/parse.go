@@ -147,15 +147,30 @@ func (p *parser) expectSymbol(c byte) {
 func (p *parser) ident() Ident {
 	id := Ident{Span: Span{p.tok.start, p.tok.end}}
 	switch raw := p.text[p.tok.start:p.tok.end]; {
+	case p.tok.is(kwAggregate):
+		id.Name = strings.ToUpper(raw)
 	case p.tok.kind == tokWord:
 		id.Name = raw
 	case raw[0] == '"' || raw[0] == '`':
 		id.Name, id.Quoted = strings.ToLower(raw[1:len(raw)-1]), true
+		if raw[0] == '`' || p.has&HasStrangeName != 0 && strange(raw[1:len(raw)-1]) {
+			p.script.Odd = append(p.script.Odd, id)
+		}
 	default:
 		id.Name = strings.ToLower(raw)
 	}
 	p.advance()
 	return id
+}
+
+// strange reports whether a name in quotes holds what the server's names do not.
+func strange(name string) bool {
+	for i := range len(name) {
+		if !isLetter(name[i]) && !isDigit(name[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // identifier reads a name that is no keyword.
@@ -224,6 +239,9 @@ func (p *parser) alias() (id Ident, as bool) {
 		return Ident{}, false
 	}
 	p.has |= HasAlias
+	if p.tok.is(kwAggregate) || p.text[p.tok.start] == '"' && strings.ToLower(p.text[p.tok.start:p.tok.end]) != p.text[p.tok.start:p.tok.end] {
+		p.has |= HasCapitalAlias
+	}
 	return p.ident(), as
 }
 

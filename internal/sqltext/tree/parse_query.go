@@ -284,6 +284,9 @@ func (p *parser) orderBy() []Order {
 	for {
 		start := p.tok.start
 		o := Order{Expr: p.expr()}
+		if x, ok := o.Expr.(*Literal); ok && x.Kind == Integer {
+			p.has |= HasOrdinal
+		}
 		if !p.accept(kwAsc) {
 			o.Descending = p.accept(kwDesc)
 		}
@@ -365,6 +368,9 @@ func (p *parser) source() Source {
 		return f
 	}
 	t := &Table{Name: p.name("a table")}
+	if strings.HasPrefix(t.Name.Name, "pg_") || strings.HasPrefix(t.Name.Name, "information_schema_") {
+		p.has |= HasSystemTable
+	}
 	t.Since, t.Until = p.period()
 	t.Alias, _ = p.alias()
 	t.Span = p.from(start)

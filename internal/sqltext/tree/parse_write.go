@@ -94,12 +94,12 @@ func (p *parser) assignments() []Assignment {
 }
 
 func (p *parser) returning() *Returning {
-	start := p.tok.start
+	start, last := p.tok.start, p.last
 	if !p.accept(kwReturning) {
 		return nil
 	}
 	p.has |= HasReturning
-	r := &Returning{}
+	r := &Returning{After: last}
 	if p.acceptSymbol('*') {
 		r.Star = true
 	} else {

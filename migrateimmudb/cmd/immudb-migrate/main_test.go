@@ -35,7 +35,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 		"1_users.down.sql": "DROP TABLE users;",
 		"2_pets.up.sql":    "CREATE TABLE pets (id INTEGER, PRIMARY KEY id);",
 		"2_pets.down.sql":  "DROP TABLE pets;",
-		"3_wrong.up.sql":   "CREATE TABLE wrong (id INTEGER, PRIMARY KEY id);\nNONSENSE;",
+		"3_wrong.up.sql":   "CREATE TABLE wrong (id INTEGER, PRIMARY KEY id);\nDROP TABLE missing;",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,122 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// Wire is a session of a server with nothing of the driver before it: what a test
+// sends is what the server gets.
+type Wire struct {
+	ch *wire.Channel
+	md metadata.MD
+}
+
+// OpenWire opens a session. The caller closes it; the server may be dead by then.
+func OpenWire(ctx context.Context, addr, user, password, database string) (*Wire, error) {
+	cc, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(wire.CallOptions()...))
+	if err != nil {
+		return nil, err
+	}
+	w := &Wire{ch: wire.NewChannel(cc)}
+	var s wire.Session
+	if err := w.call(ctx, wire.MethodOpenSession, wire.OpenSessionRequest(user, password, database), &s); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	w.md = metadata.Pairs("immudb-uuid", s.ServerUUID, "sessionid", s.ID)
+	return w, nil
+}
+
+// wireTimeout is how long a statement may take before it counts as hanging.
+const wireTimeout = 10 * time.Second
+
+func (w *Wire) call(ctx context.Context, method string, req []byte, ans wire.Answer) error {
+	ctx, cancel := context.WithTimeout(ctx, wireTimeout)
+	defer cancel()
+	if f := w.ch.Call(metadata.NewOutgoingContext(ctx, w.md), method, req, ans); f != nil {
+		return fmt.Errorf("%v: %s", f.Code, f.Message)
+	}
+	return nil
+}
+
+func request(query string, args []any) ([]byte, error) {
+	req := wire.AppendSQL(nil, query)
+	for i, arg := range args {
+		var err error
+		if req, err = wire.AppendNumberedParam(req, i+1, arg); err != nil {
+			return nil, err
+		}
+	}
+	return req, nil
+}
+
+// Exec runs statements in a transaction of their own.
+func (w *Wire) Exec(ctx context.Context, query string, args ...any) error {
+	req, err := request(query, args)
+	if err != nil {
+		return err
+	}
+	return w.call(ctx, wire.MethodSQLExec, req, &wire.ExecResult{})
+}
+
+// Query returns the rows of a query.
+func (w *Wire) Query(ctx context.Context, query string, args ...any) ([][]driver.Value, error) {
+	req, err := request(query, args)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wireTimeout)
+	defer cancel()
+	var s wire.Stream
+	r := &wire.Request{Bytes: wire.AppendAcceptStream(req)}
+	if f := s.Open(metadata.NewOutgoingContext(ctx, w.md), w.ch, wire.MethodSQLQuery, r, nil); f != nil {
+		return nil, fmt.Errorf("%v: %s", f.Code, f.Message)
+	}
+	var all [][]driver.Value
+	var b wire.Batch
+	defer b.Release()
+	columns := 0
+	for {
+		ok, f := s.Recv(&b)
+		if f != nil {
+			return nil, fmt.Errorf("%v: %s", f.Code, f.Message)
+		}
+		if !ok {
+			return all, nil
+		}
+		columns = max(columns, len(b.Columns))
+		for {
+			row := make([]driver.Value, columns)
+			ok, err := b.Next(row)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				break
+			}
+			for i := range row {
+				if v, isBytes := row[i].([]byte); isBytes {
+					row[i] = string(v)
+				}
+			}
+			all = append(all, row)
+		}
+	}
+}
+
+// Close ends the connection, and so the session in a while.
+func (w *Wire) Close(t testing.TB) {
+	if err := w.ch.Close(); err != nil {
+		t.Error(err)
+	}
+}

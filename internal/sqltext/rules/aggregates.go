@@ -1,0 +1,133 @@
+package rules
+
+import "github.com/immudb-go/immudb/internal/sqltext/tree"
+
+// aggregateRules are about COUNT, SUM and their like.
+var aggregateRules = []*Rule{
+	{
+		Name:      "aggregates-of-one-column",
+		Construct: "COUNT and COUNT(DISTINCT) of one column, or STRING_AGG with different separators, beside each other",
+		Reason:    "the server answers one of them for both; ask for them in two queries",
+		Needs:     tree.HasAggregate,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if s, ok := n.(*tree.Select); ok {
+					l.aggregatesApart(s)
+				}
+				return true
+			})
+		},
+	},
+	{
+		Name:      "distinct-left-out",
+		Construct: "DISTINCT in an aggregate other than COUNT, MIN and MAX",
+		Reason:    "the server leaves it out; aggregate the distinct values of a subquery: SELECT SUM(n) FROM (SELECT DISTINCT n FROM t)",
+		Needs:     tree.HasAggregate,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if a, ok := n.(*tree.Aggregate); ok && a.Distinct && (a.Name == "SUM" || a.Name == "AVG" || a.Name == "STRING_AGG") {
+					l.refuse(a, a.Name+"(DISTINCT …)")
+				}
+				return true
+			})
+		},
+	},
+	{
+		Name:      "aggregate-not-selected",
+		Construct: "HAVING or ORDER BY of an aggregate that is no column of the answer",
+		Reason:    "the server does not compute it; the driver makes a derived table that has it as a column",
+		Needs:     tree.HasGroupBy,
+		look: func(l *look) {
+			l.selects(func(s *tree.Select, _ bool) {
+				if missing := missing(s); len(missing) > 0 && !hasWindow(s) && !s.Distinct && !l.tails()[s] {
+					l.wrap(s, missing)
+				}
+			})
+		},
+	},
+}
+
+// missing returns the aggregates of HAVING and ORDER BY that are none of the columns
+// of a query.
+func missing(s *tree.Select) []tree.Expr {
+	var have []*tree.Aggregate
+	var list []tree.Expr
+	find := func(x tree.Expr, f func(*tree.Aggregate)) {
+		if x == nil {
+			return
+		}
+		tree.Inspect(x, func(n tree.Node) bool {
+			switch n := n.(type) {
+			case *tree.Aggregate:
+				f(n)
+			case *tree.Select:
+				return false
+			}
+			return true
+		})
+	}
+	for i := range s.Targets {
+		find(s.Targets[i].Expr, func(a *tree.Aggregate) { have = append(have, a) })
+	}
+	add := func(a *tree.Aggregate) {
+		for _, other := range have {
+			if other.Name == a.Name && other.Star == a.Star && (a.Star || sameColumn(other.Column, a.Column)) {
+				return
+			}
+		}
+		have, list = append(have, a), append(list, a)
+	}
+	find(s.Having, add)
+	for i := range s.OrderBy {
+		find(s.OrderBy[i].Expr, add)
+	}
+	return list
+}
+
+// aggregatesApart looks at the aggregates of one query, of which the server tells
+// apart only function and column.
+func (l *look) aggregatesApart(s *tree.Select) {
+	var seen []*tree.Aggregate
+	look := func(x tree.Expr) {
+		if x == nil {
+			return
+		}
+		tree.Inspect(x, func(n tree.Node) bool {
+			a, ok := n.(*tree.Aggregate)
+			if !ok {
+				_, below := n.(*tree.Select)
+				return !below
+			}
+			if a.Column == nil || a.Over != nil {
+				return false
+			}
+			for _, other := range seen {
+				if other.Name == a.Name && sameColumn(other.Column, a.Column) &&
+					(a.Name == "COUNT" && other.Distinct != a.Distinct || separator(other) != separator(a)) {
+					l.refuse(a, "")
+				}
+			}
+			seen = append(seen, a)
+			return false
+		})
+	}
+	for i := range s.Targets {
+		look(s.Targets[i].Expr)
+	}
+	look(s.Having)
+	for i := range s.OrderBy {
+		look(s.OrderBy[i].Expr)
+	}
+}
+
+// sameColumn reports whether two columns may be the same one.
+func sameColumn(a, b *tree.Column) bool {
+	return a.Name.Name == b.Name.Name && (a.Table.Name == b.Table.Name || !a.Table.Given() || !b.Table.Given())
+}
+
+func separator(a *tree.Aggregate) string {
+	if a.Separator == nil {
+		return ", " // the server's own
+	}
+	return a.Separator.String()
+}

@@ -1,0 +1,142 @@
+package rules
+
+import (
+	"github.com/immudb-go/immudb/internal/indexkey"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// keyRules are about keys and indexes.
+var keyRules = []*Rule{
+	{
+		Name:      "conflict-changes-key",
+		Construct: "ON CONFLICT DO UPDATE SET of a column of the primary key",
+		Reason: "the server puts the row over the one that has that key, and with an index all later writes wait for ever; " +
+			"delete the row and insert another",
+		Needs: tree.HasConflict,
+		look: func(l *look) {
+			i, ok := l.st.(*tree.Insert)
+			if !ok || i.Conflict == nil {
+				return
+			}
+			for j := range i.Conflict.Set {
+				set := &i.Conflict.Set[j]
+				if c, same := tree.Bare(set.Value).(*tree.Column); same && c.Name.Name == set.Column.Name {
+					continue
+				}
+				l.refuseTables(set, "", nil, func(tables Tables, _ Args) bool {
+					t := l.table(tables, i.Table.Name)
+					if t == nil {
+						return true
+					}
+					for _, key := range t.Primary {
+						if key == set.Column.Name {
+							return false
+						}
+					}
+					return true
+				})
+			}
+		},
+	},
+	{
+		Name:      "key-too-long",
+		Construct: "a key that may be longer than 1,024 bytes",
+		Reason: "the server accepts it, and once such a key is written no write to the database ends, not even after a restart; " +
+			"give the VARCHAR and BLOB columns of the key a shorter length",
+		Needs: tree.HasDDL,
+		look: func(l *look) {
+			switch st := l.st.(type) {
+			case *tree.CreateTable:
+				t := described(st)
+				if !fits(t, nil) {
+					l.refuse(st, "")
+				}
+			case *tree.CreateIndex:
+				columns := make([]string, len(st.Columns))
+				for i := range st.Columns {
+					columns[i] = st.Columns[i].Name
+				}
+				script, index := l.script, l.index
+				l.refuseTables(st, "", nil, func(tables Tables, _ Args) bool {
+					t := tableAt(script, index, tables, st.Table.Name)
+					return t == nil || fits(t, columns)
+				})
+			}
+		},
+	},
+}
+
+// table finds a table that is there or that the text creates.
+func (l *look) table(tables Tables, name string) *Table {
+	return tableAt(l.script, l.index, tables, name)
+}
+
+// tableAt finds a table as it is before the statement with that index runs.
+func tableAt(script *tree.Script, index int, tables Tables, name string) *Table {
+	var t *Table
+	for _, st := range script.Statements[:index] {
+		switch st := st.(type) {
+		case *tree.CreateTable:
+			if st.Name.Name == name && (!st.IfNotExists || t == nil) {
+				t = described(st)
+			}
+		case *tree.AlterTable:
+			if t != nil && st.Table.Name == name && st.Action == tree.AddColumn {
+				t.Columns = append(t.Columns, columnOf(st.Column))
+			}
+		}
+	}
+	if t == nil {
+		t = tables.Table(name)
+		if t == nil {
+			return nil
+		}
+		copied := *t
+		t = &copied
+		for _, st := range script.Statements[:index] {
+			if a, ok := st.(*tree.AlterTable); ok && a.Table.Name == name && a.Action == tree.AddColumn {
+				t.Columns = append(t.Columns[:len(t.Columns):len(t.Columns)], columnOf(a.Column))
+			}
+		}
+	}
+	return t
+}
+
+// described is the table that a statement creates.
+func described(st *tree.CreateTable) *Table {
+	t := &Table{}
+	for _, c := range st.Columns {
+		t.Columns = append(t.Columns, columnOf(c))
+		if c.PrimaryKey {
+			t.Primary = append(t.Primary, c.Name.Name)
+		}
+	}
+	for _, key := range st.PrimaryKey {
+		t.Primary = append(t.Primary, key.Name)
+	}
+	return t
+}
+
+func columnOf(c *tree.ColumnDef) Column {
+	return Column{Name: c.Name.Name, Type: c.Type, MaxLength: int(min(c.Length, 1<<30))}
+}
+
+// fits reports whether the key of an index on the columns can be stored; nil stands
+// for the primary key. A column without a length may hold any value; the server
+// refuses to index it.
+func fits(t *Table, columns []string) bool {
+	list := func(names []string) []*indexkey.Column {
+		var list []*indexkey.Column
+		for _, name := range names {
+			if c := t.Column(name); c != nil {
+				list = append(list, &indexkey.Column{Type: c.Type, Length: c.MaxLength})
+			}
+		}
+		return list
+	}
+	keys := indexkey.Table{Primary: list(t.Primary)}
+	if columns == nil {
+		return keys.PrimaryLength() <= indexkey.Max
+	}
+	return keys.IndexLength(list(columns)) <= indexkey.Max
+}

@@ -1,0 +1,118 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// listRules are about IN (…).
+var listRules = []*Rule{
+	{
+		Name:      "list-asks-transaction",
+		Construct: "a query or a function such as NOW() among the values of IN (…)",
+		Reason: "the server looks at the list before it has a transaction to ask, and its process ends; " +
+			"write IN (SELECT …) with one pair of parentheses, or = for a single value",
+		Needs: tree.HasList,
+		look: func(l *look) {
+			l.conditions(func(condition tree.Expr) {
+				tree.Inspect(condition, func(n tree.Node) bool {
+					list, ok := n.(*tree.InList)
+					if !ok || list.Not {
+						return true
+					}
+					for _, v := range list.Values {
+						tree.Inspect(v, func(n tree.Node) bool {
+							if asksTransaction(n) {
+								l.refuse(n, "")
+							}
+							return true
+						})
+					}
+					return true
+				})
+			})
+		},
+	},
+	{
+		Name:      "not-in-becomes-in",
+		Construct: "NOT IN (a, b) in a query with a join, EXISTS or IN (SELECT …)",
+		Reason:    "the server forgets the NOT in conditions of a join, in those it moves there, and in such subqueries; the driver writes NOT (x IN (a, b))",
+		Needs:     tree.HasList,
+		look: func(l *look) {
+			if !l.script.Has.Any(tree.HasJoin | tree.HasExists | tree.HasSubquery) {
+				return
+			}
+			l.each(func(n tree.Node) bool {
+				if list, ok := n.(*tree.InList); ok && list.Not {
+					l.replace(tree.Span{Start: list.Start, End: list.Start}, "(NOT (")
+					l.replace(tree.Span{Start: list.Expr.Place().End, End: list.Values[0].Place().Start}, " IN (")
+					l.replace(tree.Span{Start: list.End, End: list.End}, "))")
+				}
+				return true
+			})
+		},
+	},
+}
+
+// valuesRules are about (VALUES …).
+var valuesRules = []*Rule{
+	{
+		Name:      "values-of-unequal-width",
+		Construct: "VALUES with rows of unequal width",
+		Reason:    "the server's process ends; give each row as many values as the first",
+		Needs:     tree.HasValues,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if v, ok := n.(*tree.ValuesSource); ok {
+					for i := range v.Rows {
+						if len(v.Rows[i].Values) != len(v.Rows[0].Values) {
+							l.refuse(&v.Rows[i], "")
+						}
+					}
+				}
+				return true
+			})
+		},
+	},
+}
+
+// conditions calls f for the conditions by which the server chooses rows, in the
+// statement and in what it holds.
+func (l *look) conditions(f func(tree.Expr)) {
+	on := func(x tree.Expr) {
+		if x != nil {
+			f(x)
+		}
+	}
+	l.each(func(n tree.Node) bool {
+		switch n := n.(type) {
+		case *tree.Select:
+			on(n.Where)
+		case *tree.Join:
+			on(n.On)
+		case *tree.Update:
+			on(n.Where)
+		case *tree.Delete:
+			on(n.Where)
+		}
+		return true
+	})
+}
+
+// needTx are the functions that ask the transaction for their value.
+var needTx = []string{"age", "clock_timestamp", "current_user", "currval", "nextval", "now"}
+
+// asksTransaction reports whether the server needs a transaction to tell the value
+// of an expression.
+func asksTransaction(n tree.Node) bool {
+	switch n := n.(type) {
+	case *tree.Subquery, *tree.Exists, *tree.InQuery:
+		return true
+	case *tree.Call:
+		return n.Over != nil || slices.Contains(needTx, n.Name.Name)
+	case *tree.Aggregate:
+		return n.Over != nil
+	}
+	return false
+}

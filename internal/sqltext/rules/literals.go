@@ -1,0 +1,250 @@
+package rules
+
+import (
+	"database/sql/driver"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// literalRules are about placeholders that the server does not fill in.
+var literalRules = []*Rule{
+	{
+		Name:      "placeholder-not-filled-in",
+		Construct: "an argument in a place where the server does not fill it in",
+		Reason:    "the driver writes the argument as a literal there",
+		look: func(l *look) {
+			if l.has(l.st) {
+				l.each(func(n tree.Node) bool {
+					l.unfilled(n)
+					return !l.plan.Literals
+				})
+			}
+		},
+	},
+}
+
+// unfilled finds an argument that the server does not fill in, in one part of the
+// statement.
+func (l *look) unfilled(n tree.Node) {
+	switch n := n.(type) {
+	case *tree.Exists, *tree.CreateView:
+		l.literals(n)
+	case *tree.With:
+		l.literals(n.Body)
+		if n.Recursive {
+			l.literals(n)
+		}
+	case *tree.Window:
+		if n != nil {
+			l.literals(n)
+		}
+	case *tree.Call:
+		if n.Over != nil {
+			l.literals(n)
+		}
+	case *tree.Table:
+		if isSystemName(n.Name.Name) {
+			l.literals(l.st)
+		}
+	case *tree.Join:
+		if n.Kind == "FULL" {
+			l.literals(n)
+		}
+	case *tree.Case:
+		if n.Operand != nil {
+			l.literals(n)
+		}
+	case *tree.Select:
+		l.literalOrder(n.OrderBy, n)
+	case *tree.SetOperation:
+		l.literalOrder(n.OrderBy, firstSide(n))
+	case *tree.Subquery:
+		l.unfilledSubquery(n.Query)
+	case *tree.InQuery:
+		l.unfilledSubquery(n.Query)
+		if s, ok := n.Query.(*tree.Select); ok && s.Where != nil && matters(s) {
+			l.literals(s) // it becomes a derived table
+		}
+	}
+}
+
+// literalOrder: an argument among what rows are ordered by.
+func (l *look) literalOrder(orders []tree.Order, s *tree.Select) {
+	for i := range orders {
+		l.literals(orders[i])
+		if s != nil {
+			l.literals(l.sortedBy(s, orders[i].Expr))
+		}
+	}
+}
+
+// unfilledSubquery: of a query that is a value the server fills in columns and
+// conditions, not what the rows are read from.
+func (l *look) unfilledSubquery(q tree.Query) {
+	s, ok := q.(*tree.Select)
+	if !ok {
+		l.literals(q)
+		return
+	}
+	if s.From != nil {
+		l.literals(s.From)
+	}
+	for _, j := range s.Joins {
+		l.literals(j.Source)
+	}
+}
+
+// has reports whether an argument stands within n.
+func (l *look) has(n tree.Node) bool { return len(l.script.ParamsOf(n)) > 0 }
+
+// isSystemName reports whether a name is one that the server keeps for its own
+// tables.
+func isSystemName(name string) bool {
+	return strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "information_schema_")
+}
+
+// literals makes the arguments of the text be written as literals if one stands
+// within n.
+func (l *look) literals(n tree.Node) {
+	if len(l.script.ParamsOf(n)) > 0 {
+		l.plan.Literals = true
+	}
+}
+
+// literalIf makes the arguments of the text be written as literals if the argument
+// for p is one that when is true for: another rule then finds the literal.
+func (l *look) literalIf(p *tree.Param, when func(driver.Value) bool) {
+	l.plan.literalIf = append(l.plan.literalIf, argument{nil, p.Index, when})
+}
+
+// WantsLiterals reports whether the arguments must be written into the text, see
+// [WithLiterals].
+func (p *Plan) WantsLiterals(args Args) bool {
+	if p.Literals {
+		return true
+	}
+	for _, a := range p.literalIf {
+		if a.ok(args(a.index)) {
+			return true
+		}
+	}
+	return false
+}
+
+// WithLiterals returns the text with its arguments written as literals that mean
+// the same values.
+func WithLiterals(script *tree.Script, args Args) (string, error) {
+	suffixed := castSuffixes(script)
+	var edits []edit
+	for _, p := range script.Params {
+		literal, err := appendLiteral(nil, args(p.Index), suffixed[p])
+		if err != nil {
+			return "", fmt.Errorf("argument %d has to be written as a literal here: %w", p.Index+1, err)
+		}
+		edits = append(edits, edit{p.Span, apart(script.Text, p.Span, string(literal))})
+	}
+	text, _ := apply(script.Text, edits)
+	return text, nil
+}
+
+// apart puts blanks around a literal where it would touch its neighbours: a name, a
+// number or a sign, with which it would make another token.
+func apart(text string, at tree.Span, literal string) string {
+	touches := func(i int) bool { return i >= 0 && i < len(text) && strings.IndexByte(" \t\r\n(),;", text[i]) < 0 }
+	if touches(at.Start - 1) {
+		literal = " " + literal
+	}
+	if touches(at.End) {
+		literal += " "
+	}
+	return literal
+}
+
+// castSuffixes are the placeholders with a cast behind them, as in ?::FLOAT, which
+// binds more than a sign and takes no brackets.
+func castSuffixes(script *tree.Script) map[*tree.Param]bool {
+	if !script.Has.Any(tree.HasCast) {
+		return nil
+	}
+	found := make(map[*tree.Param]bool)
+	for _, st := range script.Statements {
+		tree.Inspect(st, func(n tree.Node) bool {
+			if c, ok := n.(*tree.Cast); ok && c.Form == tree.CastSuffix {
+				if p, ok := c.Expr.(*tree.Param); ok {
+					found[p] = true
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// The times that a literal can name.
+var firstTime, lastTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// appendLiteral appends a value as the server reads it back. Negative numbers are
+// in brackets, so that no comment begins before them; or, if a cast stands behind the
+// literal, in a cast themselves.
+func appendLiteral(b []byte, v driver.Value, suffixed bool) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "NULL"...), nil
+	case bool:
+		return append(b, strings.ToUpper(strconv.FormatBool(v))...), nil
+	case int64:
+		switch {
+		case v == math.MinInt64, v < 0 && suffixed: // the digits of the first overflow before the sign is seen
+			return append(strconv.AppendInt(append(b, "CAST('"...), v, 10), "' AS INTEGER)"...), nil
+		case v < 0:
+			return append(strconv.AppendInt(append(b, '('), v, 10), ')'), nil
+		}
+		return strconv.AppendInt(b, v, 10), nil
+	case float64:
+		return appendFloat(b, v, suffixed)
+	case string:
+		if !utf8.ValidString(v) {
+			return nil, errors.New("the text is not valid UTF-8")
+		}
+		return append(append(append(b, '\''), strings.ReplaceAll(v, "'", "''")...), '\''), nil
+	case []byte:
+		if v == nil {
+			return append(b, "NULL"...), nil
+		}
+		return append(hex.AppendEncode(append(b, "x'"...), v), '\''), nil
+	case time.Time:
+		v = v.UTC()
+		if v.Before(firstTime) || !v.Before(lastTime) {
+			return nil, errors.New("the time is not of the years 1 to 9999")
+		}
+		return append(v.AppendFormat(append(b, "CAST('"...), "2006-01-02 15:04:05.000000"), "' AS TIMESTAMP)"...), nil
+	}
+	return nil, fmt.Errorf("a value of type %T is not supported", v)
+}
+
+// appendFloat writes all digits, because a literal has no exponent. Infinity and -0
+// have none: a sign is a subtraction from 0 for the server.
+func appendFloat(b []byte, f float64, suffixed bool) ([]byte, error) {
+	switch {
+	case math.IsNaN(f):
+		return nil, errors.New("there is no literal for NaN")
+	case math.IsInf(f, 0), f == 0 && math.Signbit(f), math.Signbit(f) && suffixed:
+		return append(strconv.AppendFloat(append(b, "CAST('"...), f, 'g', -1, 64), "' AS FLOAT)"...), nil
+	}
+	digits := strconv.FormatFloat(math.Abs(f), 'f', -1, 64)
+	if !strings.Contains(digits, ".") {
+		digits += ".0"
+	}
+	if math.Signbit(f) {
+		return append(append(append(b, "(-"...), digits...), ')'), nil
+	}
+	return append(b, digits...), nil
+}

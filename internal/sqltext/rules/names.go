@@ -1,0 +1,117 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// nameRules are about names that the server does not take, or answers in another
+// form.
+var nameRules = []*Rule{
+	{
+		Name:      "name-with-other-characters",
+		Construct: "a name with characters other than A to Z, 0 to 9 and _, where it is no alias,",
+		Reason:    "the server has no such names; write the name of the column",
+		Needs:     tree.HasStrangeName | tree.HasBackquotes,
+		look: func(l *look) {
+			aliases := l.aliases()
+			done := make(map[int]bool)
+			for _, id := range l.script.Odd {
+				at := l.st.Place()
+				if id.Start < at.Start || id.End > at.End || done[id.Start] {
+					continue
+				}
+				done[id.Start] = true
+				raw := id.Of(l.script.Text)
+				switch {
+				case plain(id.Name):
+					l.replace(id.Span, `"`+raw[1:len(raw)-1]+`"`)
+				case !slices.Contains(aliases, id.Name):
+					l.refuse(id, "")
+				default:
+					l.replace(id.Span, `"`+invented(id.Name)+`"`)
+				}
+			}
+		},
+	},
+	{
+		Name:      "alias-as-written",
+		Construct: "an alias with capital letters or other characters",
+		Reason:    "the server answers it in lower case, or count in capitals; the driver names the column of the answer as it is written",
+		Needs:     tree.HasCapitalAlias | tree.HasStrangeName,
+		look: func(l *look) {
+			s := outermost(l.st)
+			if s == nil || s.Star {
+				return
+			}
+			var names []string
+			for i := range s.Targets {
+				name := ""
+				if a := s.Targets[i].Alias; a.Given() {
+					switch raw := a.Of(l.script.Text); {
+					case a.Quoted:
+						name = raw[1 : len(raw)-1]
+					default:
+						name = strings.ToLower(raw)
+					}
+				}
+				names = append(names, name)
+			}
+			if l.plan.Names == nil {
+				l.plan.Names = make(map[int][]string)
+			}
+			l.plan.Names[l.index] = names
+		},
+	},
+}
+
+// aliases returns the aliases that the statement gives to columns.
+func (l *look) aliases() []string {
+	var list []string
+	l.each(func(n tree.Node) bool {
+		if s, ok := n.(*tree.Select); ok {
+			for i := range s.Targets {
+				if a := s.Targets[i].Alias; a.Given() {
+					list = append(list, a.Name)
+				}
+			}
+		}
+		return true
+	})
+	return list
+}
+
+// outermost is the query that names the columns of the answer, or nil.
+func outermost(st tree.Node) *tree.Select {
+	switch st := st.(type) {
+	case *tree.Select:
+		return st
+	case *tree.With:
+		return outermost(st.Body)
+	case *tree.SetOperation:
+		return firstSide(st)
+	case *tree.Brackets:
+		return outermost(st.Query)
+	}
+	return nil
+}
+
+// plain reports whether a name is one that the server takes.
+func plain(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// invented is the name that the server gets for one that it does not take.
+func invented(name string) string {
+	return fmt.Sprintf("alias_%x", name)
+}

@@ -1,0 +1,46 @@
+package rules
+
+import "github.com/immudb-go/immudb/internal/sqltext/tree"
+
+// numberRules are about literals that the server reads as something else.
+var numberRules = []*Rule{
+	{
+		Name:      "number-touches-letter",
+		Construct: "a number with a letter right behind it",
+		Reason:    "the server reads 1e10 as 1 named e10, and 0x1F as 0; write the number out, or a blank before the name",
+		Needs:     tree.HasTouchingNumber,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				switch n := n.(type) {
+				case *tree.Select:
+					for i := range n.Targets {
+						if t := &n.Targets[i]; t.Expr != nil && t.Alias.Given() && t.Alias.Start == t.Expr.Place().End {
+							l.refuse(t, "")
+						}
+					}
+				case *tree.Table:
+					for _, end := range []*tree.Instant{n.Since, n.Until} {
+						if end != nil && n.Alias.Given() && n.Alias.Start == end.End {
+							l.refuse(n, "")
+						}
+					}
+				}
+				return true
+			})
+		},
+	},
+	{
+		Name:      "number-out-of-range",
+		Construct: "an integer above 9223372036854775807",
+		Reason:    "the server takes it for a negative number; write a smaller number, or a FLOAT with a decimal point",
+		Needs:     tree.HasHugeNumber,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if x, ok := n.(*tree.Literal); ok && x.Kind == tree.Integer && x.Int > 1<<63-1 {
+					l.refuse(x, "")
+				}
+				return true
+			})
+		},
+	},
+}

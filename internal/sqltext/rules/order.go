@@ -1,0 +1,224 @@
+package rules
+
+import (
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// orderRules are about ORDER BY and GROUP BY that the server takes for the order of
+// an index, or of another column, by its name alone.
+var orderRules = []*Rule{
+	{
+		Name:      "sorted-by-name",
+		Construct: "ORDER BY or GROUP BY of a joined table's column that is called like one of the first table, or with NULLS FIRST or LAST,",
+		Reason: "where an index has a column of that name the server leaves the rows in the order of the index, and makes several groups of one; " +
+			"the driver names the column twice, which keeps the index out",
+		Needs: tree.HasJoin | tree.HasOrderBy,
+		look: func(l *look) {
+			l.selects(func(s *tree.Select, ordered bool) { l.keepIndexOut(s, ordered) })
+		},
+	},
+	{
+		Name:      "alias-hides-column",
+		Construct: "ORDER BY a column that is called like an alias of something else",
+		Reason:    "the server orders by what the alias stands for, also of t.c and of what another alias stands for; the driver writes COALESCE(t.c, t.c), which is no name",
+		Needs:     tree.HasAlias,
+		look: func(l *look) {
+			l.selects(func(s *tree.Select, ordered bool) {
+				for i := 0; ordered && i < len(s.OrderBy); i++ {
+					if c := l.hidden(s, s.OrderBy[i].Expr); c != nil {
+						text := backquotesDoubled(c.Of(l.script.Text))
+						l.replace(s.OrderBy[i].Expr.Place(), "COALESCE("+text+", "+text+")")
+					}
+				}
+			})
+		},
+	},
+	{
+		Name:      "order-by-constant",
+		Construct: "ORDER BY an alias of a number",
+		Reason:    "the server orders by the column of that number; the driver leaves it out of the order",
+		Needs:     tree.HasOrderBy,
+		look: func(l *look) {
+			l.selects(func(s *tree.Select, ordered bool) {
+				for i := 0; ordered && i < len(s.OrderBy); i++ {
+					x := s.OrderBy[i].Expr
+					if key := l.sortedBy(s, x); key != x && isNumber(key) {
+						l.replace(x.Place(), "NULL")
+					}
+				}
+			})
+		},
+	},
+	{
+		Name:      "distinct-cut-short",
+		Construct: "SELECT DISTINCT … ORDER BY … LIMIT",
+		Reason:    "the server takes the first rows and then leaves out those that are alike, so that some are missing; the driver adds OFFSET 0, which keeps it from that",
+		Needs:     tree.HasLimit,
+		look: func(l *look) {
+			l.selects(func(s *tree.Select, ordered bool) {
+				if ordered && s.Distinct && len(s.OrderBy) > 0 && s.LimitAt.Given() && !s.OffsetAt.Given() {
+					l.replace(tree.Span{Start: s.LimitAt.End, End: s.LimitAt.End}, " OFFSET 0")
+				}
+			})
+		},
+	},
+}
+
+// selects calls f for each SELECT of the statement. ordered is false where its ORDER
+// BY is done elsewhere: by a query around it, or for all rows of a set operation.
+func (l *look) selects(f func(s *tree.Select, ordered bool)) {
+	tails := l.tails()
+	l.each(func(n tree.Node) bool {
+		if s, ok := n.(*tree.Select); ok {
+			f(s, !tails[s] && !hasWindow(s))
+		}
+		return true
+	})
+}
+
+// tails are the last sides of set operations: ORDER BY behind one is meant for all
+// rows.
+func (l *look) tails() map[*tree.Select]bool {
+	if !l.script.Has.Any(tree.HasSetOperation) {
+		return nil
+	}
+	tails := make(map[*tree.Select]bool)
+	l.each(func(n tree.Node) bool {
+		if s, ok := n.(*tree.SetOperation); ok {
+			if last, ok := s.Sides[len(s.Sides)-1].(*tree.Select); ok {
+				tails[last] = true
+			}
+		}
+		return true
+	})
+	return tails
+}
+
+// isNumber reports whether the server takes an expression for the number of a
+// column when it orders by it.
+func isNumber(x tree.Expr) bool {
+	x = tree.Bare(x)
+	for {
+		sign, ok := x.(*tree.Unary)
+		if !ok || sign.Operator != "-" {
+			return isOrdinal(x)
+		}
+		x = tree.Bare(sign.Expr)
+	}
+}
+
+// aliased returns the target that an expression of ORDER BY names by its alias, or
+// nil.
+func aliased(s *tree.Select, x tree.Expr) *tree.Target {
+	c, ok := x.(*tree.Column)
+	if !ok || c.Table.Given() {
+		return nil
+	}
+	for i := range s.Targets {
+		if t := &s.Targets[i]; t.Expr != nil && t.Alias.Given() && t.Alias.Name == c.Name.Name {
+			return t
+		}
+	}
+	return nil
+}
+
+// keepIndexOut makes the server sort and group where it would trust an index that
+// has nothing to do with the columns.
+func (l *look) keepIndexOut(s *tree.Select, ordered bool) {
+	from, ok := s.From.(*tree.Table)
+	if !ok {
+		return
+	}
+	isOther := func(x tree.Expr) bool {
+		c, ok := x.(*tree.Column)
+		return ok && len(s.Joins) > 0 && c.Table.Given() && c.Table.Name != nameOf(from)
+	}
+	text := l.script.Text
+	for i := 0; ordered && i < len(s.OrderBy); i++ {
+		o := &s.OrderBy[i]
+		key := l.sortedBy(s, o.Expr)
+		if l.hidden(s, o.Expr) != nil || !isOther(key) && !(o.Nulls && len(s.GroupBy) == 0) {
+			continue
+		}
+		spelled, at := key.Place().Of(text), o.Expr.Place()
+		if c, ok := o.Expr.(*tree.Column); ok && !c.Table.Given() && aliased(s, c) == nil {
+			l.replace(at, spelled)
+		}
+		end := s.OrderBy[len(s.OrderBy)-1].End
+		l.replace(tree.Span{Start: end, End: end}, ", "+spelled+text[at.End:o.End])
+		break
+	}
+	for _, g := range s.GroupBy {
+		if key := l.groupedBy(s, g); isOther(key) {
+			l.replace(tree.Span{Start: s.GroupAt.End, End: s.GroupAt.End}, ", "+key.Place().Of(text))
+			break
+		}
+	}
+}
+
+// sortedBy is what an expression of ORDER BY stands for.
+func (l *look) sortedBy(s *tree.Select, x tree.Expr) tree.Expr {
+	if n, ok := x.(*tree.Literal); ok && isOrdinal(x) && n.Int >= 1 && n.Int <= uint64(len(s.Targets)) && s.Targets[n.Int-1].Expr != nil {
+		return s.Targets[n.Int-1].Expr
+	}
+	if t := aliased(s, x); t != nil {
+		return t.Expr
+	}
+	if c := l.output(s, x); c != nil {
+		return c // the name of a column of the answer goes before that of a table
+	}
+	return x
+}
+
+func (l *look) groupedBy(s *tree.Select, c *tree.Column) tree.Expr {
+	if t := aliased(s, c); t != nil {
+		return t.Expr
+	}
+	return c
+}
+
+// output returns the only column among the targets that is called like x without an
+// alias, if x is a name without a table.
+func (l *look) output(s *tree.Select, x tree.Expr) *tree.Column {
+	c, ok := x.(*tree.Column)
+	if !ok || c.Table.Given() {
+		return nil
+	}
+	var found *tree.Column
+	for i := range s.Targets {
+		t, ok := s.Targets[i].Expr.(*tree.Column)
+		if !ok || s.Targets[i].Alias.Given() || t.Name.Name != c.Name.Name {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = t
+	}
+	return found
+}
+
+// hidden returns the column that an expression of ORDER BY stands for, if an alias
+// of something else is called like it; else nil.
+func (l *look) hidden(s *tree.Select, x tree.Expr) *tree.Column {
+	c, ok := l.sortedBy(s, x).(*tree.Column)
+	if !ok {
+		return nil
+	}
+	t := aliased(s, &tree.Column{Name: c.Name})
+	if t == nil {
+		return nil
+	}
+	if same, ok := t.Expr.(*tree.Column); ok && same.Name.Name == c.Name.Name && same.Table.Name == c.Table.Name {
+		return nil
+	}
+	return c
+}
+
+// nameOf is the name by which a query knows a table.
+func nameOf(t *tree.Table) string {
+	if t.Alias.Given() {
+		return t.Alias.Name
+	}
+	return t.Name.Name
+}

@@ -1,0 +1,177 @@
+package rules
+
+import (
+	"database/sql/driver"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+func planOf(t *testing.T, text string) *Plan {
+	t.Helper()
+	script, err := tree.Parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	plan, r := Check(script)
+	if r != nil {
+		t.Fatalf("%s is refused: %v", text, r)
+	}
+	return plan
+}
+
+func TestTextsAreRewrittenWhereTheAnswerIsThenRight(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT s, id FROM t ORDER BY 2 DESC, 1":                                             "SELECT s, id FROM t ORDER BY id DESC, s",
+		"SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY 2":                                    "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY COUNT(*)",
+		"SELECT s AS k, COUNT(*) AS n FROM t GROUP BY k ORDER BY 2":                          "SELECT s AS k, COUNT(*) AS n FROM t GROUP BY s ORDER BY n",
+		"SELECT id FROM t UNION SELECT id FROM p ORDER BY 1 LIMIT ?":                         "SELECT * FROM (SELECT id FROM t UNION SELECT id FROM p ) ORDER BY id LIMIT ?",
+		"SELECT id FROM t EXCEPT SELECT id FROM p LIMIT 1":                                   "SELECT * FROM (SELECT DISTINCT id FROM t EXCEPT SELECT id FROM p ) LIMIT 1",
+		"(SELECT id FROM t) UNION (SELECT id FROM p) ORDER BY id":                            "SELECT * FROM (SELECT * FROM (SELECT id FROM t) UNION SELECT * FROM (SELECT id FROM p) ) ORDER BY id",
+		"SELECT id, RANK() OVER (ORDER BY s) FROM t WHERE id > ? ORDER BY id":                "SELECT w_0 AS id, w_1 AS col1 FROM (SELECT id AS w_0, RANK() OVER (ORDER BY s) AS w_1 FROM t WHERE id > ? ) ORDER BY w_0",
+		"SELECT DISTINCT id AS `K`, RANK() OVER () AS r FROM t ORDER BY 2, `k` DESC LIMIT 2": "SELECT w_0 AS \"k\", w_1 AS \"r\" FROM (SELECT DISTINCT id AS w_0, RANK() OVER () AS w_1 FROM t ) ORDER BY w_1, w_0 DESC LIMIT 2",
+		"SELECT x.id, RANK() OVER () FROM t AS x ORDER BY x.s DESC, x.id":                    "SELECT w_0 AS id, w_1 AS col1 FROM (SELECT x.id AS w_0, RANK() OVER () AS w_1, x.s AS o_0 FROM t AS x ) ORDER BY o_0 DESC, w_0",
+		"SELECT s FROM t GROUP BY s HAVING COUNT(*) > 1":                                     "SELECT w_0 AS s FROM (SELECT s AS w_0, COUNT(*) AS h_0 FROM t GROUP BY s HAVING COUNT(*) > 1) ",
+		"SELECT s, MAX(id) FROM t GROUP BY s HAVING MAX(id) > 1 ORDER BY MAX(id)":            "SELECT s, MAX(id) FROM t GROUP BY s HAVING MAX(id) > 1 ORDER BY MAX(id)",
+		"SELECT s FROM t GROUP BY s ORDER BY COUNT(*) DESC, s LIMIT 1":                       "SELECT w_0 AS s FROM (SELECT s AS w_0, COUNT(*) AS h_0, COUNT(*) AS o_0 FROM t GROUP BY s ) ORDER BY o_0 DESC, w_0 LIMIT 1",
+		"SELECT id FROM t EXCEPT SELECT id FROM p EXCEPT SELECT 1 FROM p":                    "SELECT DISTINCT * FROM (SELECT DISTINCT id FROM t EXCEPT SELECT id FROM p) EXCEPT SELECT 1 FROM p",
+		"SELECT id FROM t UNION SELECT id FROM p INTERSECT SELECT 1 FROM p":                  "SELECT id FROM t UNION SELECT DISTINCT id FROM p INTERSECT SELECT 1 FROM p",
+		"SELECT id FROM t INTERSECT SELECT id FROM p UNION ALL SELECT 1 FROM p":              "SELECT * FROM (SELECT DISTINCT id FROM t INTERSECT SELECT id FROM p) UNION ALL SELECT 1 FROM p",
+		"SELECT id FROM t UNION SELECT id FROM p UNION SELECT 1 FROM p":                      "SELECT id FROM t UNION SELECT id FROM p UNION SELECT 1 FROM p",
+		"SELECT id FROM t UNION SELECT id FROM p UNION ALL SELECT 1 FROM p ORDER BY id":      "SELECT * FROM (SELECT * FROM (SELECT id FROM t UNION SELECT id FROM p) UNION ALL SELECT 1 FROM p ) ORDER BY id",
+		"SELECT p.id FROM t JOIN p ON p.id = t.id ORDER BY p.id DESC LIMIT 1":                "SELECT p.id FROM t JOIN p ON p.id = t.id ORDER BY p.id DESC, p.id DESC LIMIT 1",
+		"SELECT p.id FROM t JOIN p ON p.id = t.id ORDER BY id":                               "SELECT p.id FROM t JOIN p ON p.id = t.id ORDER BY p.id, p.id",
+		"SELECT p.id AS k, COUNT(*) FROM t JOIN p ON p.id = t.id GROUP BY k ORDER BY 1":      "SELECT p.id AS k, COUNT(*) FROM t JOIN p ON p.id = t.id GROUP BY p.id, p.id ORDER BY k, p.id",
+		"SELECT t.id, p.s FROM t JOIN p ON p.id = t.id ORDER BY t.id, t.s":                   "SELECT t.id, p.s FROM t JOIN p ON p.id = t.id ORDER BY t.id, t.s",
+		"SELECT id FROM t ORDER BY s NULLS LAST":                                             "SELECT id FROM t ORDER BY s NULLS LAST, s NULLS LAST",
+		"SELECT -id AS id FROM t ORDER BY t.id":                                              "SELECT -id AS id FROM t ORDER BY COALESCE(t.id, t.id)",
+		"SELECT s AS id, id AS k FROM t ORDER BY k DESC":                                     "SELECT s AS id, id AS k FROM t ORDER BY COALESCE(id, id) DESC",
+		"SELECT id AS id, s AS k FROM t ORDER BY id, k":                                      "SELECT id AS id, s AS k FROM t ORDER BY id, k",
+		"SELECT -3 AS k, id FROM t ORDER BY k, id":                                           "SELECT -3 AS k, id FROM t ORDER BY NULL, id",
+		"SELECT DISTINCT s FROM t ORDER BY s LIMIT ?":                                        "SELECT DISTINCT s FROM t ORDER BY s LIMIT ? OFFSET 0",
+		"SELECT DISTINCT s FROM t LIMIT 2":                                                   "SELECT DISTINCT s FROM t LIMIT 2",
+		"SELECT t.id FROM t JOIN p ON p.id NOT IN ( 1, ?)":                                   "SELECT t.id FROM t JOIN p ON (NOT (p.id IN (1, ?)))",
+		"SELECT id FROM t WHERE id NOT IN (1, 2)":                                            "SELECT id FROM t WHERE id NOT IN (1, 2)",
+		"SELECT id FROM t WHERE id IN (SELECT id FROM p WHERE p.s = 'a' LIMIT 1)":            "SELECT id FROM t WHERE id IN (SELECT * FROM (SELECT id FROM p WHERE p.s = 'a' LIMIT 1))",
+		"SELECT id FROM t FOR UPDATE":                                                        "SELECT id FROM t ",
+		"SELECT t.* FROM t":                                                                  "SELECT * FROM t",
+		"SELECT `id` FROM `t` WHERE s = '`'":                                                 "SELECT \"id\" FROM \"t\" WHERE s = '`'",
+		`SELECT id AS "a.b" FROM t ORDER BY "a.b"`:                                           `SELECT id AS "alias_612e62" FROM t ORDER BY "alias_612e62"`,
+		"SELECT id FROM t WHERE s LIKE 'ä'":                                                  "SELECT id FROM t WHERE (s = 'ä')",
+		"SELECT id FROM t WHERE s NOT LIKE 'ä%' AND id = ?":                                  "SELECT id FROM t WHERE (NOT (SUBSTRING(s, 1, 2) = 'ä')) AND id = ?",
+		"SELECT id FROM t WHERE s ILIKE '%É''%'":                                             "SELECT id FROM t WHERE (NOT (REPLACE(LOWER(s), 'é''', '') = LOWER(s)))",
+		"SELECT id FROM t WHERE s LIKE 'a%'":                                                 "SELECT id FROM t WHERE s LIKE 'a%'",
+	} {
+		plan := planOf(t, text)
+		if plan.Text != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, plan.Text, want)
+		}
+		if _, err := tree.Parse(plan.Text); err != nil {
+			t.Errorf("%s: what it becomes is wrong: %v", text, err)
+		}
+	}
+}
+
+func TestColumnsOfTheAnswerAreNamedAsWritten(t *testing.T) {
+	plan := planOf(t, `SELECT id AS "UserId", s AS "user.name", COUNT(*) AS count, MAX(id) AS Max, id AS Other, id FROM t`)
+	if got, want := plan.Names[0], []string{"UserId", "user.name", "count", "max", "other", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestArgumentsAreWrittenAsLiteralsWhereTheServerDoesNotFillThemIn(t *testing.T) {
+	for text, want := range map[string]bool{
+		"SELECT id FROM t WHERE EXISTS (SELECT 1 FROM p WHERE id = ?)":                                                   true,
+		"WITH c AS (SELECT id FROM t) SELECT id FROM c WHERE id = ?":                                                     true,
+		"SELECT relname FROM pg_class WHERE oid = $1":                                                                    true,
+		"SELECT RANK() OVER (ORDER BY id + ?) FROM t":                                                                    true,
+		"WITH RECURSIVE c AS (SELECT 1 AS id FROM t UNION ALL SELECT id + 1 AS id FROM c WHERE id < ?) SELECT id FROM c": true,
+		"SELECT CASE id WHEN ? THEN 1 END FROM t":                                                                        true,
+		"SELECT CASE WHEN id = ? THEN 1 END FROM t":                                                                      false,
+		"SELECT t.id FROM t FULL JOIN p ON t.id = p.id AND p.s = ?":                                                      true,
+		"SELECT t.id FROM t LEFT JOIN p ON t.id = p.id AND p.s = ?":                                                      false,
+		"SELECT id FROM t ORDER BY id + ?":                                                                               true,
+		"SELECT id + ? AS k FROM t ORDER BY k":                                                                           true,
+		"SELECT id + ? FROM t ORDER BY 1":                                                                                true,
+		"SELECT id FROM t WHERE id IN (SELECT id FROM p WHERE id = ?)":                                                   false,
+		"SELECT id FROM t WHERE id IN (SELECT id FROM (SELECT id FROM p WHERE id = ?) x)":                                true,
+		"SELECT id FROM t WHERE id IN (SELECT id FROM p WHERE id > ? LIMIT 1)":                                           true,
+		"SELECT (SELECT s FROM p WHERE id = ? LIMIT ?) FROM t":                                                           false,
+		"SELECT (SELECT s FROM p UNTIL TX ? WHERE id = 1) FROM t":                                                        true,
+		"CREATE VIEW v AS SELECT id FROM t WHERE id = ?":                                                                 true,
+		"SELECT id FROM t WHERE id = ?":                                                                                  false,
+		"WITH c AS (SELECT id FROM t WHERE id = ?) SELECT id FROM c":                                                     false,
+		"SELECT id FROM t WHERE id = ? AND EXISTS (SELECT 1 FROM p)":                                                     false,
+	} {
+		if got := planOf(t, text).WantsLiterals(func(int) driver.Value { return int64(1) }); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+	like := planOf(t, "SELECT id FROM t WHERE s LIKE ?")
+	for pattern, want := range map[string]bool{"a%": false, "ä%": true} {
+		if got := like.WantsLiterals(func(int) driver.Value { return pattern }); got != want {
+			t.Errorf("LIKE %s: %v, want %v", pattern, got, want)
+		}
+	}
+}
+
+func TestWhatDependsOnTablesIsCompleted(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT t.id FROM t WHERE id IN (SELECT id FROM p WHERE s = 'a' AND id > 1)":                          "SELECT t.id FROM t WHERE id IN (SELECT id FROM p WHERE p.s = 'a' AND p.id > 1)",
+		"SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM p AS x WHERE id = t.id AND blob_ = x'00')":               "SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM p AS x WHERE x.id = t.id AND blob_ = x'00')",
+		"DELETE FROM t WHERE id IN (SELECT t.id FROM t WHERE id = 2)":                                         "DELETE FROM t WHERE id IN (SELECT t_44_0.id FROM t AS t_44_0 WHERE t_44_0.id = 2)",
+		"SELECT 1 FROM t AS x WHERE EXISTS (SELECT 1 FROM p AS x WHERE x.id = 2)":                             "SELECT 1 FROM t AS x WHERE EXISTS (SELECT 1 FROM p AS x_49_0 WHERE x_49_0.id = 2)",
+		"SELECT 1 FROM t WHERE id IN (SELECT t.id FROM t WHERE t.id IN (SELECT id FROM p WHERE p.id = t.id))": "SELECT 1 FROM t WHERE id IN (SELECT t_46_0.id FROM t AS t_46_0 WHERE t_46_0.id IN (SELECT id FROM p WHERE p.id = t_46_0.id))",
+		"SELECT p.*, t.id AS k FROM p JOIN t ON t.id = p.id":                                                  `SELECT p."id", p."s", t.id AS k FROM p JOIN t ON t.id = p.id`,
+		"SELECT x.*, t.id AS k FROM (SELECT id AS a FROM p) x JOIN t ON t.id = x.a":                           `SELECT x."a", t.id AS k FROM (SELECT id AS a FROM p) x JOIN t ON t.id = x.a`,
+		"SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.id = t.id)":                                    "",
+		"SELECT id FROM t WHERE id = (SELECT MAX(id) FROM p WHERE s = 'a')":                                   "",
+		"SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM v WHERE a = 1)":                                          "",
+	} {
+		got, changed := planOf(t, text).Complete(aDatabase{})
+		if changed != (want != "") || changed && got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+		if again, changed := planOf(t, got).Complete(aDatabase{}); changed {
+			t.Errorf("%s is changed twice: %s", got, again)
+		}
+	}
+}
+
+func TestLiteralsTouchNothing(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT id FROM t WHERE id=?AND s=?": "SELECT id FROM t WHERE id= (-1) AND s= (-1)",
+		"SELECT ?::VARCHAR, -?, id-? FROM t": "SELECT CAST('-1' AS INTEGER) ::VARCHAR, - (-1), id- (-1) FROM t",
+	} {
+		script, err := tree.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := WithLiterals(script, func(int) driver.Value { return int64(-1) })
+		if got != want || err != nil {
+			t.Errorf("%s: got %s (%v), want %s", text, got, err, want)
+		}
+	}
+}
+
+func TestLiteralsStandForTheSameValues(t *testing.T) {
+	for _, row := range []struct {
+		v    driver.Value
+		want string // "": an error
+	}{
+		{nil, "NULL"}, {true, "TRUE"}, {false, "FALSE"}, {int64(7), "7"}, {int64(-7), "(-7)"},
+		{int64(math.MaxInt64), "9223372036854775807"}, {int64(math.MinInt64), "CAST('-9223372036854775808' AS INTEGER)"},
+		{1.5, "1.5"}, {-2.0, "(-2.0)"}, {1e21, "1000000000000000000000.0"}, {math.Inf(1), "CAST('+Inf' AS FLOAT)"}, {math.Copysign(0, -1), "CAST('-0' AS FLOAT)"}, {math.NaN(), ""},
+		{"it's", "'it''s'"}, {"", "''"}, {"a\x00b", "'a\x00b'"}, {"\xff", ""}, {[]byte{0, 255}, "x'00ff'"}, {[]byte{}, "x''"}, {[]byte(nil), "NULL"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600)), "CAST('2026-01-02 02:04:05.000006' AS TIMESTAMP)"},
+		{time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC), ""}, {struct{}{}, ""},
+	} {
+		got, err := appendLiteral(nil, row.v, false)
+		if string(got) != row.want || (err != nil) != (row.want == "") {
+			t.Errorf("%v: got %q, %v, want %q", row.v, got, err, row.want)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+// Package rules is the table of what the immudb server gets wrong, and what becomes
+// of a statement that asks for it: it is refused, with the reason and what to write
+// instead, or it is rewritten so that the answer is right.
+//
+// Each [Rule] looks for one construct in the parsed text. Most look at the text
+// alone, and their work is done once per text. Some depend on an argument ([Plan]
+// keeps a check for it), on whether the statement runs in a transaction, or on the
+// type of a column, which a [Catalog] knows.
+//
+// The faults are those of immudb v1.11.1. Tests show each on a real server, sent
+// past the driver.
+package rules
+
+import (
+	"cmp"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// Rule is one fault of the server.
+type Rule struct {
+	// Name identifies the rule in documentation and tests.
+	Name string
+	// Construct is what the rule is about, as an error names it: "SAVEPOINT".
+	Construct string
+	// Reason is what the server does with it, and what to write instead.
+	Reason string
+	// Needs is what a text has if the rule concerns it; 0 means any text.
+	Needs tree.Feature
+
+	look func(*look)
+}
+
+// All returns the rules in the order in which they are asked.
+func All() []*Rule { return slices.Clone(all) }
+
+var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
+	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
+	subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
+
+// Refusal is a construct that is not sent to the server. As an error it says where
+// the construct stands, what is wrong with it and what to write instead.
+type Refusal struct {
+	Rule         *Rule
+	Construct    string
+	Line, Column int // from 1; the column is counted in bytes
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s is not supported: %s", r.Line, r.Column, r.Construct, r.Rule.Reason)
+}
+
+// Plan is what becomes of a text.
+type Plan struct {
+	// Text is what to send: the text itself, or the text with edits. Its
+	// placeholders are those of the text, in the same order.
+	Text string
+
+	// InTx is why the text is refused in a transaction, or nil.
+	InTx *Refusal
+
+	// Names are the names of the columns of the answers, by the index of the
+	// statement, where they are not those that the server gives: "" for a column
+	// that is.
+	Names map[int][]string
+
+	// Literals is true if the server does not fill in all placeholders of the text,
+	// so that arguments must be written as literals.
+	Literals bool
+
+	// Renamed are the columns that the text renames, see [Renamed].
+	Renamed []Renamed
+
+	script    *tree.Script
+	late      []late
+	arguments []argument
+	typed     []typed
+	stored    []stored
+	literalIf []argument // ok is true where literals are wanted
+}
+
+// Tables finds a table by its folded name: nil if there is none. IsView reports
+// whether there is no such table and yet queries can read from that name.
+type Tables interface {
+	Table(name string) *Table
+	IsView(name string) bool
+}
+
+// Table is what rules ask of a table.
+type Table struct {
+	Columns []Column
+	Primary []string // the columns of the primary key
+}
+
+// Column is a column of a [Table].
+type Column struct {
+	Name      string
+	Type      string // as the server names it: INTEGER, VARCHAR, …
+	MaxLength int    // of VARCHAR and BLOB, in bytes; 0: none
+}
+
+// Column finds a column, or nil.
+func (t *Table) Column(name string) *Column {
+	if t != nil {
+		for i := range t.Columns {
+			if t.Columns[i].Name == name {
+				return &t.Columns[i]
+			}
+		}
+	}
+	return nil
+}
+
+// argument is a check of the argument for a placeholder.
+type argument struct {
+	refusal *Refusal
+	index   int
+	ok      func(driver.Value) bool
+}
+
+// typed is a check that depends on tables.
+type typed struct {
+	refusal *Refusal
+	ok      func(tables Tables, args Args) bool
+	when    func(args Args) bool // whether it has to be asked at all; nil: always
+}
+
+// Args gives the argument with an index, see [tree.Param].
+type Args func(index int) driver.Value
+
+// CheckArguments returns the reason why the text is refused with these arguments,
+// or nil.
+func (p *Plan) CheckArguments(args Args) *Refusal {
+	for i := range p.arguments {
+		if a := &p.arguments[i]; !a.ok(args(a.index)) {
+			return a.refusal
+		}
+	}
+	return nil
+}
+
+// ChecksArguments reports whether there is anything to do that depends on arguments
+// or tables.
+func (p *Plan) ChecksArguments() bool {
+	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf)+len(p.late) > 0
+}
+
+// NeedsTables reports whether CheckTables has anything to check with these
+// arguments.
+func (p *Plan) NeedsTables(args Args) bool {
+	return slices.ContainsFunc(p.typed, func(t typed) bool { return t.when == nil || t.when(args) })
+}
+
+// CheckTables returns the reason why the text is refused with these arguments and
+// tables, or nil.
+func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
+	for i := range p.typed {
+		if t := &p.typed[i]; (t.when == nil || t.when(args)) && !t.ok(tables, args) {
+			return t.refusal
+		}
+	}
+	return nil
+}
+
+// maxPasses bounds how often a text is rewritten because a rewritten part held
+// another.
+const maxPasses = 8
+
+// Check applies the rules to a text. It returns the
+// first refusal, if a rule refuses the text whatever its arguments are.
+func Check(script *tree.Script) (*Plan, *Refusal) { return check(script, maxPasses) }
+
+func check(script *tree.Script, passes int) (*Plan, *Refusal) {
+	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
+	for _, r := range all {
+		if r.Needs != 0 && !script.Has.Any(r.Needs) {
+			continue
+		}
+		l.rule = r
+		for i, st := range script.Statements {
+			l.st, l.index = st, i
+			r.look(&l)
+		}
+		if l.refusal != nil {
+			return nil, l.refusal
+		}
+	}
+	text, whole := apply(script.Text, l.edits)
+	l.plan.Text = text
+	if whole || passes == 0 {
+		return l.plan, nil
+	}
+	again, err := tree.Parse(text)
+	if err != nil {
+		return l.plan, nil // the caller parses it too, and says so
+	}
+	plan, r := check(again, passes-1)
+	if plan != nil && l.plan.Names != nil {
+		plan.Names = l.plan.Names
+	}
+	return plan, r
+}
+
+// late are changes of the text that depend on tables.
+type late func(tables Tables) []edit
+
+// Complete returns the text as it was, before the changes that make [Plan.Text],
+// with those that depend on tables. It is to be checked like another text of the
+// caller's. changed is false if there are none.
+func (p *Plan) Complete(tables Tables) (text string, changed bool) {
+	var edits []edit
+	for _, f := range p.late {
+		edits = append(edits, f(tables)...)
+	}
+	text, _ = apply(p.script.Text, edits)
+	return text, len(edits) > 0
+}
+
+// Original returns the text that the plan is for.
+func (p *Plan) Original() string { return p.script.Text }
+
+// later changes the text in a way that depends on tables.
+func (l *look) later(f func(Tables) []edit) { l.plan.late = append(l.plan.late, f) }
+
+// look is a rule's view of a statement.
+type look struct {
+	script *tree.Script
+	st     tree.Statement
+	index  int // of the statement in the text
+	rule   *Rule
+
+	plan    *Plan
+	edits   []edit
+	refusal *Refusal
+}
+
+// alone reports whether the statement is the only one of its text.
+func (l *look) alone() bool { return len(l.script.Statements) == 1 }
+
+// each calls f for every part of the statement; if f returns false, what is below
+// that part is left out.
+func (l *look) each(f func(tree.Node) bool) { tree.Inspect(l.st, f) }
+
+// found makes the refusal of the construct at n. An empty construct is that of the
+// rule.
+func (l *look) found(n tree.Node, construct string) *Refusal {
+	if construct == "" {
+		construct = l.rule.Construct
+	}
+	r := &Refusal{Rule: l.rule, Construct: construct}
+	r.Line, r.Column = tree.Position(l.script.Text, n.Place().Start)
+	return r
+}
+
+// refuse refuses the text because of n. The first refusal of a rule counts.
+func (l *look) refuse(n tree.Node, construct string) {
+	if l.refusal == nil {
+		l.refusal = l.found(n, construct)
+	}
+}
+
+// refuseInTx refuses the text in a transaction because of n.
+func (l *look) refuseInTx(n tree.Node, construct string) {
+	if l.plan.InTx == nil {
+		l.plan.InTx = l.found(n, construct)
+	}
+}
+
+// refuseArgument refuses the text with an argument for p that is not ok.
+func (l *look) refuseArgument(p *tree.Param, construct string, ok func(driver.Value) bool) {
+	l.plan.arguments = append(l.plan.arguments, argument{l.found(p, construct), p.Index, ok})
+}
+
+// refuseTables refuses the text because of n with tables and arguments that are not
+// ok. Where when is false for the arguments, the tables are not asked for; nil: they
+// always are.
+func (l *look) refuseTables(n tree.Node, construct string, when func(Args) bool, ok func(Tables, Args) bool) {
+	l.plan.typed = append(l.plan.typed, typed{l.found(n, construct), ok, when})
+}
+
+// quote returns the text of n for an error, with … in place of literals, which may
+// be secrets.
+func (l *look) quote(n tree.Node) string {
+	var hidden []edit
+	at := n.Place()
+	for _, p := range l.secrets(n) {
+		hidden = append(hidden, edit{tree.Span{Start: p.Start - at.Start, End: p.End - at.Start}, "…"})
+	}
+	quoted, _ := apply(at.Of(l.script.Text), hidden)
+	return quoted
+}
+
+// secrets returns the places of the string and blob literals within the statement
+// that stand within n.
+func (l *look) secrets(n tree.Node) []tree.Span {
+	var places []tree.Span
+	at := n.Place()
+	l.each(func(n tree.Node) bool {
+		if x, ok := n.(*tree.Literal); ok && (x.Kind == tree.String || x.Kind == tree.Blob) && x.Start >= at.Start && x.End <= at.End {
+			places = append(places, x.Span)
+		}
+		return true
+	})
+	return places
+}
+
+// edit is a change of a text.
+type edit struct {
+	at   tree.Span
+	text string
+}
+
+// replace replaces a stretch of the text; an empty stretch inserts.
+func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
+
+// apply makes the edits, in the order of their places: what is inserted first, in
+// the order of the rules; of two that replace the same, the first. Of those that lie
+// within another it makes the outer one only; whole is false then.
+func apply(text string, edits []edit) (edited string, whole bool) {
+	if len(edits) == 0 {
+		return text, true
+	}
+	slices.SortStableFunc(edits, func(a, b edit) int {
+		return cmp.Or(a.at.Start-b.at.Start, min(a.at.End-a.at.Start, 1)-min(b.at.End-b.at.Start, 1))
+	})
+	var b strings.Builder
+	copied, whole := 0, true
+	for _, e := range edits {
+		if e.at.Start < copied {
+			whole = false
+			continue
+		}
+		b.WriteString(text[copied:e.at.Start])
+		b.WriteString(e.text)
+		copied = e.at.End
+	}
+	b.WriteString(text[copied:])
+	return b.String(), whole
+}

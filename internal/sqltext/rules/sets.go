@@ -1,0 +1,107 @@
+package rules
+
+import "github.com/immudb-go/immudb/internal/sqltext/tree"
+
+// setRules are about UNION, EXCEPT and INTERSECT.
+var setRules = []*Rule{
+	{
+		Name:      "set-operations-from-the-right",
+		Construct: "several of UNION, EXCEPT and INTERSECT without brackets",
+		Reason:    "the server reads a EXCEPT b EXCEPT c as a EXCEPT (b EXCEPT c); the driver makes a derived table of a EXCEPT b",
+		Needs:     tree.HasSetOperation,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if s, ok := n.(*tree.SetOperation); ok {
+					l.fromTheLeft(s)
+				}
+				return true
+			})
+		},
+	},
+	{
+		Name:      "set-operation-repeats-rows",
+		Construct: "EXCEPT or INTERSECT of rows that are there more than once",
+		Reason:    "the server answers such a row more than once; the driver writes SELECT DISTINCT",
+		Needs:     tree.HasSetOperation,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				s, ok := n.(*tree.SetOperation)
+				if !ok {
+					return true
+				}
+				for _, left := range operands(s) {
+					if left.from == left.to && left.distinct {
+						l.distinct(s.Sides[left.from])
+					}
+				}
+				return true
+			})
+		},
+	},
+}
+
+// operand is a stretch of the sides of a set operation that is the left operand of
+// one of its operators.
+type operand struct {
+	from, to int
+	distinct bool // the operator is EXCEPT or INTERSECT, so that a row of it counts once
+}
+
+// operands returns the left operands of a set operation's operators, the longest
+// first: INTERSECT binds more than the others, which are read from the left. An
+// operand of more than one side is none for the server, unless all operators are the
+// same and in any order mean the same.
+func operands(s *tree.SetOperation) []operand {
+	var list []operand
+	alike := s.Operators[0] != tree.Except
+	for _, op := range s.Operators[1:] {
+		alike = alike && op == s.Operators[0]
+	}
+	if alike {
+		return []operand{{0, 0, s.Operators[0] == tree.Intersect}}
+	}
+	for i := len(s.Operators) - 1; i >= 0; i-- {
+		if op := s.Operators[i]; op != tree.Intersect {
+			list = append(list, operand{0, i, op == tree.Except})
+		}
+	}
+	for from := 0; from < len(s.Operators); from++ {
+		if s.Operators[from] == tree.Intersect && (from == 0 || s.Operators[from-1] != tree.Intersect) {
+			list = append(list, operand{from, from, true})
+		}
+	}
+	return list
+}
+
+// fromTheLeft makes derived tables of the left operands that the server would not
+// see as such.
+func (l *look) fromTheLeft(s *tree.SetOperation) {
+	for _, left := range operands(s) {
+		if left.from == left.to {
+			continue
+		}
+		l.derive(tree.Span{Start: s.Sides[left.from].Place().Start, End: s.Sides[left.to].Place().End}, left.distinct)
+	}
+}
+
+// distinct makes a side answer each of its rows once.
+func (l *look) distinct(side tree.Query) {
+	s, ok := side.(*tree.Select)
+	switch {
+	case !ok || s.LimitAt.Given() || s.OffsetAt.Given():
+		l.derive(side.Place(), true)
+	case !s.Distinct:
+		at := s.Start + len("SELECT")
+		l.replace(tree.Span{Start: at, End: at}, " DISTINCT")
+	}
+}
+
+// derive makes a derived table of a query.
+func (l *look) derive(at tree.Span, distinct bool) {
+	open := "SELECT * FROM ("
+	if distinct {
+		open = "SELECT DISTINCT * FROM ("
+	}
+	l.replace(tree.Span{Start: at.Start, End: at.Start}, open)
+	l.replace(tree.Span{Start: at.End, End: at.End}, ")")
+}

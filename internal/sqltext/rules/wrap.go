@@ -1,0 +1,103 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
+
+// wrap makes a derived table of a query, with all that it is ordered by among its
+// columns, and orders that. added are expressions that the query has to have among
+// its columns as well.
+func (l *look) wrap(s *tree.Select, added []tree.Expr) {
+	text := l.script.Text
+	for i := range s.OrderBy {
+		if l.literals(s.OrderBy[i]); l.has(s.OrderBy[i]) {
+			return // this is done when the argument is a literal
+		}
+	}
+	var outer, inner strings.Builder
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if t.Star {
+			return // it is another rule's, which changes the text
+		}
+		end := t.Expr.Place().End
+		l.replace(tree.Span{Start: end, End: t.End}, fmt.Sprintf(" AS w_%d", i))
+		if i > 0 {
+			outer.WriteString(", ")
+		}
+		fmt.Fprintf(&outer, "w_%d AS %s", i, outputName(t, i, text))
+	}
+	for i, x := range added {
+		fmt.Fprintf(&inner, ", %s AS h_%d", backquotesDoubled(x.Place().Of(text)), i)
+	}
+	for i := range s.OrderBy {
+		o := &s.OrderBy[i]
+		key, ok := orderedBy(s, o.Expr, text)
+		if !ok {
+			if s.Distinct || isOrdinal(o.Expr) {
+				l.refuse(o.Expr, "")
+				return
+			}
+			key = fmt.Sprintf("o_%d", i)
+			fmt.Fprintf(&inner, ", %s AS %s", backquotesDoubled(o.Expr.Place().Of(text)), key)
+		}
+		l.replace(o.Expr.Place(), key)
+	}
+	distinct := ""
+	if s.Distinct {
+		distinct = "DISTINCT "
+	}
+	l.replace(tree.Span{Start: s.Start, End: s.TargetsAt.Start}, "SELECT "+outer.String()+" FROM (SELECT "+distinct)
+	l.replace(tree.Span{Start: s.TargetsAt.End, End: s.TargetsAt.End}, inner.String())
+	end := s.End
+	for _, tail := range []tree.Span{s.OffsetAt, s.LimitAt, s.OrderAt} {
+		if tail.Given() {
+			end = tail.Start
+		}
+	}
+	l.replace(tree.Span{Start: end, End: end}, ") ")
+}
+
+func isOrdinal(x tree.Expr) bool {
+	n, ok := x.(*tree.Literal)
+	return ok && n.Kind == tree.Integer
+}
+
+// orderedBy names the column of the derived table that x is.
+func orderedBy(s *tree.Select, x tree.Expr, text string) (string, bool) {
+	if isOrdinal(x) {
+		n := x.(*tree.Literal).Int
+		return fmt.Sprintf("w_%d", n-1), n >= 1 && n <= uint64(len(s.Targets))
+	}
+	c, isColumn := x.(*tree.Column)
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		named := isColumn && !c.Table.Given() && t.Alias.Given() && t.Alias.Name == c.Name.Name
+		if target, ok := t.Expr.(*tree.Column); ok && isColumn && !t.Alias.Given() {
+			named = named || target.Name.Name == c.Name.Name && (!c.Table.Given() || c.Table.Name == target.Table.Name)
+		}
+		if named || !isColumn && t.Expr.Place().Of(text) == x.Place().Of(text) {
+			return fmt.Sprintf("w_%d", i), true
+		}
+	}
+	return "", false
+}
+
+// outputName is how the i-th column of an answer is called, as a name to write.
+func outputName(t *tree.Target, i int, text string) string {
+	if t.Alias.Given() {
+		if !plain(t.Alias.Name) {
+			return `"` + invented(t.Alias.Name) + `"`
+		}
+		return `"` + t.Alias.Name + `"`
+	}
+	if c, ok := t.Expr.(*tree.Column); ok {
+		return backquotesDoubled(c.Name.Of(text))
+	}
+	return fmt.Sprintf("col%d", i)
+}
+
+func backquotesDoubled(text string) string { return strings.ReplaceAll(text, "`", `"`) }

@@ -1,0 +1,230 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// ready checks the arguments of a query, and what the rules say of the query with
+// these arguments, before anything is sent. It returns the query and the arguments
+// to send: they differ where the server would not take them as they are.
+func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*query, []driver.NamedValue, error) {
+	if err := checkArgs(t.Query, args); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range t.plan.Renamed {
+		if err := c.checkRename(ctx, r); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !t.plan.ChecksArguments() && !t.literals.Load() {
+		return t, args, nil
+	}
+	values := t.arguments(args)
+	if r := t.plan.CheckArguments(values); r != nil {
+		return nil, nil, refused(r)
+	}
+	tables := &tablesOf{ctx: ctx, conn: c}
+	if t.plan.NeedsTables(values) {
+		if r := t.plan.CheckTables(tables, values); r != nil && tables.err == nil {
+			return nil, nil, refused(r)
+		}
+	}
+	if t.plan.MayFit(values) {
+		args = t.with(args, t.plan.Fitted(tables, values))
+		values = t.arguments(args)
+	}
+	if tables.err != nil {
+		return nil, nil, tables.err
+	}
+	if t.plan.WantsLiterals(values) || t.literals.Load() && t.NumInput > 0 {
+		filled, err := t.withLiterals(values)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.ready(ctx, filled, nil)
+	}
+	text, changed := t.plan.Complete(tables)
+	if !changed || text == t.plan.Original() || tables.err != nil {
+		return t, args, tables.err
+	}
+	whole, err := t.completed(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.ready(ctx, whole, args)
+}
+
+// completed is the query with what its text depends on tables for. The last one is
+// kept: tables change seldom.
+func (t *query) completed(text string) (*query, error) {
+	if whole := t.whole.Load(); whole != nil && whole.plan.Original() == text {
+		return whole, nil
+	}
+	whole, err := parseQuery(text)
+	if err == nil {
+		t.whole.Store(whole)
+	}
+	return whole, err
+}
+
+// withLiterals is the query with its arguments written into the text.
+func (t *query) withLiterals(values rules.Args) (*query, error) {
+	text, err := rules.WithLiterals(t.Script, values)
+	if err != nil {
+		return nil, newError(ErrInvalidValue, "22023", err.Error())
+	}
+	filled, err := parseQuery(text)
+	if err == nil && len(filled.names) == len(t.names) {
+		filled.names = t.names // those that the caller has written
+	}
+	return filled, err
+}
+
+// unfilled reports whether err is the server's answer to an argument that it does not
+// fill in where no rule expects that, as in a query of a view, of which the text does
+// not tell that it is none of a table. From then on the arguments are written as
+// literals.
+func (t *query) unfilled(err error) bool {
+	var e *Error
+	if t.NumInput == 0 || !errors.As(err, &e) || !strings.Contains(e.Message, "missing parameter(") {
+		return false
+	}
+	t.literals.Store(true)
+	return true
+}
+
+// arguments finds the argument for a placeholder by its index.
+func (t *query) arguments(args []driver.NamedValue) rules.Args {
+	return func(index int) driver.Value {
+		if t.Style == sqltext.Named {
+			return namedArg(args, t.Names[index]).Value
+		}
+		return args[index].Value
+	}
+}
+
+// with returns the arguments with other values for those with the indexes.
+func (t *query) with(args []driver.NamedValue, values map[int]driver.Value) []driver.NamedValue {
+	if len(values) == 0 {
+		return args
+	}
+	args = slices.Clone(args)
+	for at, v := range values {
+		if t.Style == sqltext.Named {
+			namedArg(args, t.Names[at]).Value = v
+		} else {
+			args[at].Value = v
+		}
+	}
+	return args
+}
+
+// tablesOf looks tables up for the rules.
+type tablesOf struct {
+	ctx  context.Context
+	conn *Conn
+	err  error // the first failure that is not the absence of a table
+}
+
+func (t *tablesOf) Table(name string) *rules.Table {
+	found, err := t.conn.table(t.ctx, name)
+	if err != nil {
+		if !errors.Is(err, ErrNoSuchTable) && t.err == nil {
+			t.err = err
+		}
+		return nil
+	}
+	return &found.Table
+}
+
+func (t *tablesOf) IsView(name string) bool {
+	if _, err := t.conn.table(t.ctx, name); !errors.Is(err, ErrNoSuchTable) {
+		return false // the statement meets what kept us from looking by itself
+	}
+	_, err := t.conn.names(t.ctx, "SELECT 1 FROM "+quoteName(name)+" LIMIT 1")
+	return err == nil
+}
+
+// checkRename refuses to rename a column that a CHECK names. The server tells of
+// such a column only when it is to be dropped, so that is tried, in a transaction
+// that is never committed.
+func (c *Conn) checkRename(ctx context.Context, r rules.Renamed) error {
+	req := wire.AppendSQL(nil, "ALTER TABLE "+quoteName(r.Table)+" DROP COLUMN "+quoteName(r.Column))
+	var refusal *wire.Failure
+	err := c.inSession(ctx, begins, "", func(*session.Session) *wire.Failure {
+		tx, f := c.lease.Begin(ctx, wire.NewTxRequest{Mode: wire.ReadWrite}.Append(nil))
+		if f != nil {
+			return f
+		}
+		refusal = tx.Call(ctx, wire.MethodTxSQLExec, req, wire.Empty)
+		tx.Undo()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if refusal != nil && refusal.Fate == wire.Refused && strings.Contains(refusal.Message, " constraint requires it") {
+		return refused(r.Refusal)
+	}
+	return nil
+}
+
+// bound is a statement with its arguments, which have been checked: what a call
+// sends.
+type bound struct {
+	query *query
+	st    *sqltext.Statement // nil: all statements of the text
+	args  []driver.NamedValue
+	sql   string // the statement as it is sent
+}
+
+// bind binds the i-th statement of the text.
+func (q *query) bind(i int, args []driver.NamedValue) bound {
+	st := &q.statements[i]
+	return bound{query: q, st: st, args: args, sql: st.Text}
+}
+
+// bindAll binds all statements of a text that is sent to SQLExec.
+func (q *query) bindAll(args []driver.NamedValue) bound {
+	return bound{query: q, args: args, sql: q.exec}
+}
+
+// request is the request that runs the statement, appended to memory or, if that
+// is nil, in memory of its own.
+func (b *bound) request(memory []byte) ([]byte, error) {
+	if memory == nil {
+		memory = make([]byte, 0, len(b.sql)+24*len(b.args)+8)
+	}
+	req := wire.AppendSQL(memory, b.sql)
+	names, args := b.query.Names, b.args
+	if b.st != nil {
+		names = b.st.Names
+	}
+	var err error
+	if b.query.Style == sqltext.Named {
+		for _, name := range names {
+			if req, err = wire.AppendNamedParam(req, name, namedArg(args, name).Value); err != nil {
+				return nil, err
+			}
+		}
+		return req, nil
+	}
+	if b.st != nil {
+		args = args[b.st.FirstArg : b.st.FirstArg+b.st.NumArgs]
+	}
+	for i := range args {
+		if req, err = wire.AppendNumberedParam(req, i+1, args[i].Value); err != nil {
+			return nil, err
+		}
+	}
+	return req, nil
+}

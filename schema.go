@@ -1,0 +1,294 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// The server (v1.11.1) keeps the catalog of tables in a cache. A query outside a
+// transaction that finds the cache empty fills it with the catalog of its own
+// beginning; a commit that changes the schema empties the cache. So a query that
+// begins before such a commit and ends after it leaves the outdated catalog there,
+// for every client and for good: the new table does not exist, and the next CREATE
+// TABLE takes its place, rows and all.
+//
+// The driver therefore fills the cache before a change of the schema is committed,
+// so that no query can leave an old catalog there, and looks afterwards whether the
+// cache shows the change. If it does not, an ALTER COLUMN, which writes nothing,
+// empties the cache, and the driver looks again.
+//
+// Two clients that change the schema at once can still leave an outdated catalog to
+// each other: the changes of one sql.DB wait for each other, those of several
+// processes do not.
+
+// schemaChange is what the catalog must show once changes of the schema are
+// committed.
+type schemaChange struct {
+	shows map[schemaName]bool
+	// hidden is true if something changes that the catalog does not show.
+	hidden bool
+}
+
+// schemaName names a table, or a column or an index of one.
+type schemaName struct{ table, column, index string }
+
+// add adds the effect of a statement that changes the schema.
+func (s *schemaChange) add(st tree.Statement) {
+	if s.shows == nil {
+		s.shows = make(map[schemaName]bool)
+	}
+	switch st := st.(type) {
+	case *tree.CreateTable:
+		s.forget(st.Name.Name)
+		s.shows[schemaName{table: st.Name.Name}] = true
+	case *tree.CreateIndex:
+		s.shows[schemaName{table: st.Table.Name, index: indexName(st.Columns)}] = true
+	case *tree.Drop:
+		switch st.What {
+		case "TABLE":
+			s.forget(st.Name.Name)
+			s.shows[schemaName{table: st.Name.Name}] = false
+		case "INDEX":
+			s.shows[schemaName{table: st.Name.Name, index: indexName(st.Columns)}] = false
+		}
+	case *tree.Truncate:
+		s.hidden = true
+	case *tree.AlterTable:
+		s.alter(st)
+	}
+}
+
+func (s *schemaChange) alter(st *tree.AlterTable) {
+	table := st.Table.Name
+	switch st.Action {
+	case tree.AddColumn:
+		s.shows[schemaName{table: table, column: st.Column.Name.Name}] = true
+	case tree.DropColumn:
+		s.shows[schemaName{table: table, column: st.Name.Name}] = false
+	case tree.RenameColumn:
+		s.shows[schemaName{table: table, column: st.Name.Name}] = false
+		s.shows[schemaName{table: table, column: st.New.Name}] = true
+	case tree.RenameTable:
+		s.forget(st.New.Name)
+		for name, there := range s.shows {
+			if name.table == table {
+				delete(s.shows, name)
+				name.table = st.New.Name
+				s.shows[name] = there
+			}
+		}
+		s.shows[schemaName{table: table}] = false
+		s.shows[schemaName{table: st.New.Name}] = true
+	default:
+		s.hidden = true
+	}
+}
+
+// forget drops what was said of a table.
+func (s *schemaChange) forget(table string) {
+	for name := range s.shows {
+		if name.table == table {
+			delete(s.shows, name)
+		}
+	}
+}
+
+// indexName returns the columns of an index as the catalog names it, without the
+// table.
+func indexName(columns []tree.Ident) string {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+	}
+	return strings.Join(names, ",")
+}
+
+// changeOf returns what the statements change of the schema, or nil.
+func changeOf(statements []sqltext.Statement) *schemaChange {
+	var s *schemaChange
+	for i := range statements {
+		if statements[i].Kind.ChangesCatalog() {
+			if s == nil {
+				s = &schemaChange{}
+			}
+			s.add(statements[i].Tree)
+		}
+	}
+	return s
+}
+
+const (
+	// maxMends is how often an outdated catalog is mended in a row. Under constant
+	// reading about one commit in seven leaves one.
+	maxMends = 20
+	// showTimeout bounds the time in which the server has to show a change that is
+	// committed.
+	showTimeout = 10 * time.Second
+)
+
+// beforeSchemaChange waits for other changes of the schema and makes the server
+// fill its cache. The caller calls done when the change is committed and shown, or
+// has failed.
+func (c *Conn) beforeSchemaChange(ctx context.Context) (done func(), err error) {
+	lane := c.connector.schemaLane
+	select {
+	case lane <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// If the server cannot answer this, it cannot carry out the change either, and
+	// will say so.
+	_, _ = c.names(ctx, "SELECT name FROM TABLES() LIMIT 1")
+	return func() { <-lane }, nil
+}
+
+// showSchemaChange returns when the server shows a change that is committed. It
+// does not end with the caller's context: the change is there, and so must be seen.
+func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), showTimeout)
+	defer cancel()
+	mend := s.hidden
+	for range maxMends {
+		if mend {
+			if err := c.emptyCatalogCache(ctx); err != nil {
+				return c.notShown(err)
+			}
+		}
+		// The query that fills the cache reads a catalog of its own, so that it
+		// cannot tell what the cache holds; the next one can.
+		if _, err := c.shown(ctx, s); err != nil {
+			return c.notShown(err)
+		}
+		shown, err := c.shown(ctx, s)
+		if err != nil {
+			return c.notShown(err)
+		}
+		if shown {
+			return nil
+		}
+		c.connector.log.LogAttrs(ctx, slog.LevelWarn, "immudb: the server has an outdated catalog; the driver makes it read the catalog again")
+		mend = true
+	}
+	return newError(nil, "", "the change of the schema is committed, but the server does not show it: another client has changed the same "+
+		"table since, or the server has an outdated catalog; before the next change of the schema look whether the tables are there, and restart the server if not")
+}
+
+// notShown is what becomes of a look that failed: the change is committed, and
+// whether it shows is not known.
+func (c *Conn) notShown(err error) error {
+	c.connector.log.LogAttrs(context.Background(), slog.LevelWarn, "immudb: a change of the schema is committed, but the driver could not look whether the server shows it",
+		slog.Any("error", err))
+	return nil
+}
+
+// shown reports whether the catalog is as s says.
+func (c *Conn) shown(ctx context.Context, s *schemaChange) (bool, error) {
+	columns, indexes := make(map[string]map[string]bool), make(map[string]map[string]bool)
+	for name, there := range s.shows {
+		if columns[name.table] == nil {
+			found, err := c.nameSet(ctx, "SELECT name FROM COLUMNS(?)", name.table)
+			if err != nil {
+				return false, err
+			}
+			columns[name.table] = found
+		}
+		got := len(columns[name.table]) > 0
+		switch {
+		case name.column != "":
+			got = columns[name.table][name.column]
+		case name.index != "" && got:
+			if indexes[name.table] == nil {
+				found, err := c.nameSet(ctx, "SELECT name FROM INDEXES(?)", name.table)
+				if err != nil {
+					return false, err
+				}
+				indexes[name.table] = found
+			}
+			got = indexes[name.table][name.table+"("+name.index+")"]
+		}
+		if got != there {
+			return false, nil
+		}
+	}
+	if len(s.shows) == 0 {
+		_, err := c.names(ctx, "SELECT name FROM TABLES() LIMIT 1")
+		return true, err
+	}
+	return true, nil
+}
+
+// nameSet is names for what a table has; it is empty if there is no such table.
+func (c *Conn) nameSet(ctx context.Context, query, table string) (map[string]bool, error) {
+	names, err := c.names(ctx, query, table)
+	if err != nil && !errors.Is(err, ErrNoSuchTable) {
+		return nil, err
+	}
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set, nil
+}
+
+// emptyCatalogCache makes the server forget its catalog: an ALTER COLUMN of a
+// column that is a key changes nothing and counts as a change of the schema.
+func (c *Conn) emptyCatalogCache(ctx context.Context) error {
+	tables, err := c.names(ctx, "SELECT name FROM TABLES()")
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		keys, err := c.names(ctx, `SELECT name FROM COLUMNS(?) WHERE "primary" = TRUE`, table)
+		if err != nil || len(keys) == 0 {
+			continue // it is gone
+		}
+		req := wire.AppendSQL(nil, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", quoteName(table), quoteName(keys[0])))
+		err = c.call(ctx, reads, "", wire.MethodSQLExec, req, &wire.ExecResult{})
+		if !errors.Is(err, ErrNoSuchTable) && !errors.Is(err, ErrNoSuchColumn) {
+			return err
+		}
+	}
+	return errors.New("no table is there that the server could be asked by")
+}
+
+// names runs a query of one column outside the open transaction, if there is one.
+func (c *Conn) names(ctx context.Context, query string, args ...string) ([]string, error) {
+	q, err := c.connector.queries.parse(query)
+	if err != nil {
+		return nil, err
+	}
+	named := make([]driver.NamedValue, len(args))
+	for i := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: args[i]}
+	}
+	set, err := c.stream(ctx, q.bind(0, named))
+	if err != nil {
+		return nil, err
+	}
+	defer set.close()
+	if len(set.columns.list) != 1 {
+		return nil, fmt.Errorf("immudb: the server answers a query of the catalog in %d columns, want 1", len(set.columns.list))
+	}
+	var names []string
+	for row := make([]driver.Value, 1); ; {
+		switch err := set.next(row); {
+		case errors.Is(err, io.EOF):
+			return names, nil
+		case err != nil:
+			return nil, err
+		}
+		if name, ok := row[0].(string); ok {
+			names = append(names, name)
+		}
+	}
+}
