@@ -90,12 +90,12 @@ func TestRowsThatAreNoAnswerToTheQueryAreRefused(t *testing.T) {
 	}
 }
 
-// twice repeats the first row of an answer, field 2.
+// twice repeats the first row of an answer, which is a field 1.
 func twice(msg []byte) []byte {
 	for at := 0; at < len(msg); {
 		num, typ, tag := protowire.ConsumeTag(msg[at:])
 		size := tag + protowire.ConsumeFieldValue(num, typ, msg[at+tag:])
-		if num == 2 {
+		if num == 1 {
 			return slices.Insert(msg, at, bytes.Clone(msg[at:at+size])...)
 		}
 		at += size
