@@ -78,15 +78,11 @@ func (t *query) completed(text string) (*query, error) {
 
 // withLiterals is the query with its arguments written into the text.
 func (t *query) withLiterals(values rules.Args) (*query, error) {
-	text, err := rules.WithLiterals(t.Script, values)
+	text, err := t.plan.WithLiterals(values)
 	if err != nil {
 		return nil, newError(ErrInvalidValue, "22023", err.Error())
 	}
-	filled, err := parseQuery(text)
-	if err == nil && len(filled.names) == len(t.names) {
-		filled.names, filled.aliases = t.names, t.aliases // those that the caller has written
-	}
-	return filled, err
+	return parseQuery(text)
 }
 
 // unfilled reports whether err is the server's answer to an argument that it does not

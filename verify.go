@@ -56,7 +56,16 @@ func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*Pro
 // that wrote some of the rows is proven once, whatever their number. A row that
 // the query gave other values than were proven is an [ErrTampered]; one that was
 // changed meanwhile is read again, and is an [ErrConflict] if that happens over and
-// over. That rows are missing cannot be told.
+// over.
+//
+// The condition is evaluated again on the client, over the proven rows: a row that
+// it excludes, or that comes twice, another order, and more rows than LIMIT are an
+// [ErrTampered]. A condition that takes more than the row, such as a subquery or a
+// function, is an [ErrUnsupported] that names it, before anything is read. NULL and
+// types are compared as immudb 1.11 does it; if the answer of a server of another
+// version differs, that is an [ErrUnsupported] too.
+//
+// That rows are missing cannot be told, nor whether OFFSET left out the right ones.
 //
 // Each row's transaction wrote it as it is. If the same values were written more
 // than once, and others between, it may be an earlier one than [VerifiedRow]

@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
-	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/trust"
 )
 
@@ -31,14 +30,14 @@ func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([
 	if err != nil {
 		return nil, err
 	}
-	if err := sqltext.CheckTail(tail); err != nil {
-		return nil, &Error{Message: fmt.Sprintf("%q cannot follow SELECT * FROM %s: %v", tail, table, err), SQLState: "42601", kind: ErrSyntax}
+	query, err := newRowsQuery(table, tail)
+	if err != nil {
+		return nil, err
 	}
 	named, err := convertArgs(args)
 	if err != nil {
 		return nil, err
 	}
-	query := "SELECT * FROM " + quoteName(table) + " " + tail
 	concurrency := v.Concurrency
 	if concurrency <= 0 {
 		concurrency = defaultConcurrency
@@ -47,7 +46,7 @@ func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([
 	err = onConn(ctx, v.db, func(c *Conn) error {
 		for range maxReadTries {
 			var err error
-			rows, err = c.verifyRows(ctx, table, query, named, concurrency)
+			rows, err = c.verifyRows(ctx, query, named, concurrency)
 			if !errors.Is(err, errChanged) {
 				return err
 			}
@@ -82,17 +81,17 @@ type queried struct {
 	proven *proof.Row
 }
 
-func (c *Conn) verifyRows(ctx context.Context, table, query string, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
+func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
 	p := c.prover()
 	before, err := p.CatchUp(ctx)
 	if err != nil {
 		return nil, err
 	}
-	columns, list, err := c.collect(ctx, query, args)
+	columns, list, err := c.collect(ctx, query.text, args)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	b := &queryProof{Prover: p, table: table, before: before.TxID, rows: list}
+	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list}
 	if err := b.begin(ctx, c, columns); err != nil {
 		return nil, err
 	}
@@ -107,6 +106,9 @@ func (c *Conn) verifyRows(ctx context.Context, table, query string, args []drive
 		if err := b.prove(ctx, wave); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.evaluate(ctx, c, query, args); err != nil {
+		return nil, err
 	}
 	rows := make([]*ProvenRow, len(list))
 	for i, q := range list {

@@ -149,13 +149,6 @@ func (c condition) equal(want, got any) (equal, certain bool) {
 	return false, false
 }
 
-func (c condition) tampering(row *immudb.ProvenRow) error {
-	return fmt.Errorf("gormimmudb: %w: %w", immudb.ErrTampered, &immudb.Tampering{
-		Check: "each row of table " + row.Table + " has in column " + c.field.DBName + " what the query asks for",
-		TxID:  row.TxID,
-	})
-}
-
 // selectColumns leaves of the rows only the columns that were asked for.
 func selectColumns(rows []*immudb.ProvenRow, columns []string) ([]*immudb.ProvenRow, error) {
 	parts := make([]*immudb.ProvenRow, len(rows))

@@ -3,6 +3,7 @@ package gormimmudb
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,12 +24,11 @@ import (
 // database must say what is trusted, as with verify=trust-first-use in the DSN.
 //
 // Proven is that a transaction of the trusted history wrote each row as it is, and
-// under the key that was asked for. Conditions that compare columns with values, as
-// structs and maps make them, are looked at again on the client. The rest is the
-// server's word: that a row meets a condition written as SQL, that none is missing,
-// their order, and that a row was not changed since, of which [immudb.VerifiedRow]
-// says more. That function, on the *sql.DB that gorm's DB returns, also tells which
-// transaction wrote a row, and when.
+// under the key that was asked for. Conditions, the order and the limit are evaluated
+// again on the client, over the proven rows. The rest is the server's word: that no
+// row is missing, and that a row was not changed since, of which
+// [immudb.VerifiedRow] says more. That function, on the *sql.DB that gorm's DB
+// returns, also tells which transaction wrote a row, and when.
 //
 // Nothing reaches the destination before it is proven. After an error it is as it
 // was, or zero if it was an association that could not be proven. The error matches
@@ -37,9 +37,10 @@ import (
 //
 // What cannot be proven is refused with [immudb.ErrUnsupported], and never read
 // unproven: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
-// tables under another name, raw SQL, Rows and Scan, time travel, and anything
-// within a transaction. It holds for the queries of Preload as well, of which the
-// same is asked. Writes are refused.
+// tables under another name, raw SQL, Rows and Scan, time travel, conditions that take
+// more than the row, such as subqueries and functions, and anything within a
+// transaction. It holds for the queries of Preload as well, of which the same is
+// asked. Writes are refused.
 func Verified() clause.Expression { return verified{} }
 
 type verified struct{}
@@ -211,15 +212,8 @@ func (p *proofPlan) read(stmt *gorm.Statement, pool *sql.DB) ([]*immudb.ProvenRo
 		return []*immudb.ProvenRow{row}, nil
 	}
 	rows, err := immudb.VerifyRows(stmt.Context, pool, p.table, p.tail, p.vars...)
-	if err != nil {
-		return nil, err
+	if errors.Is(err, immudb.ErrUnsupported) {
+		err = fmt.Errorf("gormimmudb: Verified: %w", err)
 	}
-	for _, row := range rows {
-		for _, c := range p.checks {
-			if c.fails(row) {
-				return nil, c.tampering(row)
-			}
-		}
-	}
-	return rows, nil
+	return rows, err
 }

@@ -89,12 +89,6 @@ func TestVerifiedReadsWhatAQueryReads(t *testing.T) {
 			err := db.Where(map[string]any{"name": []string{"ann", "eve"}, "balance": 10}).Find(&all).Error
 			return all, err
 		}},
-		{"a subquery", func(db *gorm.DB) (any, error) {
-			var all []Holder
-			sub := db.Session(&gorm.Session{NewDB: true}).Model(&Entry{}).Select("holder_id").Where("id > ?", 2)
-			err := db.Where("id IN (?)", sub).Find(&all).Error
-			return all, err
-		}},
 		{"Unscoped", func(db *gorm.DB) (any, error) {
 			var h Holder
 			err := db.Unscoped().First(&h, 3).Error
@@ -217,6 +211,11 @@ func TestVerifiedNoticesLies(t *testing.T) {
 		{"an altered proof", byKey, nil, lie("VerifiableSQLGet", "ann", "abc"), []Holder{{Name: "before"}}},
 		{"an altered entry of Preload", preload, nil, lie("SQLQuery", "ann1", "abc1"), []Holder{{}}},
 		{"an altered entry of many", preloadAll, nil, lie("SQLQuery", "bob1", "abc1"), nil},
+		{"rows that a condition written as SQL excludes", func(db *gorm.DB) ([]Holder, error) {
+			h := []Holder{{Name: "before"}}
+			err := db.Where("name >= ? AND name <= ?", "ann", "anz").Find(&h).Error
+			return h, err
+		}, lie("SQLQuery", "anz", "bob"), nil, []Holder{{Name: "before"}}},
 		{"rows of another holder", func(db *gorm.DB) ([]Holder, error) {
 			h := []Holder{{Name: "before"}}
 			err := db.Find(&h, map[string]any{"name": "ann"}).Error
@@ -254,6 +253,8 @@ func TestVerifiedReadsNothingThatItCannotProve(t *testing.T) {
 		err    error
 	}{
 		{"a count", v.Model(&Holder{}).Count(&n).Error},
+		{"a subquery", v.Where("id IN (?)", db.Model(&Entry{}).Select("holder_id").Where("id > ?", 5)).Find(&holders).Error},
+		{"a function in a condition", v.Where("UPPER(name) = ?", "ANN").Find(&holders).Error},
 		{"an expression", v.Select("balance + 1 AS balance").Find(&holders).Error},
 		{"an alias", v.Select("name AS text").Find(&holders).Error},
 		{"an aggregate", v.Model(&Holder{}).Select("SUM(balance)").Find(&n).Error},

@@ -425,6 +425,10 @@ func TestServersOfEarlierVersionsAreVerifiedToo(t *testing.T) {
 	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id > 3"); err != nil || len(rows) != 16 {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}
+	// Its LIKE takes a regular expression. What it answers is not called a lie.
+	if _, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE owner LIKE 'n'"); !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), "1.9.5") {
+		t.Errorf("LIKE: err = %v, want ErrUnsupported that names the version", err)
+	}
 	if r, err := immudb.Audit(t.Context(), db, immudb.AuditOptions{Tables: []string{"*"}}); err != nil || r.Rows["accounts"] != 20 {
 		t.Errorf("%+v, %v", r, err)
 	}

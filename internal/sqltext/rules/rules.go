@@ -170,43 +170,77 @@ func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	return nil
 }
 
-// maxPasses bounds how often a text is rewritten because a rewritten part held
-// another.
-const maxPasses = 8
-
-// Check applies the rules to a text. It returns the
-// first refusal, if a rule refuses the text whatever its arguments are.
-func Check(script *tree.Script) (*Plan, *Refusal) { return check(script, maxPasses) }
-
-func check(script *tree.Script, passes int) (*Plan, *Refusal) {
+// Check applies the rules to a text. It returns the first refusal, if a rule refuses
+// the text whatever its arguments are.
+func Check(script *tree.Script) (*Plan, *Refusal) {
 	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
 	for _, r := range all {
-		if r.Needs != 0 && !script.Has.Any(r.Needs) {
-			continue
-		}
-		l.rule = r
-		for i, st := range script.Statements {
-			l.st, l.index = st, i
-			r.look(&l)
-		}
-		if l.refusal != nil {
+		if l.ask(r); l.refusal != nil {
 			return nil, l.refusal
 		}
 	}
 	text, whole := apply(script.Text, l.edits)
-	l.plan.Text = text
-	if whole || passes == 0 {
+	if text == script.Text {
 		return l.plan, nil
 	}
-	again, err := tree.Parse(text)
-	if err != nil {
-		return l.plan, nil // the caller parses it too, and says so
+	changed, err := tree.Parse(text)
+	if err != nil || !whole {
+		// Changes of several rules meet in one place.
+		text, changed = oneByOne(script)
 	}
-	plan, r := check(again, passes-1)
-	if plan != nil && l.plan.Names != nil {
-		plan.Names = l.plan.Names
+	if changed != nil && !sameParams(script, changed) {
+		// The change repeats a placeholder or moves one. A literal can be repeated.
+		l.plan.Literals = true
+		return l.plan, nil
 	}
-	return plan, r
+	l.plan.Text = text
+	return l.plan, nil
+}
+
+// ask applies a rule to each statement.
+func (l *look) ask(r *Rule) {
+	if r.Needs != 0 && !l.script.Has.Any(r.Needs) {
+		return
+	}
+	l.rule = r
+	for i, st := range l.script.Statements {
+		l.st, l.index = st, i
+		r.look(l)
+	}
+}
+
+// maxRepeats bounds how often a rule changes a text, one of whose changes lies within
+// another.
+const maxRepeats = 8
+
+// oneByOne applies the changes of one rule after those of another. changed is the
+// text parsed, or nil if the rules make nonsense of it, which the caller of Check
+// finds when it parses the text.
+func oneByOne(script *tree.Script) (text string, changed *tree.Script) {
+	for _, r := range all {
+		for range maxRepeats {
+			l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
+			l.ask(r)
+			text, whole := apply(script.Text, l.edits)
+			if text == script.Text {
+				break
+			}
+			next, err := tree.Parse(text)
+			if err != nil {
+				return text, nil
+			}
+			script = next
+			if whole {
+				break
+			}
+		}
+	}
+	return script.Text, script
+}
+
+// sameParams reports whether two texts have the same placeholders in the same order.
+func sameParams(a, b *tree.Script) bool {
+	return slices.EqualFunc(a.Params, b.Params, func(x, y *tree.Param) bool { return x.Index == y.Index && x.Style == y.Style })
 }
 
 // late are changes of the text that depend on tables.
@@ -321,16 +355,26 @@ type edit struct {
 // replace replaces a stretch of the text; an empty stretch inserts.
 func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
 
-// apply makes the edits, in the order of their places: what is inserted first, in
-// the order of the rules; of two that replace the same, the first. Of those that lie
-// within another it makes the outer one only; whole is false then.
+// rank orders edits of one place: what is inserted first, in the order of the rules,
+// but for what closes a bracket, which what is inserted there belongs before.
+func (e edit) rank() int {
+	switch {
+	case e.at.End > e.at.Start:
+		return 2
+	case strings.HasPrefix(e.text, ")"):
+		return 1
+	}
+	return 0
+}
+
+// apply makes the edits, in the order of their places. Of two that replace the same
+// it makes the first, and of those that lie within another the outer one only; whole
+// is false then.
 func apply(text string, edits []edit) (edited string, whole bool) {
 	if len(edits) == 0 {
 		return text, true
 	}
-	slices.SortStableFunc(edits, func(a, b edit) int {
-		return cmp.Or(a.at.Start-b.at.Start, min(a.at.End-a.at.Start, 1)-min(b.at.End-b.at.Start, 1))
-	})
+	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Or(a.at.Start-b.at.Start, a.rank()-b.rank()) })
 	var b strings.Builder
 	copied, whole := 0, true
 	for _, e := range edits {
@@ -338,10 +382,22 @@ func apply(text string, edits []edit) (edited string, whole bool) {
 			whole = false
 			continue
 		}
-		b.WriteString(text[copied:e.at.Start])
-		b.WriteString(e.text)
+		writeApart(&b, text[copied:e.at.Start])
+		writeApart(&b, e.text)
 		copied = e.at.End
 	}
-	b.WriteString(text[copied:])
+	writeApart(&b, text[copied:])
 	return b.String(), whole
+}
+
+// writeApart writes text, with a blank before it where two words would become one.
+func writeApart(b *strings.Builder, text string) {
+	if s := b.String(); s != "" && text != "" && isWord(s[len(s)-1]) && isWord(text[0]) {
+		b.WriteByte(' ')
+	}
+	b.WriteString(text)
+}
+
+func isWord(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }

@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/immudb-go/immudb/internal/sqltext/tree"
+import (
+	"slices"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
 
 // setRules are about UNION, EXCEPT and INTERSECT.
 var setRules = []*Rule{
@@ -11,8 +15,14 @@ var setRules = []*Rule{
 		Needs:     tree.HasSetOperation,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
-				if s, ok := n.(*tree.SetOperation); ok {
-					l.fromTheLeft(s)
+				switch n := n.(type) {
+				case *tree.With:
+					// Behind WITH the server takes no operator but UNION first.
+					if s, ok := n.Body.(*tree.SetOperation); ok && ofQueries(s) && slices.ContainsFunc(operands(s), func(o operand) bool { return o.to > o.from }) {
+						l.derive(s.Place(), false)
+					}
+				case *tree.SetOperation:
+					l.fromTheLeft(n)
 				}
 				return true
 			})
@@ -26,7 +36,7 @@ var setRules = []*Rule{
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
 				s, ok := n.(*tree.SetOperation)
-				if !ok {
+				if !ok || !ofQueries(s) {
 					return true
 				}
 				for _, left := range operands(s) {
@@ -76,12 +86,27 @@ func operands(s *tree.SetOperation) []operand {
 // fromTheLeft makes derived tables of the left operands that the server would not
 // see as such.
 func (l *look) fromTheLeft(s *tree.SetOperation) {
+	if !ofQueries(s) {
+		return
+	}
 	for _, left := range operands(s) {
 		if left.from == left.to {
 			continue
 		}
 		l.derive(tree.Span{Start: s.Sides[left.from].Place().Start, End: s.Sides[left.to].Place().End}, left.distinct)
 	}
+}
+
+// ofQueries reports whether all sides are queries of rows, and none is an EXPLAIN or
+// SHOW, of which the server makes no derived table.
+func ofQueries(s *tree.SetOperation) bool {
+	return !slices.ContainsFunc(s.Sides, func(q tree.Query) bool {
+		switch q.(type) {
+		case *tree.Explain, *tree.Show:
+			return true
+		}
+		return false
+	})
 }
 
 // distinct makes a side answer each of its rows once.

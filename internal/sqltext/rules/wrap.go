@@ -20,6 +20,9 @@ func isWrapped(s *tree.Select) bool {
 // columns, and orders that. added are expressions that the query has to have among
 // its columns as well.
 func (l *look) wrap(s *tree.Select, added []tree.Expr) {
+	if s.Star {
+		return // what it answers the text does not tell
+	}
 	text := l.script.Text
 	for i := range s.OrderBy {
 		if l.literals(s.OrderBy[i]); l.has(s.OrderBy[i]) {

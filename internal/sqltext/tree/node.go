@@ -200,6 +200,7 @@ type Order struct {
 	Expr       Expr
 	Descending bool
 	Nulls      bool // NULLS FIRST or NULLS LAST is written
+	NullsFirst bool // NULLS FIRST is written
 }
 
 // SetOperator joins the rows of two queries.

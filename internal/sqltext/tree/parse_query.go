@@ -292,7 +292,7 @@ func (p *parser) orderBy() []Order {
 		}
 		if p.accept(kwNulls) {
 			o.Nulls = true
-			if !p.accept(kwFirst) {
+			if o.NullsFirst = p.accept(kwFirst); !o.NullsFirst {
 				p.expect(kwLast, "FIRST or LAST")
 			}
 		}
