@@ -6,7 +6,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// joinRules are about joins, and about what hides a table.
+// joinRules are about joins.
 var joinRules = []*Rule{
 	{
 		Name:      "join-using",
@@ -56,22 +56,6 @@ var joinRules = []*Rule{
 						l.replace(tree.Span{Start: at.End, End: at.End}, "))")
 						break
 					}
-				}
-				return true
-			})
-		},
-	},
-	{
-		Name:      "with-hides-table",
-		Construct: "WITH of a name that a table has",
-		Reason:    "the server reads the table; give the query another name",
-		Needs:     tree.HasWith,
-		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				w, ok := n.(*tree.With)
-				for i := 0; ok && i < len(w.Tables); i++ {
-					name := w.Tables[i].Name
-					l.refuseTables(name, "", nil, func(tables Tables, _ Args) bool { return tables.Table(name.Name) == nil })
 				}
 				return true
 			})

@@ -35,13 +35,8 @@ var literalRules = []*Rule{
 // statement.
 func (l *look) unfilled(n tree.Node) {
 	switch n := n.(type) {
-	case *tree.Exists, *tree.CreateView:
+	case *tree.Exists, *tree.With, *tree.CreateView:
 		l.literals(n)
-	case *tree.With:
-		l.literals(n.Body)
-		if n.Recursive {
-			l.literals(n)
-		}
 	case *tree.Window:
 		if n != nil {
 			l.literals(n)

@@ -40,7 +40,7 @@ func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
-	joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
+	withRules, joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.

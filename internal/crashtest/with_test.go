@@ -1,0 +1,78 @@
+package crashtest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/dbtest"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+var eight = []string{
+	"CREATE TABLE t (id INTEGER, PRIMARY KEY id)",
+	"INSERT INTO t (id) VALUES (1), (2), (3), (4), (5), (6), (7), (8)",
+}
+
+// theOne is a query with WITH of one name that answers id.
+func theOne(id int) string {
+	return fmt.Sprintf("WITH c AS (SELECT id FROM t WHERE id = %d) SELECT id FROM c", id)
+}
+
+// The server keeps the names of WITH in a map that all sessions share without a
+// lock. Its process ends when two meet there.
+func TestTwoQueriesWithWITHEndTheServer(t *testing.T) {
+	server, err := testserver.New("-synced=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := open(t, server)
+	for _, query := range eight {
+		if err := raw.Exec(t.Context(), query); err != nil {
+			t.Fatal(query, err)
+		}
+	}
+	raw.Close(t)
+	ended := make(chan bool)
+	for i := range 8 {
+		session := open(t, server)
+		go func() {
+			defer session.Close(t)
+			for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+				if _, err := session.Query(t.Context(), theOne(i+1)); died(err) {
+					ended <- true
+					return
+				}
+			}
+			ended <- false
+		}()
+	}
+	for range 8 {
+		if !<-ended {
+			t.Error("a session did not meet the end of the server within 2 minutes")
+		}
+	}
+	_ = server.Close() // it tells that the server died
+}
+
+func TestQueriesWithWITHRunBesideEachOther(t *testing.T) {
+	server := testserver.Start(t, "-synced=false")
+	db := dbtest.OpenDSN(t, server.DSN())
+	for _, query := range eight {
+		dbtest.Exec(t, db, query)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range testserver.Rounds(t, 200, 2000) {
+				var got int
+				if err := db.QueryRow(theOne(i + 1)).Scan(&got); err != nil || got != i+1 {
+					t.Errorf("got %d (%v), want %d", got, err, i+1)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
