@@ -27,6 +27,8 @@ type query struct {
 	plan  *rules.Plan // what the rules say of the text
 	names [][]string  // by statement, the names of its columns where they are not the server's
 
+	aliases []map[string]string // by statement, names of columns by the server's, where the text does not number them
+
 	// exec is what an Exec outside a transaction sends: the statements without
 	// their RETURNING, which would make the server write nothing and say yes.
 	exec string
@@ -61,7 +63,7 @@ type columns struct {
 
 // newColumns gives the columns their names: those of names where it has one, else
 // those of the server.
-func newColumns(list []wire.Column, names []string) *columns {
+func newColumns(list []wire.Column, names []string, aliases map[string]string) *columns {
 	c := &columns{list: list, names: make([]string, len(list))}
 	for i := range list {
 		c.names[i] = list[i].Name
@@ -70,6 +72,8 @@ func newColumns(list []wire.Column, names []string) *columns {
 		}
 		if len(names) == len(list) && names[i] != "" {
 			c.names[i] = names[i]
+		} else if name := aliases[list[i].Name]; name != "" {
+			c.names[i] = name
 		}
 	}
 	return c
@@ -81,14 +85,14 @@ func (t *query) columnsOf(st *sqltext.Statement, list []wire.Column) *columns {
 	if len(t.statements) > 1 {
 		for i := range t.statements {
 			if st == &t.statements[i] {
-				return newColumns(list, t.names[i])
+				return newColumns(list, t.names[i], t.aliases[i])
 			}
 		}
-		return newColumns(list, nil)
+		return newColumns(list, nil, nil)
 	}
 	c := t.columns.Load()
 	if c == nil || len(list) == 0 || len(list) != len(c.list) || &list[0] != &c.list[0] {
-		c = newColumns(list, t.names[0])
+		c = newColumns(list, t.names[0], t.aliases[0])
 		t.columns.Store(c)
 	}
 	return c
@@ -125,12 +129,17 @@ func parseQuery(text string) (*query, error) {
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
-	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements))}
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements)),
+		aliases: make([]map[string]string, len(q.Statements))}
 	for i, names := range plan.Names {
 		t.names[i] = names
 	}
+	for i, aliases := range plan.Aliases {
+		t.aliases[i] = aliases
+	}
 	if t.enclosed, t.rolledBack = rules.Enclosed(q.Script), rules.RolledBack(q.Script); t.enclosed || t.rolledBack {
-		t.statements, t.names = t.statements[1:len(t.statements)-1], t.names[1:]
+		t.statements = t.statements[1 : len(t.statements)-1]
+		t.names, t.aliases = t.names[1:], t.aliases[1:]
 	}
 	for i := range t.statements {
 		st := &t.statements[i]

@@ -212,7 +212,7 @@ type rows struct {
 }
 
 // noColumns are those of a statement that answers no rows.
-var noColumns = newColumns(nil, nil)
+var noColumns = newColumns(nil, nil, nil)
 
 // queue leaves the statements of a text of n, but for the first, to
 // NextResultSet.

@@ -143,7 +143,7 @@ func TestQueriesThatTheServerWouldTakeAmiss(t *testing.T) {
 			db.Model(&Pet{}).Where("user_id IN (?)", db.Model(&User{}).Select("id").Where("name = ?", "b")), []string{"dog"}},
 		{"the same with a map",
 			db.Model(&Pet{}).Where("user_id IN (?)", db.Model(&User{}).Select("id").Where(map[string]any{"name": "c"})), []string{"cat"}},
-		{"EXISTS does not see arguments",
+		{"EXISTS with arguments",
 			db.Model(&Pet{}).Where("EXISTS (?)", db.Model(&User{}).Select("1").Where("users.id = pets.user_id AND users.name = ?", "b")), []string{"dog"}},
 		{"EXISTS written out", db.Model(&Pet{}).Where("EXISTS (SELECT 1 FROM users WHERE users.id = pets.user_id AND users.age > ? AND users.name IN ?)", 2, []string{"b", "c"}), []string{"cat"}},
 		{"LEFT OUTER JOIN", db.Model(&Pet{}).Joins("LEFT OUTER JOIN users u ON u.id = pets.user_id").Where("u.age = ?", 3), []string{"cat"}},
@@ -161,7 +161,7 @@ func TestQueriesThatTheServerWouldTakeAmiss(t *testing.T) {
 	}
 }
 
-// Literals are written for the arguments of EXISTS only; nothing that a user may
+// The driver writes the arguments of EXISTS as literals; nothing that a user may
 // type must get out of them.
 func TestArgumentsOfExistsStayValues(t *testing.T) {
 	db := family(t)

@@ -1,15 +1,9 @@
 package gormimmudb
 
 import (
-	"database/sql/driver"
-	"encoding/hex"
-	"fmt"
-	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -84,9 +78,6 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 			out[i] = e
 		case clause.Expr:
 			e.SQL, e.Vars = ownNames(stmt, e.SQL), subqueries(e.Vars)
-			if existsClause.MatchString(e.SQL) {
-				e.Vars = literals(stmt, e.Vars)
-			}
 			out[i] = e
 		case clause.NamedExpr:
 			e.SQL, e.Vars = ownNames(stmt, e.SQL), subqueries(e.Vars)
@@ -226,89 +217,6 @@ func (t tuples) NegationBuild(builder clause.Builder) {
 	_, _ = builder.WriteString("NOT (")
 	t.Build(builder)
 	_ = builder.WriteByte(')')
-}
-
-var existsClause = regexp.MustCompile(`(?i)\bEXISTS\b`)
-
-// literals turns the arguments of an EXISTS into text.
-func literals(stmt *gorm.Statement, vars []any) []any {
-	out := make([]any, len(vars))
-	for i, v := range vars {
-		out[i] = literal(stmt, v)
-	}
-	return out
-}
-
-func literal(stmt *gorm.Statement, v any) any {
-	switch v := v.(type) {
-	case *gorm.DB:
-		inner := &gorm.Statement{DB: stmt.DB, Context: stmt.Context, Clauses: map[string]clause.Clause{}}
-		inner.AddVar(inner, v)
-		return clause.Expr{SQL: numericPlaceholder.ReplaceAllStringFunc(inner.SQL.String(), func(p string) string {
-			if n, err := strconv.Atoi(p[1:]); err == nil && n >= 1 && n <= len(inner.Vars) {
-				return literalText(stmt, inner.Vars[n-1])
-			}
-			return p
-		})}
-	case clause.Expression, clause.Column, clause.Table, gorm.Valuer:
-		return v
-	}
-	if _, isValuer := v.(driver.Valuer); !isValuer {
-		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice && rv.Type().Elem().Kind() != reflect.Uint8 {
-			list := make([]any, rv.Len())
-			for i := range list {
-				list[i] = literal(stmt, rv.Index(i).Interface())
-			}
-			return list
-		}
-	}
-	return clause.Expr{SQL: literalText(stmt, v)}
-}
-
-// literalText is the SQL for a value. It never contains $, ? or @, for which gorm
-// searches the text of statements that it puts into others.
-func literalText(stmt *gorm.Statement, v any) string {
-	value, err := driver.DefaultParameterConverter.ConvertValue(v)
-	if err != nil {
-		_ = stmt.AddError(fmt.Errorf("gormimmudb: argument in EXISTS: %w", err))
-		return "NULL"
-	}
-	switch v := value.(type) {
-	case nil:
-		return "NULL"
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case float64:
-		text := strconv.FormatFloat(v, 'f', -1, 64)
-		if !strings.Contains(text, ".") {
-			text += ".0"
-		}
-		return text
-	case []byte:
-		return "x'" + hex.EncodeToString(v) + "'"
-	case time.Time:
-		return "CAST('" + v.UTC().Format("2006-01-02 15:04:05.999999") + "' AS TIMESTAMP)"
-	case string:
-		return stringText(v)
-	}
-	_ = stmt.AddError(unsupported("an argument of type %T in EXISTS", v))
-	return "NULL"
-}
-
-func stringText(s string) string {
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-	at := strings.IndexAny(s, "$?@")
-	if at < 0 {
-		return quote(s)
-	}
-	var parts []string
-	for ; at >= 0; at = strings.IndexAny(s, "$?@") {
-		parts = append(parts, quote(s[:at]), "CHR("+strconv.Itoa(int(s[at]))+")")
-		s = s[at+1:]
-	}
-	return "CONCAT(" + strings.Join(append(parts, quote(s)), ",") + ")"
 }
 
 // wroteTo reports whether the statement's transaction has written to the table.

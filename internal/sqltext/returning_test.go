@@ -23,7 +23,7 @@ func TestReturningItems(t *testing.T) {
 		{"id AS k", false, []ReturnItem{{Text: "id", Column: "id", Alias: "k"}}, false, "the server looks for a column k"},
 		{"id k", false, []ReturnItem{{Text: "id", Column: "id", Alias: "k"}}, false, "AS may be left out"},
 		{"t.id k, n", false, []ReturnItem{{Text: "t.id", Table: "t", Column: "id", Alias: "k"}, col("n")}, false, "one bad item spoils the clause"},
-		{"id AS timestamp, n AS Count", false, []ReturnItem{{Text: "id", Column: "id", Alias: "timestamp"}, {Text: "n", Column: "n", Alias: "COUNT"}}, false, "behind AS a type or an aggregate is a name"},
+		{"id AS timestamp, n AS Count", false, []ReturnItem{{Text: "id", Column: "id", Alias: "timestamp"}, {Text: "n", Column: "n", Alias: "count"}}, false, "behind AS a type or an aggregate is a name"},
 		{"NULL", false, []ReturnItem{{Text: "NULL"}}, false, "NULL is no column"},
 		{"n+1", false, []ReturnItem{{Text: "n+1"}}, false, "an expression"},
 		{"n + id", false, []ReturnItem{{Text: "n + id"}}, false, "the last name is an operand"},

@@ -63,6 +63,8 @@ func TestQueriesAreAnsweredAsWritten(t *testing.T) {
 	}{
 		{"SELECT id FROM e WHERE name LIKE 'Zoë'", nil, "1"},
 		{"SELECT id FROM e WHERE name LIKE ?", []any{"%ë%"}, "1"},
+		{"SELECT id FROM e WHERE name LIKE '%oë'", nil, "1"},
+		{"SELECT id FROM e WHERE name NOT ILIKE ?", []any{"%OË"}, "2 3 4"},
 		{"SELECT id FROM e WHERE name LIKE ? AND id < ?", []any{"Zoë%", 5}, "1"},
 		{"SELECT id FROM e WHERE name ILIKE 'zOË%'", nil, "1"},
 		{"SELECT id FROM e WHERE name NOT LIKE '%ë%' ORDER BY id", nil, "2 3 4"},
@@ -119,6 +121,10 @@ func TestColumnsAreNamedAsTheAliasIsWritten(t *testing.T) {
 		"SELECT COUNT(*) AS count, MAX(sal) AS Max FROM e":                        {"count", "max"},
 		`SELECT x."a b" AS "A" FROM (SELECT id AS "a b" FROM e) x`:                {"A"},
 		`SELECT id AS "Id" FROM e WHERE id = 1 UNION SELECT id FROM e ORDER BY 1`: {"Id"},
+		`SELECT * FROM (SELECT id AS "a.b", name AS "Name", sal FROM e) x`:        {"a.b", "Name", "sal"},
+		`WITH c AS (SELECT id AS "UserId" FROM e) SELECT * FROM c`:                {"UserId"},
+		`SELECT x.*, x."Id" AS "Z" FROM (SELECT id AS "Id" FROM e) x`:             {"id", "Z"},
+		`SELECT id AS "Id", ROW_NUMBER() OVER () AS "R" FROM e ORDER BY sal`:      {"Id", "R"},
 		`WITH c AS (SELECT id AS "x-y" FROM e) SELECT "x-y" AS "Z" FROM c`:        {"Z"},
 	} {
 		for _, conn := range []dbtest.Execer{db, dbtest.Begin(t, db, nil)} {

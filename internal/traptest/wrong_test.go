@@ -37,6 +37,15 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT t.id, u.id FROM t JOIN u ON u.id NOT IN (1, 2, 3, 4) WHERE t.id < 2", "0,9 1,9"},
 		{"SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.tid = t.id AND u.id NOT IN (1, 4))", "1 2"},
 
+		// joins
+		{"SELECT t.id, c FROM t JOIN u USING (id) ORDER BY t.id", "1,1 2,4 3,4 4,0"},
+		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.c WHERE t.id IS NULL", ""},
+		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.id WHERE t.id IS NULL", "9"},
+
+		// an alias that is an aggregate for the server
+		{"SELECT b, COUNT(*) AS count FROM t GROUP BY b ORDER BY count DESC, b LIMIT 2", "5,3 2,2"},
+		{"SELECT x.sum FROM (SELECT SUM(a) AS sum FROM t) AS x", "12"},
+
 		// the order of an index of another table
 		{"SELECT u.id FROM t JOIN u ON t.id = u.tid ORDER BY u.id", "1 2 3 4 9"},
 		{"SELECT u.id FROM t JOIN u ON t.id = u.tid ORDER BY 1 DESC", "9 4 3 2 1"},
@@ -172,6 +181,9 @@ func TestQueriesThatTheServerAnswersWrongAreRefused(t *testing.T) {
 		{"SELECT id, LAG(a, 1 + 1) OVER (ORDER BY id) AS s FROM t WHERE id < 2", "0,<nil> 1,2"},
 		{"SELECT id, ROW_NUMBER() OVER (ORDER BY nosuch) AS s FROM t WHERE id < 2", "0,1 1,2"},
 		{"SELECT SUM(DISTINCT a) FROM t", "12"},
+		{"SELECT t.id FROM t NATURAL JOIN u WHERE t.id = 0", "0 0 0 0 0"},
+		{"SELECT * FROM t JOIN u USING (id) WHERE u.id = 9 AND t.id = 0", "0,2,2,9,1,1"},
+		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "5"},
 		{"SELECT b, COUNT(a) FROM t GROUP BY b HAVING COUNT(DISTINCT a) > 2", "5,3"},
 		{"SELECT STRING_AGG(name, '-'), STRING_AGG(name, '+') FROM TABLES() WHERE name < 'u'", ""},
 		{"SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.tid = t.id GROUP BY u.tid HAVING COUNT(*) > 1)", "1 2 3"},
@@ -182,5 +194,31 @@ func TestQueriesThatTheServerAnswersWrongAreRefused(t *testing.T) {
 		if got, err := told(db.Query(row.query)); !errors.Is(err, immudb.ErrUnsupported) {
 			t.Errorf("%s: %s (%v), want ErrUnsupported", row.query, got, err)
 		}
+	}
+}
+
+func TestWritesThatReadTheirOwnRowsAreRefused(t *testing.T) {
+	dsn := dbtest.FreshDSN(t)
+	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
+	for _, text := range numbers {
+		dbtest.Exec(t, db, text)
+	}
+	const update = "UPDATE t SET a = 9 WHERE a < (SELECT MAX(x.a) FROM t AS x) AND NOT EXISTS (SELECT 1 FROM t AS y WHERE y.a = 9)"
+	if _, err := db.Exec(update); !errors.Is(err, immudb.ErrUnsupported) {
+		t.Errorf("err = %v, want ErrUnsupported", err)
+	}
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE a = 9"); got != 0 {
+		t.Errorf("%d rows were written", got)
+	}
+	// Three rows meet the condition; the server writes the first and sees it.
+	if err := server.Exec(t.Context(), update); err != nil {
+		t.Fatal(err)
+	}
+	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE a = 9"); got != 1 {
+		t.Errorf("the server wrote %d rows", got)
+	}
+	dbtest.Exec(t, db, "UPDATE t SET a = (SELECT MAX(x.a) FROM t AS x) + 1 WHERE id = 1")
+	if got := dbtest.Get[int](t, db, "SELECT a FROM t WHERE id = 1"); got != 10 {
+		t.Errorf("one row: got %d, want 10", got)
 	}
 }

@@ -41,7 +41,7 @@ func (l *like) eval(b *Bound) (value, error) {
 	if m.match == nil || m.pattern != p.s {
 		m.pattern = p.s
 		if m.match = compilePattern(p.s, l.ignoreCase); m.match == nil {
-			return p, &Unsupported{l.text, "the pattern is too long, or has letters outside ASCII and is not one of text, text% and %text%"}
+			return p, &Unsupported{l.text, "the pattern is too long, or has letters outside ASCII and is not one of text, text%, %text and %text%"}
 		}
 	}
 	return truth(m.match(x.s) != l.not), nil
@@ -85,7 +85,7 @@ func compilePattern(pattern string, ignoreCase bool) func(string) bool {
 func spellOut(pattern string, ignoreCase bool) func(string) bool {
 	text := strings.Trim(pattern, "%")
 	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")
-	if strings.ContainsAny(text, `%_\`) || begins && !ends {
+	if strings.ContainsAny(text, `%_\`) {
 		return nil
 	}
 	same := func(s string) string { return s }
@@ -93,6 +93,8 @@ func spellOut(pattern string, ignoreCase bool) func(string) bool {
 		same, text = strings.ToLower, strings.ToLower(text)
 	}
 	switch {
+	case begins && !ends:
+		return func(s string) bool { return strings.HasSuffix(same(s), text) }
 	case begins:
 		return func(s string) bool { return strings.Contains(same(s), text) }
 	case ends:

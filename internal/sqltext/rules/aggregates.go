@@ -39,8 +39,8 @@ var aggregateRules = []*Rule{
 		Needs:     tree.HasGroupBy,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, _ bool) {
-				if missing := missing(s); len(missing) > 0 && !hasWindow(s) && !s.Distinct && !l.tails()[s] {
-					l.wrap(s, missing)
+				if !hasWindow(s) && isWrapped(s) && !l.tails()[s] {
+					l.wrap(s, missing(s))
 				}
 			})
 		},

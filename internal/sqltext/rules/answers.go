@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/immudb-go/immudb/internal/sqltext/tree"
+import (
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
 
 // answerRules are about queries that the server answers with wrong rows, or in the
 // wrong order, without an error. Most are rewritten so that the answer is right.
@@ -14,7 +18,7 @@ var answerRules = []*Rule{
 			l.each(func(n tree.Node) bool {
 				switch n := n.(type) {
 				case *tree.Select:
-					if !hasWindow(n) { // see order-beside-window
+					if !isWrapped(n) {
 						l.ordinals(n.OrderBy, n, false)
 					}
 				case *tree.SetOperation:
@@ -126,10 +130,10 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 		t := &s.Targets[x.Int-1]
 		column, isColumn := t.Expr.(*tree.Column)
 		switch {
-		case t.Alias.Given() && (byName || !isNumber(t.Expr)):
+		case t.Alias.Given() && unique(s, t) && (byName || !isNumber(t.Expr)):
 			l.replace(x.Span, nameWritten(t.Alias, l.script.Text))
-		case byName && isColumn:
-			l.replace(x.Span, column.Name.Of(l.script.Text))
+		case byName && isColumn && !t.Alias.Given():
+			l.replace(x.Span, nameWritten(column.Name, l.script.Text))
 		case byName:
 			l.refuse(x, "")
 		case l.has(t.Expr):
@@ -137,17 +141,54 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 		case isNumber(t.Expr):
 			l.replace(x.Span, "NULL") // a number would be the number of a column
 		default:
-			l.replace(x.Span, t.Expr.Place().Of(l.script.Text))
+			l.replace(x.Span, spelled(t.Expr, l.script.Text))
 		}
 	}
 }
 
+// unique reports whether no other target has the alias of one.
+func unique(s *tree.Select, t *tree.Target) bool {
+	n := 0
+	for i := range s.Targets {
+		if s.Targets[i].Alias.Name == t.Alias.Name {
+			n++
+		}
+	}
+	return n == 1
+}
+
 // nameWritten is a name as another place of the text can have it.
 func nameWritten(id tree.Ident, text string) string {
-	if !plain(id.Name) && id.Quoted {
+	switch raw := id.Of(text); {
+	case id.Quoted && !plain(id.Name):
 		return `"` + invented(id.Name) + `"`
+	case id.Quoted, isAggregateName(raw):
+		return `"` + id.Name + `"`
+	default:
+		return raw
 	}
-	return backquotesDoubled(id.Of(text))
+}
+
+// isAggregateName reports whether a word is the name of an aggregate function for the
+// server where it is not in quotes.
+func isAggregateName(word string) bool {
+	switch strings.ToUpper(word) {
+	case "COUNT", "SUM", "MAX", "MIN", "AVG", "STRING_AGG":
+		return true
+	}
+	return false
+}
+
+// spelled is an expression as another place of the text can have it.
+func spelled(x tree.Expr, text string) string {
+	c, ok := x.(*tree.Column)
+	switch {
+	case !ok:
+		return strings.ReplaceAll(x.Place().Of(text), "`", `"`)
+	case c.Table.Given():
+		return nameWritten(c.Table, text) + "." + nameWritten(c.Name, text)
+	}
+	return nameWritten(c.Name, text)
 }
 
 // groupByAlias spells out aliases of columns.
@@ -162,7 +203,7 @@ func (l *look) groupByAlias(s *tree.Select) {
 				continue
 			}
 			if column, ok := t.Expr.(*tree.Column); ok {
-				l.replace(g.Span, column.Of(l.script.Text))
+				l.replace(g.Span, spelled(column, l.script.Text))
 				break
 			}
 			sc := scopeOf(s, nil)

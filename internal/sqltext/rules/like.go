@@ -3,6 +3,7 @@ package rules
 import (
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -37,7 +38,7 @@ var likeRules = []*Rule{
 	},
 	{
 		Name:      "like-of-other-letters",
-		Construct: "LIKE of a pattern with letters outside ASCII that is not one of text, text% and %text%",
+		Construct: "LIKE of a pattern with letters outside ASCII that is not one of text, text%, %text and %text%",
 		Reason: "the server compares the pattern byte by byte and finds nothing; " +
 			"write a simpler pattern, or compare with SUBSTRING or REPLACE",
 		Needs: tree.HasLike,
@@ -93,7 +94,7 @@ func (l *look) patterns(f func(tree.Expr)) {
 func (l *look) spellOut(like *tree.Like, pattern string) {
 	text := strings.Trim(pattern, "%")
 	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")
-	if strings.ContainsAny(text, `%_\`) || text == "" || begins && !ends || len(l.script.ParamsOf(like.Expr)) > 0 {
+	if strings.ContainsAny(text, `%_\`) || text == "" || len(l.script.ParamsOf(like.Expr)) > 0 {
 		l.refuse(like, "")
 		return
 	}
@@ -104,6 +105,8 @@ func (l *look) spellOut(like *tree.Like, pattern string) {
 	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	var spelled string
 	switch {
+	case begins && !ends:
+		spelled = fmt.Sprintf("SUBSTRING(REVERSE(%s), 1, %d) = %s", x, len(text), "'"+strings.ReplaceAll(reversed(text), "'", "''")+"'")
 	case begins:
 		spelled = fmt.Sprintf("NOT (REPLACE(%s, %s, '') = %s)", x, quoted, x)
 	case ends:
@@ -115,6 +118,13 @@ func (l *look) spellOut(like *tree.Like, pattern string) {
 		spelled = "NOT (" + spelled + ")"
 	}
 	l.replace(like.Span, "("+spelled+")")
+}
+
+// reversed has the letters of a text from the last to the first.
+func reversed(text string) string {
+	letters := []rune(text)
+	slices.Reverse(letters)
+	return string(letters)
 }
 
 // neverNull reports whether the value of a call cannot be NULL.

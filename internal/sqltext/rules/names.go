@@ -27,6 +27,8 @@ var nameRules = []*Rule{
 				done[id.Start] = true
 				raw := id.Of(l.script.Text)
 				switch {
+				case !id.Quoted: // count, which is a column where it is in quotes
+					l.replace(id.Span, `"`+id.Name+`"`)
 				case plain(id.Name):
 					l.replace(id.Span, `"`+raw[1:len(raw)-1]+`"`)
 				case !slices.Contains(aliases, id.Name):
@@ -44,7 +46,11 @@ var nameRules = []*Rule{
 		Needs:     tree.HasCapitalAlias | tree.HasStrangeName,
 		look: func(l *look) {
 			s := outermost(l.st)
-			if s == nil || s.Star {
+			if s == nil {
+				return
+			}
+			if s.Star {
+				l.aliasesBehindStar()
 				return
 			}
 			var names []string
@@ -66,6 +72,38 @@ var nameRules = []*Rule{
 			l.plan.Names[l.index] = names
 		},
 	},
+}
+
+// aliasesBehindStar notes how aliases are written, for a query of all columns of
+// another one.
+func (l *look) aliasesBehindStar() {
+	written := make(map[string]string)
+	l.each(func(n tree.Node) bool {
+		s, ok := n.(*tree.Select)
+		for i := 0; ok && i < len(s.Targets); i++ {
+			a := s.Targets[i].Alias
+			if !a.Given() {
+				continue
+			}
+			name, server := a.Name, a.Name
+			if a.Quoted {
+				raw := a.Of(l.script.Text)
+				name = raw[1 : len(raw)-1]
+			}
+			if !plain(a.Name) {
+				server = invented(a.Name)
+			}
+			if other, twice := written[server]; twice && other != name {
+				name = server // it cannot be told which one is meant
+			}
+			written[server] = name
+		}
+		return true
+	})
+	if l.plan.Aliases == nil {
+		l.plan.Aliases = make(map[int]map[string]string)
+	}
+	l.plan.Aliases[l.index] = written
 }
 
 // aliases returns the aliases that the statement gives to columns.

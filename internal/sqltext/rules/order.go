@@ -26,7 +26,7 @@ var orderRules = []*Rule{
 			l.selects(func(s *tree.Select, ordered bool) {
 				for i := 0; ordered && i < len(s.OrderBy); i++ {
 					if c := l.hidden(s, s.OrderBy[i].Expr); c != nil {
-						text := backquotesDoubled(c.Of(l.script.Text))
+						text := spelled(c, l.script.Text)
 						l.replace(s.OrderBy[i].Expr.Place(), "COALESCE("+text+", "+text+")")
 					}
 				}
@@ -70,7 +70,7 @@ func (l *look) selects(f func(s *tree.Select, ordered bool)) {
 	tails := l.tails()
 	l.each(func(n tree.Node) bool {
 		if s, ok := n.(*tree.Select); ok {
-			f(s, !tails[s] && !hasWindow(s))
+			f(s, !tails[s] && !isWrapped(s))
 		}
 		return true
 	})
@@ -140,17 +140,17 @@ func (l *look) keepIndexOut(s *tree.Select, ordered bool) {
 		if l.hidden(s, o.Expr) != nil || !isOther(key) && !(o.Nulls && len(s.GroupBy) == 0) {
 			continue
 		}
-		spelled, at := key.Place().Of(text), o.Expr.Place()
+		written, at := spelled(key, text), o.Expr.Place()
 		if c, ok := o.Expr.(*tree.Column); ok && !c.Table.Given() && aliased(s, c) == nil {
-			l.replace(at, spelled)
+			l.replace(at, written)
 		}
 		end := s.OrderBy[len(s.OrderBy)-1].End
-		l.replace(tree.Span{Start: end, End: end}, ", "+spelled+text[at.End:o.End])
+		l.replace(tree.Span{Start: end, End: end}, ", "+written+text[at.End:o.End])
 		break
 	}
 	for _, g := range s.GroupBy {
 		if key := l.groupedBy(s, g); isOther(key) {
-			l.replace(tree.Span{Start: s.GroupAt.End, End: s.GroupAt.End}, ", "+key.Place().Of(text))
+			l.replace(tree.Span{Start: s.GroupAt.End, End: s.GroupAt.End}, ", "+spelled(key, text))
 			break
 		}
 	}

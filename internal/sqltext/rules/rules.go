@@ -40,7 +40,7 @@ func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
-	subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
+	joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.
@@ -67,6 +67,10 @@ type Plan struct {
 	// statement, where they are not those that the server gives: "" for a column
 	// that is.
 	Names map[int][]string
+
+	// Aliases are how the aliases of a statement are written, by the names that the
+	// server gives. They are for statements without Names.
+	Aliases map[int]map[string]string
 
 	// Literals is true if the server does not fill in all placeholders of the text,
 	// so that arguments must be written as literals.

@@ -103,7 +103,7 @@ var windowRules = []*Rule{
 		Needs:     tree.HasOver,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, _ bool) {
-				if hasWindow(s) && len(s.OrderBy) > 0 && !l.tails()[s] {
+				if hasWindow(s) && isWrapped(s) && !l.tails()[s] {
 					l.wrap(s, nil)
 				}
 			})

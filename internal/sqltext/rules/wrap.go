@@ -7,6 +7,15 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
+// isWrapped reports whether a query becomes a derived table, so that it is ordered
+// by a query around it.
+func isWrapped(s *tree.Select) bool {
+	if hasWindow(s) {
+		return len(s.OrderBy) > 0
+	}
+	return len(s.GroupBy) > 0 && !s.Distinct && len(missing(s)) > 0
+}
+
 // wrap makes a derived table of a query, with all that it is ordered by among its
 // columns, and orders that. added are expressions that the query has to have among
 // its columns as well.
@@ -34,7 +43,7 @@ func (l *look) wrap(s *tree.Select, added []tree.Expr) {
 		fmt.Fprintf(&outer, "w_%d AS %s", i, outputName(t, i, text))
 	}
 	for i, x := range added {
-		fmt.Fprintf(&inner, ", %s AS h_%d", backquotesDoubled(x.Place().Of(text)), i)
+		fmt.Fprintf(&inner, ", %s AS h_%d", spelled(x, text), i)
 	}
 	for i := range s.OrderBy {
 		o := &s.OrderBy[i]
@@ -45,7 +54,7 @@ func (l *look) wrap(s *tree.Select, added []tree.Expr) {
 				return
 			}
 			key = fmt.Sprintf("o_%d", i)
-			fmt.Fprintf(&inner, ", %s AS %s", backquotesDoubled(o.Expr.Place().Of(text)), key)
+			fmt.Fprintf(&inner, ", %s AS %s", spelled(o.Expr, text), key)
 		}
 		l.replace(o.Expr.Place(), key)
 	}
@@ -98,9 +107,7 @@ func outputName(t *tree.Target, i int, text string) string {
 		return `"` + t.Alias.Name + `"`
 	}
 	if c, ok := t.Expr.(*tree.Column); ok {
-		return backquotesDoubled(c.Name.Of(text))
+		return nameWritten(c.Name, text)
 	}
 	return fmt.Sprintf("col%d", i)
 }
-
-func backquotesDoubled(text string) string { return strings.ReplaceAll(text, "`", `"`) }

@@ -193,11 +193,11 @@ func (p *parser) name(what string) Ident {
 
 // column reads the name of a column.
 func (p *parser) column() Ident {
-	if !p.tok.isColumn() {
+	if !p.isColumn() {
 		p.unexpectedName("a column")
 		return Ident{}
 	}
-	return p.ident()
+	return p.columnName()
 }
 
 func (p *parser) unexpectedName(expected string) {
@@ -205,6 +205,29 @@ func (p *parser) unexpectedName(expected string) {
 		expected += "; a keyword is a name only in double quotes"
 	}
 	p.unexpected(expected)
+}
+
+// isColumn reports whether the current token names a column. The name of an aggregate
+// function does where no bracket follows, which the server does not know.
+func (p *parser) isColumn() bool {
+	return p.tok.isColumn() || p.tok.is(kwAggregate) && !p.ahead().isSymbol('(')
+}
+
+// aggregateName reads the name of an aggregate function as that of a column.
+func (p *parser) aggregateName() Ident {
+	id := p.ident()
+	id.Name = strings.ToLower(id.Name)
+	p.has |= HasStrangeName
+	p.script.Odd = append(p.script.Odd, id)
+	return id
+}
+
+// columnName reads a token that isColumn.
+func (p *parser) columnName() Ident {
+	if p.tok.is(kwAggregate) {
+		return p.aggregateName()
+	}
+	return p.ident()
 }
 
 // names reads "(a, b)".
@@ -239,7 +262,11 @@ func (p *parser) alias() (id Ident, as bool) {
 		return Ident{}, false
 	}
 	p.has |= HasAlias
-	if p.tok.is(kwAggregate) || p.text[p.tok.start] == '"' && strings.ToLower(p.text[p.tok.start:p.tok.end]) != p.text[p.tok.start:p.tok.end] {
+	if p.tok.is(kwAggregate) {
+		p.has |= HasCapitalAlias
+		return p.aggregateName(), as
+	}
+	if p.text[p.tok.start] == '"' && strings.ToLower(p.text[p.tok.start:p.tok.end]) != p.text[p.tok.start:p.tok.end] {
 		p.has |= HasCapitalAlias
 	}
 	return p.ident(), as

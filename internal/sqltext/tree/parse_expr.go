@@ -268,7 +268,9 @@ func (p *parser) wordAtom() Expr {
 	case kwTrue, kwFalse:
 		return p.literal(Bool)
 	case kwAggregate:
-		return p.aggregate(start)
+		if p.ahead().isSymbol('(') {
+			return p.aggregate(start)
+		}
 	case kwCast:
 		p.advance()
 		p.has |= HasCast
@@ -290,11 +292,11 @@ func (p *parser) wordAtom() Expr {
 			return p.extract(start)
 		}
 	}
-	if !p.tok.isColumn() {
+	if !p.isColumn() {
 		p.unexpectedName("a value")
 		return &Literal{}
 	}
-	return p.columnOrPath(p.ident())
+	return p.columnOrPath(p.columnName())
 }
 
 func (p *parser) typeName() string {
@@ -324,11 +326,11 @@ func (p *parser) extract(start int) Expr {
 
 // columnRef reads c or t.c.
 func (p *parser) columnRef() *Column {
-	if !p.tok.isColumn() {
+	if !p.isColumn() {
 		p.unexpectedName("a column")
 		return &Column{}
 	}
-	return p.columnFrom(p.ident())
+	return p.columnFrom(p.columnName())
 }
 
 func (p *parser) columnFrom(id Ident) *Column {
