@@ -2,6 +2,7 @@ package immudb_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,5 +66,38 @@ func TestReadmeNamesEveryErrorForErrorsIs(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("found only %d errors in the code", found)
+	}
+}
+
+// The table of threats promises nothing that no test shows.
+func TestEveryTestThatTheTableOfThreatsNamesIsThere(t *testing.T) {
+	page, err := os.ReadFile("docs/proof.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := make(map[string]bool)
+	for _, pattern := range []string{"internal/tampertest/*_test.go", "internal/proof/*_test.go", "internal/wire/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range files {
+			code, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(code, -1) {
+				there[string(match[1])] = true
+			}
+		}
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(page, -1)
+	if len(named) < 20 {
+		t.Errorf("the page names %d tests", len(named))
+	}
+	for _, match := range named {
+		if !there[string(match[1])] {
+			t.Errorf("docs/proof.md names %s, which is not there", match[1])
+		}
 	}
 }

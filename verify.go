@@ -32,7 +32,7 @@ import (
 // A server that is not honest can answer with an older revision, which then has
 // an older TxID. An honest one answers with what was committed through this
 // sql.DB; what another client committed a moment ago may be missing, because the
-// server does not wait for its index here.
+// server does not wait for its index here; with [Verifier.NotBefore] it does.
 //
 // Names and types of columns come from the definition of the table. With
 // verify=trust-first-use that is the one the server tells first, and a later one
@@ -81,6 +81,9 @@ type Verifier struct {
 	db *sql.DB
 	// Concurrency is how many proofs are asked for at once by Rows. 0: 8.
 	Concurrency int
+	// NotBefore is the id of a transaction, of another client for instance, that Row
+	// must see: the server, if it is honest, waits until its index has it. 0: none.
+	NotBefore uint64
 }
 
 // NewVerifier returns a Verifier for a database opened with this driver.
@@ -122,6 +125,11 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 	}
 	var row *proof.Row
 	err = onConn(ctx, v.db, func(c *Conn) (err error) {
+		if v.NotBefore > 0 {
+			if err := c.awaitIndex(ctx, table, v.NotBefore); err != nil {
+				return err
+			}
+		}
 		row, err = c.verifyRow(ctx, table, at, key)
 		return err
 	})
@@ -193,6 +201,25 @@ func tableName(name string) (string, error) {
 		return "", newError(ErrNoSuchTable, "42602", "the name of the table is missing")
 	}
 	return strings.ToLower(name), nil
+}
+
+// awaitIndex makes the server wait until its index of a table has a transaction.
+func (c *Conn) awaitIndex(ctx context.Context, table string, id uint64) error {
+	q, err := c.connector.queries.parse("SELECT * FROM " + quoteName(table) + " LIMIT 1")
+	if err != nil {
+		return err
+	}
+	tx, err := c.begin(WithTxOptions(ctx, TxOptions{SnapshotMustIncludeTx: id}), true)
+	if err != nil {
+		return err
+	}
+	defer tx.abandon()
+	set, err := tx.queryStatement(ctx, q.bind(0, nil))
+	if err != nil {
+		return err
+	}
+	_, _, err = set.count()
+	return err
 }
 
 // touch makes the server's index of a table catch up with what this connector

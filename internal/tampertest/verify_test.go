@@ -139,6 +139,29 @@ func TestAVerifiedReadSeesWhatWasJustCommitted(t *testing.T) {
 	}
 }
 
+// The server's proofs do not wait for its index, and this client does not know of
+// the write.
+func TestRowIsNotBeforeTheTransactionOfAnotherClient(t *testing.T) {
+	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse)
+	db, other := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dsn)
+	dbtest.Exec(t, other, "CREATE TABLE accounts (id INTEGER, balance INTEGER, PRIMARY KEY id)")
+	for n := range 100 {
+		var commit immudb.CommitInfo
+		if _, err := other.ExecContext(immudb.WithCommitInfo(t.Context(), &commit), "UPSERT INTO accounts (id, balance) VALUES (1, ?)", n); err != nil {
+			t.Fatal(err)
+		}
+		v := immudb.NewVerifier(db)
+		v.NotBefore = commit.TxID
+		row, err := v.Row(t.Context(), "accounts", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if balance, _ := row.Value("balance"); balance != int64(n) || row.TxID != commit.TxID {
+			t.Fatalf("got %v of tx %d, want %d of tx %d", balance, row.TxID, n, commit.TxID)
+		}
+	}
+}
+
 func TestRowAtProvesAnOlderRevision(t *testing.T) {
 	db := openAccounts(t)
 	v := immudb.NewVerifier(db)

@@ -4,6 +4,7 @@ package trust
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -26,3 +27,27 @@ func tryLock(file *os.File) (locked bool, err error) {
 const replacesOpenFiles = true
 
 func replaceFile(from, to string) error { return os.Rename(from, to) }
+
+// checkDir refuses a directory that others may write to, who would decide what is
+// trusted.
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s may be written to by others than its owner (mode %04o), who would decide what is trusted: "+
+			"take that right away with chmod go-w, or name a directory of your own", dir, mode)
+	}
+	return nil
+}
+
+// syncDir makes sure that a file which took its place is there when the machine
+// starts again.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -24,7 +24,8 @@ type FileStore struct{ dir string }
 
 var _ Store = (*FileStore)(nil)
 
-// NewFileStore uses dir, and makes it, with its parents, if it is not there.
+// NewFileStore uses dir, and makes it, with its parents, if it is not there. A
+// directory that others than its owner may write to is refused.
 func NewFileStore(dir string) (*FileStore, error) {
 	if dir == "" {
 		return nil, errors.New("immudb: state store: a directory is needed")
@@ -32,6 +33,9 @@ func NewFileStore(dir string) (*FileStore, error) {
 	abs, err := filepath.Abs(dir) // the program may change its working directory
 	if err == nil {
 		err = os.MkdirAll(abs, 0o700)
+	}
+	if err == nil {
+		err = checkDir(abs)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("immudb: state store: %w", err)
@@ -43,6 +47,10 @@ const (
 	stateFormat   = 2
 	stateSuffix   = ".state.json"
 	stateLockName = "lock"
+	// newStateName is the file that a state is written to before it takes its place. It
+	// is used under the lock only, so that one is enough: what a process left there
+	// that died is overwritten.
+	newStateName = "new"
 )
 
 // stateFile is what a file holds.
@@ -157,7 +165,7 @@ func (f *FileStore) write(s State) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(f.dir, "new-*") // mode 0600
+	temp, err := os.OpenFile(filepath.Join(f.dir, newStateName), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -174,7 +182,7 @@ func (f *FileStore) write(s State) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	return nil
+	return syncDir(f.dir)
 }
 
 // States implements [Store].
