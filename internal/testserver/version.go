@@ -1,15 +1,22 @@
 package testserver
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
-// startVersion runs a released server, which says nothing when it is ready: it is when it answers its port.
+// startVersion runs a released server, which says nothing when it is ready: it is when it speaks gRPC. That it takes
+// connections is too early: its port is open before it serves, and a server that is stopped in between fails.
 func (s *Server) startVersion() error {
 	addr := s.info.Addr
 	if addr == "" {
@@ -31,21 +38,9 @@ func (s *Server) startVersion() error {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(startPatience); ; {
-		select {
-		case <-c.done:
-			return fmt.Errorf("the server ended: %w%s", c.err, c.said())
-		case <-time.After(20 * time.Millisecond):
-		}
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			_ = conn.Close() // it only knocked
-			break
-		}
-		if time.Now().After(deadline) {
-			c.kill()
-			return fmt.Errorf("the server did not start: %w%s", err, c.said())
-		}
+	if err := c.serves(addr, startPatience); err != nil {
+		c.kill()
+		return fmt.Errorf("the server did not start: %w%s", err, c.said())
 	}
 	s.child = c
 	go c.reportDeath()
@@ -56,6 +51,42 @@ func (s *Server) startVersion() error {
 		PID:  c.cmd.Process.Pid,
 	}
 	return nil
+}
+
+// serves waits until the process speaks gRPC on addr.
+func (c *child) serves(addr string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := grpc.NewClient("passthrough:///"+addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1, MaxDelay: 20 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		}))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	go func() {
+		select {
+		case <-c.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		conn.Connect()
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		if !conn.WaitForStateChange(ctx, state) {
+			if err := c.died(); err != nil {
+				return err
+			}
+			return fmt.Errorf("no answer at %s within %v", addr, patience)
+		}
+	}
 }
 
 // freeAddr returns an address that was free a moment ago. Its port lies below those that systems give to outgoing
