@@ -67,6 +67,13 @@ type Config struct {
 	// default. At most 512.
 	GroupCommit int
 
+	// OwnWritesScan is the most rows that a statement in a transaction reads one by
+	// one where an index cannot be used because the transaction has written to the
+	// table: the server's indexes do not show that. A statement that would read more
+	// fails with [ErrUnsupported]. 0: no such statement is run. Default: 10000, which
+	// takes about 35 ms; a transaction can read 100000 rows in all. At most 100000.
+	OwnWritesScan int
+
 	// MaxSessions is the most sessions a Connector has on one server, whatever they
 	// are used for. Conns beyond that share them, and so do all conns until there
 	// are as many: a session costs the server about 60 ms of CPU to open, so they

@@ -34,6 +34,7 @@ type query struct {
 	exec string
 
 	reads          bool // every statement is a query
+	readsOwn       bool // a statement may read what one before it wrote
 	changesCatalog bool
 	table          string // the tables that the statements write, with a comma between them; "" if not known
 
@@ -46,6 +47,8 @@ type query struct {
 	literals atomic.Bool
 	// whole is the query as it was completed last, or nil.
 	whole atomic.Pointer[query]
+	// guarded is the query as it was guarded last, or nil, see [Conn.guard].
+	guarded atomic.Pointer[query]
 }
 
 const (
@@ -129,7 +132,7 @@ func parseQuery(text string) (*query, error) {
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
-	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements)),
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, readsOwn: rules.ReadsOwn(q.Script), names: make([][]string, len(q.Statements)),
 		aliases: make([]map[string]string, len(q.Statements))}
 	for i, names := range plan.Names {
 		t.names[i] = names

@@ -230,8 +230,9 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"join-using": {
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
-	"natural-join":    {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
-	"full-join-where": {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
+	"natural-join":                  {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
+	"join-condition-of-both-tables": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s")},
+	"full-join-where":               {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
 		texts("WITH x AS (SELECT id FROM t) SELECT id FROM x", "WITH t AS (SELECT id FROM t) SELECT id FROM t", "WITH RECURSIVE x AS (SELECT id FROM t) SELECT id FROM x")},
