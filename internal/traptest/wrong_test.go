@@ -46,6 +46,10 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT t.id, u.id FROM t JOIN u ON t.a < u.c WHERE u.tid = 3 ORDER BY t.id", "4,1"},
 		{"SELECT t.id, u.id FROM t LEFT JOIN u ON t.id = u.tid AND t.a > u.c WHERE t.id > 2 ORDER BY t.id, u.id", "3,1 3,4 4,<nil> 5,<nil>"},
 
+		// COUNT(*) reads no columns for a subquery
+		{"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.c = t.a)", "2"},
+		{"SELECT COUNT(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.c = 3 + t.a * 0)", "6"},
+
 		// WITH of a table's name
 		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "9"},
 

@@ -62,6 +62,8 @@ func TestTextsAreRewrittenWhereTheAnswerIsThenRight(t *testing.T) {
 		"INSERT INTO p (id) WITH x AS (SELECT id FROM t) SELECT id FROM x":                                         "INSERT INTO p (id) SELECT id FROM (SELECT id FROM t) AS x",
 		"WITH `x` AS (SELECT id FROM t) SELECT id FROM `x` ORDER BY 1":                                             `SELECT id FROM (SELECT id FROM t) AS "x" ORDER BY id`,
 		"WITH x AS (SELECT 1 AS id FROM t) SELECT id FROM x UNION SELECT id FROM p ORDER BY 1":                     "SELECT * FROM (SELECT id FROM (SELECT 1 AS id FROM t) AS x UNION SELECT id FROM p ) ORDER BY id",
+		"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.s = t.s)":                                    "SELECT DISTINCT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.s = t.s)",
+		"SELECT COUNT(*) FROM t WHERE s = 'a'":                                                                     "SELECT COUNT(*) FROM t WHERE s = 'a'",
 		"SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s":                                                   "SELECT t.id FROM t JOIN p ON p.id = t.id AND (CASE WHEN p.s < t.s THEN TRUE ELSE FALSE END)",
 		"SELECT t.id FROM t LEFT JOIN p ON p.s < t.s WHERE p.id = 1":                                               "SELECT t.id FROM t LEFT JOIN p ON (CASE WHEN p.s < t.s THEN TRUE ELSE FALSE END) WHERE p.id = 1",
 		"SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a' AND t.s > 'a'":                                     "SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a' AND t.s > 'a'",

@@ -232,6 +232,7 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
 	"natural-join":                  {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
 	"join-condition-of-both-tables": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s")},
+	"count-beside-subquery":         {nil, texts("SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.id = t.id)")},
 	"full-join-where":               {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
