@@ -50,20 +50,23 @@ func TestTransactionFindsItsOwnWritesByIndexedColumns(t *testing.T) {
 	if ids := prepared(10); !slices.Equal(ids, []int64{2}) {
 		t.Errorf("prepared before the write: %v", ids)
 	}
-	for query, want := range map[string][]int64{
-		"SELECT id FROM t WHERE v = 99":                                 {1},
-		"SELECT id FROM t ORDER BY v DESC LIMIT 2":                      {1, 6},
-		"SELECT t.id FROM u JOIN t ON u.v = t.v WHERE u.id = 1":         {2},
-		"SELECT id FROM u WHERE v IN (SELECT v FROM t WHERE v = 10)":    {1},
-		"SELECT id FROM t WHERE active AND v = 99":                      {1},
-		"SELECT COUNT(*) FROM t WHERE v = 10":                           {1},
-		"UPDATE t SET active = FALSE WHERE v = 99 RETURNING id":         {1},
-		"INSERT INTO u (id, v) SELECT id + 100, v FROM t WHERE v = 99":  {},
-		"SELECT id FROM t USE INDEX ON (v) WHERE v > 50 ORDER BY v":     {6, 1},
-		"SELECT id FROM t WHERE v = 10; SELECT id FROM t WHERE v = 100": {2},
+	for _, row := range []struct {
+		query string
+		want  []int64
+	}{
+		{"SELECT id FROM t WHERE v = 99", []int64{1}},
+		{"SELECT id FROM t ORDER BY v DESC LIMIT 2", []int64{1, 6}},
+		{"SELECT t.id FROM u JOIN t ON u.v = t.v WHERE u.id = 1", []int64{2}},
+		{"SELECT id FROM u WHERE v IN (SELECT v FROM t WHERE v = 10)", []int64{1}},
+		{"SELECT id FROM t WHERE active AND v = 99", []int64{1}},
+		{"SELECT COUNT(*) FROM t WHERE v = 10", []int64{1}},
+		{"UPDATE t SET active = FALSE WHERE v = 99 RETURNING id", []int64{1}},
+		{"INSERT INTO u (id, v) SELECT id + 100, v FROM t WHERE v = 99", []int64{}},
+		{"SELECT id FROM t USE INDEX ON (v) WHERE v > 50 ORDER BY v", []int64{6, 1}},
+		{"SELECT id FROM t WHERE v = 10; SELECT id FROM t WHERE v = 100", []int64{2}},
 	} {
-		if got := dbtest.List[int64](t, tx, query); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", query, got, want)
+		if got := dbtest.List[int64](t, tx, row.query); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %v, want %v", row.query, got, row.want)
 		}
 	}
 }
