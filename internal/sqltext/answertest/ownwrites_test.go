@@ -300,7 +300,11 @@ func ownWritesIn(t *testing.T, seed uint64, n *tally) {
 	if seed%10 == 9 {
 		options = []string{"own_writes_scan=30"}
 	}
-	db := dbtest.OpenDSN(t, dbtest.WithOptions(ownWritesDSN(t), options...))
+	db, err := sql.Open("immudb", dbtest.WithOptions(ownWritesDSN(t), options...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() // not with the test: the server has room for 100 sessions
 	mine, its := w.create()
 	for _, text := range mine {
 		dbtest.Exec(t, db, text)
