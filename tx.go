@@ -36,6 +36,8 @@ type tx struct {
 	tables map[string]*table
 	// written are the tables that this transaction has written to, see [Conn.guard].
 	written rules.Written
+	// inserted counts the rows that INSERTs have added, each an entry of its own.
+	inserted int64
 	// schema is how this transaction has changed the schema; nil: not at all.
 	schema *schemaChange
 }
@@ -323,6 +325,9 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	case !kind.IsDML():
 		return t.execUncounted(ctx, b, res)
 	}
+	if err := t.hasRoom(ctx, b.st); err != nil {
+		return err
+	}
 	column, err := t.generatedColumn(ctx, b.st)
 	if err != nil {
 		if err != errRowsInTheWay {
@@ -344,6 +349,7 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 		return err
 	}
 	res.rows += n
+	t.added(b.st, n)
 	if column == "" || n == 0 {
 		return nil
 	}
@@ -488,6 +494,9 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 // the clause names and the table does not have comes as NULL, in a column without
 // a type: then the write is undone.
 func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
+	if err := t.hasRoom(ctx, b.st); err != nil {
+		return nil, err
+	}
 	set, err := t.write(ctx, b)
 	if errors.Is(err, ErrSyntax) {
 		if !t.conn.knowsReturning(ctx) {
@@ -503,5 +512,6 @@ func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
 		t.abort(err, txUndo)
 		return nil, err
 	}
+	t.added(b.st, int64(max(b.st.NumRows, 0)))
 	return set, nil
 }
