@@ -44,21 +44,19 @@ func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([
 	if concurrency <= 0 {
 		concurrency = defaultConcurrency
 	}
-	var rows []*ProvenRow
-	err = onConn(ctx, v.db, func(c *Conn) error {
-		for range maxReadTries {
-			var err error
-			rows, err = c.verifyRows(ctx, query, named, concurrency)
-			if !errors.Is(err, errChanged) {
-				return err
-			}
-		}
-		e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
-			"verify fewer at once", table, maxReadTries))
-		e.safe = true
-		return e
+	var list []*queried
+	err = onConn(ctx, v.db, func(c *Conn) (err error) {
+		_, list, err = c.verifyRows(ctx, query, named, concurrency)
+		return err
 	})
-	return rows, err
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	rows := make([]*ProvenRow, len(list))
+	for i, q := range list {
+		rows[i] = newProvenRow(q.proven)
+	}
+	return rows, nil
 }
 
 // convertArgs converts arguments as database/sql would.
@@ -83,19 +81,33 @@ type queried struct {
 	proven *proof.Row
 }
 
-func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
+// verifyRows runs a query and proves its rows, again if they change meanwhile.
+func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) (*columns, []*queried, error) {
+	for range maxReadTries {
+		columns, list, err := c.verifyRowsOnce(ctx, query, args, concurrency)
+		if !errors.Is(err, errChanged) {
+			return columns, list, err
+		}
+	}
+	e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
+		"verify fewer at once", query.table, maxReadTries))
+	e.safe = true
+	return nil, nil, e
+}
+
+func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) (*columns, []*queried, error) {
 	p := c.prover()
 	before, err := p.CatchUp(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	columns, list, err := c.collect(ctx, query.text, args)
 	if err != nil || len(list) == 0 {
-		return nil, err
+		return columns, nil, err
 	}
 	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list}
-	if err := b.begin(ctx, c, columns); err != nil {
-		return nil, err
+	if err := b.begin(ctx, c, columns.names); err != nil {
+		return nil, nil, err
 	}
 	// The first goes alone: often one transaction wrote them all.
 	for at, most := 0, 1; at < len(list); most = concurrency {
@@ -106,29 +118,26 @@ func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.N
 			}
 		}
 		if err := b.prove(ctx, wave); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if err := b.evaluate(ctx, c, query, args); err != nil {
-		return nil, err
-	}
-	rows := make([]*ProvenRow, len(list))
-	for i, q := range list {
-		rows[i] = newProvenRow(q.proven)
-	}
-	return rows, nil
+	return columns, list, b.evaluate(ctx, c, query, args)
 }
 
 // collect runs the query and keeps its rows.
-func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedValue) (columns []string, list []*queried, err error) {
-	rows, err := c.QueryContext(ctx, query, args)
+func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedValue) (columns *columns, list []*queried, err error) {
+	t, err := c.connector.queries.parse(query)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := c.query(ctx, t, args)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer rows.Close()
-	columns = slices.Clone(rows.Columns())
+	columns = rows.set.columns
 	for {
-		q := &queried{values: make([]driver.Value, len(columns))}
+		q := &queried{values: make([]driver.Value, len(columns.names))}
 		switch err := rows.Next(q.values); {
 		case errors.Is(err, io.EOF):
 			return columns, list, nil
@@ -337,18 +346,27 @@ type rowsQuery struct {
 // newRowsQuery refuses a tail that brings rows which are none of the table as it is
 // now, and one that the client cannot evaluate.
 func newRowsQuery(table, tail string) (*rowsQuery, error) {
-	q := &rowsQuery{table: table, text: "SELECT * FROM " + quoteName(table) + " " + tail}
-	var err error
-	if q.script, err = tree.Parse(q.text); err == nil {
-		err = checkTail(q.script)
+	text := "SELECT * FROM " + quoteName(table) + " " + tail
+	script, err := tree.Parse(text)
+	if err == nil {
+		err = checkTail(script)
+	}
+	if err == nil {
+		err = checkClauses(script.Statements[0].(*tree.Select))
 	}
 	if err != nil {
 		return nil, &Error{Message: fmt.Sprintf("what follows SELECT * FROM %s: %v", table, err), SQLState: "42601", kind: ErrSyntax}
 	}
-	if q.query, err = eval.Compile(q.text, q.script.Statements[0].(*tree.Select)); err != nil {
+	return compileRowsQuery(text, table, script)
+}
+
+// compileRowsQuery refuses a query that the client cannot evaluate.
+func compileRowsQuery(text, table string, script *tree.Script) (*rowsQuery, error) {
+	query, err := eval.Compile(text, script.Statements[0].(*tree.Select))
+	if err != nil {
 		return nil, unsupported("rows are verified against their condition: " + err.Error())
 	}
-	return q, nil
+	return &rowsQuery{table: table, text: text, script: script, query: query}, nil
 }
 
 // checkTail tells whether the text is a SELECT of one table with a condition, an order
@@ -365,12 +383,23 @@ func checkTail(script *tree.Script) error {
 	switch {
 	case !ok || len(s.Joins) > 0:
 		return errors.New("it reads another table")
+	case t.Kind != tree.Plain:
+		return errors.New("it reads what is no table")
+	case s.Distinct:
+		return errors.New("DISTINCT makes rows that are none of the table")
 	case t.Since != nil || t.Until != nil:
 		return errors.New("it reads rows of another time")
-	case t.Alias.Given():
-		return errors.New("it gives the table another name")
 	case len(s.GroupBy) > 0 || s.Having != nil:
 		return errors.New("GROUP BY makes rows that are none of the table")
+	}
+	return nil
+}
+
+// checkClauses refuses in a tail what it does not need.
+func checkClauses(s *tree.Select) error {
+	switch {
+	case s.From.(*tree.Table).Alias.Given():
+		return errors.New("it gives the table another name")
 	case len(s.Index) > 0 || s.Locking.Given():
 		return errors.New("it is none of WHERE, ORDER BY, LIMIT and OFFSET")
 	}
