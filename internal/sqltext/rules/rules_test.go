@@ -231,6 +231,10 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
 	"natural-join":    {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
+	"join-of-unequal": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s", "SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a'")},
+	"order-by-subquery": {
+		texts("SELECT DISTINCT id FROM t ORDER BY (SELECT MAX(id) FROM p)", "SELECT * FROM t ORDER BY CASE WHEN EXISTS (SELECT id FROM p) THEN 1 ELSE 2 END"),
+		texts("SELECT id FROM t ORDER BY (SELECT MAX(p.id) FROM p WHERE p.id = t.id)", "SELECT id FROM t WHERE EXISTS (SELECT id FROM p) ORDER BY id")},
 	"full-join-where": {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
