@@ -230,7 +230,9 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"join-using": {
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
-	"natural-join":    {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
+	"natural-join": {
+		texts("SELECT * FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL JOIN v", "SELECT t.id FROM TABLES() NATURAL LEFT JOIN t"),
+		texts("SELECT t.id FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL LEFT JOIN (SELECT id AS other FROM p) x", "SELECT * FROM t NATURAL JOIN (SELECT id AS other FROM p) x", "SELECT t.id FROM t CROSS JOIN p")},
 	"full-join-where": {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
