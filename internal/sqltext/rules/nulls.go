@@ -24,31 +24,32 @@ var nullRules = []*Rule{
 				}
 				return true
 			})
-			switch st := l.st.(type) {
-			case *tree.Insert:
-				l.storeRows(st)
-			case *tree.Update:
-				l.storeSet(st.Table.Name, st.Set)
-			}
+			l.eachStored(l.store)
 		},
 	},
 }
 
-func (l *look) storeRows(i *tree.Insert) {
-	for r := range i.Rows {
-		for at, x := range i.Rows[r].Values {
-			l.store(x, func(tables Tables) *Column { return l.columnAt(tables, i, at) })
+// eachStored calls f for each value that the statement stores, with the column that it
+// is stored in, which is nil if that cannot be told.
+func (l *look) eachStored(f func(x tree.Expr, column func(Tables) *Column)) {
+	set := func(table string, list []tree.Assignment) {
+		for i := range list {
+			column := list[i].Column.Name
+			f(list[i].Value, func(tables Tables) *Column { return l.table(tables, table).Column(column) })
 		}
 	}
-	if i.Conflict != nil {
-		l.storeSet(i.Table.Name, i.Conflict.Set)
-	}
-}
-
-func (l *look) storeSet(table string, set []tree.Assignment) {
-	for i := range set {
-		column := set[i].Column.Name
-		l.store(set[i].Value, func(tables Tables) *Column { return l.table(tables, table).Column(column) })
+	switch st := l.st.(type) {
+	case *tree.Insert:
+		for r := range st.Rows {
+			for at, x := range st.Rows[r].Values {
+				f(x, func(tables Tables) *Column { return l.columnAt(tables, st, at) })
+			}
+		}
+		if st.Conflict != nil {
+			set(st.Table.Name, st.Conflict.Set)
+		}
+	case *tree.Update:
+		set(st.Table.Name, st.Set)
 	}
 }
 
