@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"database/sql/driver"
 	"slices"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -9,7 +8,8 @@ import (
 
 // comparisons refuses conditions in WHERE that rows without a value meet, where SQL
 // says that they do not: c < 1, c <> 1, NOT (c = 1) of a column that may be NULL, and
-// any comparison with NULL itself.
+// c > NULL. A comparison with = NULL is let through: programs write it for IS NULL, which
+// it is for the server, and IN (NULL) for a list of nothing.
 func (l *look) comparisons() {
 	switch st := l.st.(type) {
 	case *tree.Update:
@@ -35,16 +35,19 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 			l.refuseTables(at, "a comparison that "+l.quote(c)+" meets where it is NULL", nil,
 				func(tables Tables, _ Args) bool { return !s.mayBeNull(tables, c, joins) })
 		},
-		operand: func(x tree.Expr) {
-			const construct = "a comparison with NULL"
+		null: func(x tree.Expr, c *tree.Column) {
+			var when func(Args) bool
 			switch x := tree.Bare(x).(type) {
 			case *tree.Literal:
-				if x.Kind == tree.Null {
-					l.refuse(x, construct)
+				if x.Kind != tree.Null {
+					return
 				}
 			case *tree.Param:
-				l.refuseArgument(x, construct, func(v driver.Value) bool { return v != nil })
+				when = func(args Args) bool { return args(x.Index) == nil }
+			default:
+				return
 			}
+			l.refuseTables(x, "a comparison with NULL", when, func(tables Tables, _ Args) bool { return c != nil && !s.mayBeNull(tables, c, joins) })
 		},
 	}
 	w.walk(where, false, nil)
@@ -52,8 +55,10 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 
 // condition looks for comparisons that NULL meets.
 type condition struct {
-	column  func(c *tree.Column, at tree.Node) // of a comparison that its NULL meets
-	operand func(tree.Expr)                    // what a comparison compares with
+	column func(c *tree.Column, at tree.Node) // of a comparison that its NULL meets
+	// null is called for what a comparison compares with. If it is NULL, some row meets
+	// the comparison; if c is not nil, only one in which that column is NULL.
+	null func(x tree.Expr, c *tree.Column)
 }
 
 // walk looks at a condition. negated: it stands under a NOT. The columns of sure are
@@ -86,18 +91,22 @@ func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 		operator := operatorOf(x, negated)
 		meets(x.Left, operator == "<" || operator == "<=" || operator == "!=")
 		meets(x.Right, operator == ">" || operator == ">=" || operator == "!=")
-		w.operand(x.Left)
-		w.operand(x.Right)
+		if operator != "=" && operator != "!=" { // these find what IS NULL and IS NOT NULL find
+			w.null(x.Left, nil)
+			w.null(x.Right, nil)
+		}
 	case *tree.Like:
 		meets(x.Expr, x.Not != negated)
 	case *tree.Between:
 		meets(x.Expr, negated)
-		w.operand(x.Low)
-		w.operand(x.High)
+		w.null(x.Low, nil)
+		w.null(x.High, nil)
 	case *tree.InList:
 		meets(x.Expr, x.Not != negated)
-		for _, v := range x.Values {
-			w.operand(v)
+		if c, ok := tree.Bare(x.Expr).(*tree.Column); ok {
+			for _, v := range x.Values {
+				w.null(v, c)
+			}
 		}
 	case *tree.InQuery:
 		meets(x.Expr, x.Not != negated)
