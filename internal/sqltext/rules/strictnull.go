@@ -8,8 +8,8 @@ import (
 
 // comparisons refuses conditions in WHERE that rows without a value meet, where SQL
 // says that they do not: c < 1, c <> 1, NOT (c = 1) of a column that may be NULL, and
-// c > NULL. A comparison with = NULL is let through: programs write it for IS NULL, which
-// it is for the server, and IN (NULL) for a list of nothing.
+// c > NULL. Comparisons with = NULL and <> NULL are let through: programs write them for
+// IS NULL and IS NOT NULL, which they are for the server, and IN (NULL) for a list of nothing.
 func (l *look) comparisons() {
 	switch st := l.st.(type) {
 	case *tree.Update:
@@ -31,8 +31,17 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 		return
 	}
 	w := condition{
-		column: func(c *tree.Column, at tree.Node) {
-			l.refuseTables(at, "a comparison that "+l.quote(c)+" meets where it is NULL", nil,
+		column: func(c *tree.Column, at tree.Node, with tree.Expr) {
+			var when func(Args) bool
+			switch x := tree.Bare(with).(type) {
+			case *tree.Literal:
+				if x.Kind == tree.Null {
+					return // c <> NULL is c IS NOT NULL
+				}
+			case *tree.Param:
+				when = func(args Args) bool { return args(x.Index) != nil }
+			}
+			l.refuseTables(at, "a comparison that "+l.quote(c)+" meets where it is NULL", when,
 				func(tables Tables, _ Args) bool { return !s.mayBeNull(tables, c, joins) })
 		},
 		null: func(x tree.Expr, c *tree.Column) {
@@ -55,7 +64,9 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 
 // condition looks for comparisons that NULL meets.
 type condition struct {
-	column func(c *tree.Column, at tree.Node) // of a comparison that its NULL meets
+	// column is called for a comparison that NULL in the column meets. with is what it is
+	// compared with by an operator, or nil.
+	column func(c *tree.Column, at tree.Node, with tree.Expr)
 	// null is called for what a comparison compares with. If it is NULL, some row meets
 	// the comparison; if c is not nil, only one in which that column is NULL.
 	null func(x tree.Expr, c *tree.Column)
@@ -64,10 +75,10 @@ type condition struct {
 // walk looks at a condition. negated: it stands under a NOT. The columns of sure are
 // not NULL where it counts, or rows of which they are NULL are wanted.
 func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
-	meets := func(side tree.Expr, null bool) {
+	meets := func(side tree.Expr, null bool, with tree.Expr) {
 		c, ok := tree.Bare(side).(*tree.Column)
 		if ok && null && !slices.ContainsFunc(sure, func(s *tree.Column) bool { return isSame(s, c) }) {
-			w.column(c, x)
+			w.column(c, x, with)
 		}
 	}
 	switch x := tree.Bare(x).(type) {
@@ -89,27 +100,27 @@ func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 		}
 	case *tree.Compare:
 		operator := operatorOf(x, negated)
-		meets(x.Left, operator == "<" || operator == "<=" || operator == "!=")
-		meets(x.Right, operator == ">" || operator == ">=" || operator == "!=")
+		meets(x.Left, operator == "<" || operator == "<=" || operator == "!=", x.Right)
+		meets(x.Right, operator == ">" || operator == ">=" || operator == "!=", x.Left)
 		if operator != "=" && operator != "!=" { // these find what IS NULL and IS NOT NULL find
 			w.null(x.Left, nil)
 			w.null(x.Right, nil)
 		}
 	case *tree.Like:
-		meets(x.Expr, x.Not != negated)
+		meets(x.Expr, x.Not != negated, nil)
 	case *tree.Between:
-		meets(x.Expr, negated)
+		meets(x.Expr, negated, nil)
 		w.null(x.Low, nil)
 		w.null(x.High, nil)
 	case *tree.InList:
-		meets(x.Expr, x.Not != negated)
+		meets(x.Expr, x.Not != negated, nil)
 		if c, ok := tree.Bare(x.Expr).(*tree.Column); ok {
 			for _, v := range x.Values {
 				w.null(v, c)
 			}
 		}
 	case *tree.InQuery:
-		meets(x.Expr, x.Not != negated)
+		meets(x.Expr, x.Not != negated, nil)
 	}
 }
 
