@@ -54,7 +54,7 @@ func (s *settings) sqlxSuite(ctx context.Context, root, dir string) (tests, erro
 		if s.names {
 			err := edit(filepath.Join(at, file),
 				change{old: "SELECT * FROM capplace;", new: `SELECT country AS \"COUNTRY\", city AS \"CITY\", telcode AS \"TELCODE\" FROM capplace;`, times: 2},
-				change{old: "SELECT * FROM jsperson", new: `SELECT first AS "FIRST", last_name, email AS "EMAIL" FROM jsperson`, times: 2})
+				change{old: "SELECT * FROM jsperson", new: `SELECT "first" AS "FIRST", last_name, email AS "EMAIL" FROM jsperson`, times: 2})
 			if err != nil {
 				return tests{}, err
 			}
