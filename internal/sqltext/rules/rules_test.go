@@ -194,9 +194,18 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("CREATE TABLE n (s VARCHAR[400], PRIMARY KEY s)", "CREATE INDEX ON t (varchar)", "CREATE TABLE n (id INTEGER, s VARCHAR[900], PRIMARY KEY id); CREATE INDEX ON n (s)",
 			"CREATE TABLE n (id INTEGER, s VARCHAR[5000], PRIMARY KEY id)", "CREATE INDEX ON not_there (a)")},
 	"json-null": {
-		append(texts("INSERT INTO t (json_) VALUES ('null')", "UPDATE t SET json_ = ' null '", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = 'null'", "SELECT CAST('null' AS JSON) FROM t"),
-			with("INSERT INTO t (json_, s) VALUES ($1, $1)", "null")),
-		append(texts("INSERT INTO t (s) VALUES ('null')", "INSERT INTO t (json_) VALUES (NULL)", `INSERT INTO t (json_) VALUES ('{"a": null}')`), with("INSERT INTO t (json_) VALUES (?)", "null"))},
+		append(texts("INSERT INTO t (json_) VALUES ('null')", "UPDATE t SET json_ = ' null '", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = 'null'", "SELECT CAST('null' AS JSON) FROM t",
+			"INSERT INTO t (id, json_) SELECT id, 'null' FROM p", "INSERT INTO t (id, json_) SELECT 1, '{}' FROM p UNION SELECT 2, 'null' FROM p", "UPDATE t SET json_ = COALESCE(NULL, 'null')",
+			"UPDATE t SET json_ = CASE WHEN id = 1 THEN 'null' END"),
+			with("INSERT INTO t (json_, s) VALUES ($1, $1)", "null"), with("UPDATE t SET json_ = COALESCE(?, '{}')", "null")),
+		append(texts("INSERT INTO t (s) VALUES ('null')", "INSERT INTO t (json_) VALUES (NULL)", `INSERT INTO t (json_) VALUES ('{"a": null}')`), with("INSERT INTO t (json_) VALUES (?)", "null"), with("INSERT INTO t (id, json_) SELECT 1, ? FROM p", "null"),
+			with("INSERT INTO t (id, s) SELECT 1, 'null' FROM p"), with("UPDATE t SET json_ = CASE WHEN id = 1 THEN ? END", "null"))},
+	"text-into-json": {
+		texts("UPDATE t SET json_ = s", "UPDATE t SET json_ = CONCAT('nu', 'll')", "INSERT INTO t (id, json_) SELECT id, s FROM p", "INSERT INTO t (id, json_) VALUES (1, UPPER('x'))",
+			"UPDATE t SET json_ = (SELECT s FROM p)", "UPDATE t SET json_ = COALESCE(s, '{}')", "UPDATE t SET json_ = CASE WHEN id = 1 THEN s ELSE json_ END", "UPDATE t SET json_ = CAST(id AS VARCHAR)",
+			"INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = s", "INSERT INTO t (id, json_) SELECT id, MAX(s) FROM p GROUP BY id", "INSERT INTO t (id, json_) SELECT id, a FROM v", "INSERT INTO t (id, json_) SELECT * FROM p"),
+		texts("UPDATE t SET json_ = CAST(s AS JSON)", "UPDATE t SET json_ = json_", "UPDATE t SET json_ = json_->'a'", "UPDATE t SET json_ = '{}'", "UPDATE t SET json_ = ?", "UPDATE t SET s = UPPER(s)", "INSERT INTO t (id, json_) SELECT id + 1, json_ FROM t AS x",
+			"UPDATE t SET json_ = CASE WHEN s = 'a' THEN '{}' ELSE json_ END", "UPDATE t SET json_ = COALESCE(json_, ?)", "UPDATE t SET json_ = 1 + 1", "INSERT INTO t (id, json_) SELECT id, COUNT(*) FROM p GROUP BY id", "INSERT INTO t SELECT * FROM t AS x", "INSERT INTO p (id) SELECT * FROM v", "INSERT INTO p (id, s) SELECT * FROM p AS x")},
 	"number-touches-letter": {
 		texts("SELECT 1e10 FROM t", "SELECT id, 0x1F FROM t", "SELECT 1.5e3 FROM t", "SELECT id FROM t WHERE id IN (SELECT 1e3 FROM p)"),
 		texts("SELECT 1 e10 FROM t", "SELECT id FROM t WHERE id = 1AND s = 'a'", "SELECT 1 AS e10 FROM t")},

@@ -62,7 +62,7 @@ var strictRules = []*Rule{
 		Reason:    "the server rounds it; write it as a JSON string",
 		Needs:     tree.HasWrite,
 		look: func(l *look) {
-			l.eachStored(func(x tree.Expr, column func(Tables) *Column) {
+			l.eachStored(func(x tree.Expr, _ scope, column func(Tables) *Column) {
 				ok := func(tables Tables, _ Args) bool {
 					c := column(tables)
 					return c == nil || c.Type != "JSON"
