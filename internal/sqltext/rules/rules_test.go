@@ -311,8 +311,8 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		append(texts(`INSERT INTO t (id, json_) VALUES (1, '{"a":9007199254740992,"b":"9007199254740993","c":0.1,"d":-0.0}')`, `INSERT INTO t (id, s) VALUES (1, '9007199254740993')`),
 			with("INSERT INTO t (id, json_) VALUES (1, ?)", []byte("[1, 2.5, 1e300]")), with("INSERT INTO t (id, json_) VALUES (1, ?)", nil), with("INSERT INTO t (id, s) VALUES (1, ?)", "9007199254740993"))},
 	"number-out-of-range": {
-		texts("SELECT 9223372036854775808 FROM t", "SELECT id FROM t WHERE id < 18446744073709551615"),
-		texts("SELECT 9223372036854775807 FROM t", "SELECT 9223372036854775808.0 FROM t")},
+		texts("SELECT 9223372036854775808 FROM t", "SELECT -9223372036854775809 FROM t", "SELECT 1 - 9223372036854775808 FROM t", "SELECT id FROM t WHERE id < 18446744073709551615"),
+		texts("SELECT 9223372036854775807 FROM t", "SELECT 9223372036854775808.0 FROM t", "SELECT id FROM t WHERE id > -9223372036854775808")},
 }
 
 func TestEachRuleRefusesItsKindAndNothingElse(t *testing.T) {
