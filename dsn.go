@@ -50,7 +50,9 @@ import (
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
 //	verify                trust-first-use: trust what a server shows when nothing is known of it yet;
-//	                      commits: prove that every commit extends the trusted history; both: trust-first-use,commits (none)
+//	                      commits: prove that every commit extends the trusted history;
+//	                      reads: prove the rows of queries; strict: a query that cannot be proven fails, see [VerifyConfig];
+//	                      several with commas: trust-first-use,commits,reads (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
 //	state_dir             directory to keep what is trusted in (none: kept in memory)
 //	history               name of the history in state_dir, beside the database's: for databases that have one name and are different ones (none)
@@ -331,30 +333,45 @@ func switchOption(name string, field func(*Config) *bool) option {
 	}
 }
 
+// verifyWords are the values of verify, which stand with commas between them.
+var verifyWords = []struct {
+	word  string
+	field func(*VerifyConfig) *bool
+}{
+	{"trust-first-use", func(v *VerifyConfig) *bool { return &v.TrustFirstUse }},
+	{"commits", func(v *VerifyConfig) *bool { return &v.Commits }},
+	{"reads", func(v *VerifyConfig) *bool { return &v.Reads }},
+	{"strict", func(v *VerifyConfig) *bool { return &v.Strict }},
+}
+
 func verifyOption() option {
 	return option{
 		name:  "verify",
-		valid: "trust-first-use, commits and both with a comma between them",
+		valid: "trust-first-use, commits, reads and strict, each once and with a comma between them; strict needs reads",
 		parse: func(c *Config, v string) bool {
+			if v == "" {
+				return true // the default
+			}
 			for word := range strings.SplitSeq(v, ",") {
-				switch {
-				case word == "trust-first-use" && !c.Verify.TrustFirstUse:
-					c.Verify.TrustFirstUse = true
-				case word == "commits" && !c.Verify.Commits:
-					c.Verify.Commits = true
-				default:
-					return v == "" // left empty is the default
+				found := false
+				for _, w := range verifyWords {
+					if w.word == word && !*w.field(&c.Verify) {
+						*w.field(&c.Verify), found = true, true
+					}
+				}
+				if !found {
+					return false
 				}
 			}
 			return true
 		},
+		check: func(c *Config) bool { return c.Verify.Reads || !c.Verify.Strict },
 		format: func(c *Config) string {
 			var words []string
-			if c.Verify.TrustFirstUse {
-				words = append(words, "trust-first-use")
-			}
-			if c.Verify.Commits {
-				words = append(words, "commits")
+			for _, w := range verifyWords {
+				if *w.field(&c.Verify) {
+					words = append(words, w.word)
+				}
 			}
 			return strings.Join(words, ",")
 		},
