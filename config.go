@@ -76,6 +76,12 @@ type Config struct {
 	// about 45 ms; the server lets a transaction read 100,000 rows in all.
 	OwnWritesScan int
 
+	// Strict refuses what the server gets right or wrong depending on the rows that
+	// are there: comparisons that NULL meets for it and not for SQL, times that keys
+	// and indexes put in a wrong place, AVG of integers, JSON numbers that it rounds.
+	// What it refuses is [ErrUnsupported].
+	Strict bool
+
 	// MaxSessions is the most sessions a Connector has on one server, whatever they
 	// are used for. Conns beyond that share them, and so do all conns until there
 	// are as many: a session costs the server about 60 ms of CPU to open, so they

@@ -47,6 +47,7 @@ import (
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
 //	own_writes_scan       most rows of a table that a statement may read where only its primary index shows what its
 //	                      transaction wrote; 0: any number (10000)
+//	strict                1: refuse what the server gets wrong where NULL, far times or large numbers are there; 0: do not (0)
 //	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
@@ -255,6 +256,7 @@ var options = sortedOptions(
 	stringOption("sslkey", func(c *Config) *string { return &c.SSL.Key }),
 	secretOption(stringOption("sslpassword", func(c *Config) *string { return &c.SSL.Password })),
 	sniOption(),
+	switchOption("strict", func(c *Config) *bool { return &c.Strict }),
 
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
@@ -313,6 +315,21 @@ func sniOption() option {
 		format: func(c *Config) string {
 			if c.SSL.NoSNI {
 				return "0"
+			}
+			return ""
+		},
+	}
+}
+
+// switchOption is off unless it is 1.
+func switchOption(name string, field func(*Config) *bool) option {
+	return option{
+		name:  name,
+		valid: "0 and 1",
+		parse: func(c *Config, v string) bool { *field(c) = v == "1"; return v == "0" || v == "1" },
+		format: func(c *Config) string {
+			if *field(c) {
+				return "1"
 			}
 			return ""
 		},

@@ -33,6 +33,7 @@ type query struct {
 	// their RETURNING, which would make the server write nothing and say yes.
 	exec string
 
+	strict         bool // it was checked with the rules of [Config.Strict]
 	reads          bool // every statement is a query
 	changesCatalog bool
 	table          string // the tables that the statements write, with a comma between them; "" if not known
@@ -111,8 +112,9 @@ func (t *query) knownColumns() []wire.Column {
 }
 
 // parseQuery reads a query text and applies the rules about what the server gets
-// wrong. Its error is final: the text is refused wherever it is used.
-func parseQuery(text string) (*query, error) {
+// wrong, if strict those of [Config.Strict] too. Its error is final: the text is
+// refused wherever it is used.
+func parseQuery(text string, strict bool) (*query, error) {
 	if !utf8.ValidString(text) {
 		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
 	}
@@ -120,7 +122,7 @@ func parseQuery(text string) (*query, error) {
 	if err != nil {
 		return nil, &Error{Message: "syntax error: " + err.Error(), SQLState: "42601", kind: ErrSyntax}
 	}
-	plan, refusal := rules.Check(q.Script)
+	plan, refusal := rules.Check(q.Script, strict)
 	if refusal != nil {
 		return nil, refused(refusal)
 	}
@@ -129,7 +131,9 @@ func parseQuery(text string) (*query, error) {
 			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
 		}
 	}
-	return newQuery(q, plan), nil
+	t := newQuery(q, plan)
+	t.strict = strict
+	return t, nil
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
@@ -183,8 +187,9 @@ func tablesWritten(statements []sqltext.Statement) string {
 // queryCache keeps the texts used lately. Programs use a small number of
 // distinct texts; one that builds them without end must not fill the memory.
 type queryCache struct {
-	mu sync.RWMutex
-	m  map[string]*query
+	strict bool
+	mu     sync.RWMutex
+	m      map[string]*query
 }
 
 const (
@@ -204,7 +209,7 @@ func (c *queryCache) parse(text string) (*query, error) {
 	if len(text) <= maxQueryLength {
 		text = strings.Clone(text)
 	}
-	t, err := parseQuery(text)
+	t, err := parseQuery(text, c.strict)
 	if err != nil || len(text) > maxQueryLength {
 		return t, err
 	}

@@ -42,6 +42,9 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT t.id, u.id FROM t LEFT JOIN u ON u.c = 4 AND t.id >= u.tid WHERE t.id < 3 ORDER BY t.id, u.id", "0,<nil> 1,2 2,2 2,3"},
 		{"SELECT t.id, u.id FROM t JOIN u ON t.id >= u.tid WHERE u.c = 4 AND t.id < 3 ORDER BY t.id, u.id", "1,2 2,2 2,3"},
 		{"SELECT t.id, c FROM t JOIN u USING (id) ORDER BY t.id", "1,1 2,4 3,4 4,0"},
+		{"SELECT t.id, c FROM t NATURAL JOIN u ORDER BY t.id", "1,1 2,4 3,4 4,0"},
+		{"SELECT t.id, c FROM t NATURAL LEFT JOIN u WHERE t.id < 3 ORDER BY t.id", "0,<nil> 1,1 2,4"},
+		{"SELECT t.*, u.* FROM t NATURAL JOIN u WHERE t.id = 1", "1,3,5,1,3,1"},
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.c WHERE t.id IS NULL", ""},
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.id WHERE t.id IS NULL", "9"},
 
@@ -190,7 +193,7 @@ func TestQueriesThatTheServerAnswersWrongAreRefused(t *testing.T) {
 		{"SELECT id, LAG(a, 1 + 1) OVER (ORDER BY id) AS s FROM t WHERE id < 2", "0,<nil> 1,2"},
 		{"SELECT id, ROW_NUMBER() OVER (ORDER BY nosuch) AS s FROM t WHERE id < 2", "0,1 1,2"},
 		{"SELECT SUM(DISTINCT a) FROM t", "12"},
-		{"SELECT t.id FROM t NATURAL JOIN u WHERE t.id = 0", "0 0 0 0 0"},
+		{"SELECT * FROM t NATURAL JOIN u WHERE t.id = 0 AND u.id = 9", "0,2,2,9,1,1"},
 		{"SELECT * FROM t JOIN u USING (id) WHERE u.id = 9 AND t.id = 0", "0,2,2,9,1,1"},
 		{"WITH RECURSIVE c AS (SELECT id FROM t WHERE id = 1 UNION ALL SELECT id + 1 AS id FROM c WHERE id < 3) SELECT id FROM c", ""},
 		{"SELECT b, COUNT(a) FROM t GROUP BY b HAVING COUNT(DISTINCT a) > 2", "5,3"},

@@ -16,7 +16,7 @@ func planOf(t *testing.T, text string) *Plan {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	plan, r := Check(script)
+	plan, r := Check(script, false)
 	if r != nil {
 		t.Fatalf("%s is refused: %v", text, r)
 	}
