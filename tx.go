@@ -26,7 +26,6 @@ type tx struct {
 	err   error // the failure that ended the transaction, or nil
 	ended bool  // server has been told to let go
 	wrote bool  // it holds something to commit, for certain
-	own   ownWrites
 	rows  *resultSet // rows that the server may still be sending, or nil
 
 	changes int // how often the catalog had changed when it began
@@ -318,7 +317,6 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	case !kind.IsDML():
 		return t.execUncounted(ctx, b, res)
 	}
-	t.own.wrote(b.st)
 	column, err := t.generatedColumn(ctx, b.st)
 	if err != nil {
 		if err != errRowsInTheWay {
@@ -483,7 +481,6 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 // the clause names and the table does not have comes as NULL, in a column without
 // a type: then the write is undone.
 func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
-	t.own.wrote(b.st)
 	set, err := t.write(ctx, b)
 	if errors.Is(err, ErrSyntax) {
 		if !t.conn.knowsReturning(ctx) {

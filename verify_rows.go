@@ -324,14 +324,14 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 
 // primaryKey asks which columns the primary key of a table has, in its order.
 func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
-	w, err := c.indexes(ctx, table)
-	if err == nil && len(w.Primary) == 0 {
+	t, err := c.describe(ctx, table)
+	if err == nil && len(t.Primary) == 0 {
 		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return w.Primary, nil
+	return t.Primary, nil
 }
 
 // rowsQuery is a query for whole rows of one table, whose answer the client can look
