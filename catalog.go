@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,6 +23,8 @@ import (
 type table struct {
 	rules.Table
 	autoIncrement string // the AUTO_INCREMENT column, or ""
+
+	rows atomic.Int64 // see [Conn.rowsOf]; 0: not counted
 }
 
 // catalog remembers tables for all connections of a connector, so that an INSERT
@@ -124,11 +127,12 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length", "nullable" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length", "nullable" FROM COLUMNS(?) ` +
+		`UNION ALL SELECT name, "unique", "primary", '` + indexType + `', 0, FALSE FROM INDEXES(?)`)
 	if err != nil {
 		return nil, err
 	}
-	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}})
+	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}, {Ordinal: 2, Value: name}})
 	var set *resultSet
 	if c.tx != nil {
 		set, err = c.tx.queryStatement(ctx, b)
@@ -153,6 +157,15 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		}
 		column, _ := row[0].(string)
 		typ, _ := row[3].(string)
+		primary, _ := row[2].(bool)
+		if typ == indexType {
+			if primary {
+				t.Primary = indexColumns(column) // in the order of the key
+			} else {
+				t.Indexes = append(t.Indexes, indexColumns(column))
+			}
+			continue
+		}
 		length, _ := row[4].(int64)
 		nullable, _ := row[5].(bool)
 		if typ != "VARCHAR" && typ != "BLOB" {
@@ -161,13 +174,21 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
-		primary, _ := row[2].(bool)
 		// The server tells of keys that they may be NULL, and refuses that.
 		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length), Nullable: nullable && !primary})
 		if primary {
 			t.Primary = append(t.Primary, column)
 		}
 	}
+}
+
+// indexType stands in place of a column's type where the server describes an index.
+const indexType = "INDEX"
+
+// indexColumns are the columns of an index called table(a,b).
+func indexColumns(name string) []string {
+	_, columns, _ := strings.Cut(strings.TrimSuffix(name, ")"), "(")
+	return strings.Split(columns, ",")
 }
 
 // checkReturning refuses a RETURNING clause that names columns which the table does

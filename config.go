@@ -23,7 +23,7 @@ const (
 	defaultPort     = "3322"
 	defaultDatabase = "defaultdb"
 
-	defaultMaxSessions   = 8
+	defaultMaxSessions = 8
 )
 
 // Config says which server to reach, as whom and how. Get one from [ParseDSN]
@@ -72,6 +72,13 @@ type Config struct {
 	// and indexes put in a wrong place, AVG of integers, JSON numbers that it rounds.
 	// What it refuses is [ErrUnsupported].
 	Strict bool
+
+	// OwnWritesScan is the most rows that a statement in a transaction reads one by
+	// one where an index cannot be used because the transaction has written to the
+	// table: the server's indexes do not show that. A statement that would read more
+	// fails with [ErrUnsupported]. 0: no such statement is run. Default: 10000, which
+	// takes about 35 ms; a transaction can read 100000 rows in all. At most 100000.
+	OwnWritesScan int
 
 	// MaxSessions is the most sessions a Connector has on one server, whatever they
 	// are used for. Conns beyond that share them, and so do all conns until there

@@ -46,6 +46,8 @@ import (
 //	                      that nothing was committed; 0 to 1000 (16)
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
 //	strict                1: refuse what the server gets wrong where NULL, far times or large numbers are there; 0: do not (0)
+//	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
+//	                      0 to 100000 (10000)
 //	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
@@ -259,6 +261,7 @@ var options = sortedOptions(
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
 	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("own_writes_scan", 10_000, 0, 100_000, func(c *Config) *int { return &c.OwnWritesScan }),
 	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
 	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),

@@ -35,6 +35,7 @@ type query struct {
 
 	strict         bool // it was checked with the rules of [Config.Strict]
 	reads          bool // every statement is a query
+	readsOwn       bool // a statement may read what one before it wrote
 	changesCatalog bool
 	table          string // the tables that the statements write, with a comma between them; "" if not known
 
@@ -49,6 +50,8 @@ type query struct {
 	whole atomic.Pointer[query]
 	// proof is how its rows are proven, or nil until that is asked for.
 	proof atomic.Pointer[readPlan]
+	// guarded is the query as it was guarded last, or nil, see [Conn.guard].
+	guarded atomic.Pointer[query]
 }
 
 const (
@@ -135,7 +138,7 @@ func parseQuery(text string, strict bool) (*query, error) {
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
-	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements)),
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, readsOwn: rules.ReadsOwn(q.Script), names: make([][]string, len(q.Statements)),
 		aliases: make([]map[string]string, len(q.Statements))}
 	for i, names := range plan.Names {
 		t.names[i] = names

@@ -10,6 +10,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -23,9 +24,9 @@ type tx struct {
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
-	err   error // the failure that ended the transaction, or nil
-	ended bool  // server has been told to let go
-	wrote bool  // it holds something to commit, for certain
+	err   error      // the failure that ended the transaction, or nil
+	ended bool       // server has been told to let go
+	wrote bool       // it holds something to commit, for certain
 	rows  *resultSet // rows that the server may still be sending, or nil
 
 	changes int // how often the catalog had changed when it began
@@ -33,6 +34,8 @@ type tx struct {
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
 	tables map[string]*table
+	// written are the tables that this transaction has written to, see [Conn.guard].
+	written rules.Written
 	// schema is how this transaction has changed the schema; nil: not at all.
 	schema *schemaChange
 }
@@ -62,14 +65,16 @@ func WithTxOptions(ctx context.Context, opts TxOptions) context.Context {
 	return context.WithValue(ctx, txOptionsKey{}, opts)
 }
 
-// BeginTx begins a transaction: a snapshot for reading, and a commit that fails with
-// [ErrConflict] if what was read has changed since. That is LevelSerializable, and
-// more than every weaker level asks for: those are accepted, as the SQL standard
-// allows. LevelLinearizable is refused. A read-only transaction cannot write.
+// BeginTx begins a transaction. All have one isolation, which is that of
+// LevelSerializable: a snapshot for reading, and a commit that fails with
+// [ErrConflict] if what was read has changed since. The weaker levels are taken for
+// it, as the SQL standard allows: what they promise holds, and programs that name one
+// need no change. LevelLinearizable is refused, because a replica may not have all that
+// was committed. A read-only transaction cannot write.
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	if level := sql.IsolationLevel(opts.Isolation); level < sql.LevelDefault || level > sql.LevelSerializable {
+	if level := sql.IsolationLevel(opts.Isolation); level > sql.LevelSerializable {
 		return nil, unsupported(fmt.Sprintf("isolation level %s is not supported: use sql.LevelSerializable, "+
-			"which is what the server does, or sql.LevelDefault", level))
+			"which is what every transaction has", level))
 	}
 	if c.tx != nil {
 		return nil, unsupported("a transaction is open on this connection: the server does not nest them")
@@ -306,6 +311,7 @@ func (t *tx) admit(q *query) error {
 // our own: RETURNING NULL gives a row per affected row, the AUTO_INCREMENT
 // column also the keys.
 func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
+	t.writes(b.st)
 	switch kind := b.st.Kind; {
 	case kind.IsQuery():
 		set, err := t.queryStatement(ctx, b)
@@ -463,6 +469,7 @@ func (c *Conn) knowsReturning(ctx context.Context) bool {
 // queryStatement runs one statement that answers rows.
 func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if b.st.Kind.IsDML() {
+		t.writes(b.st)
 		return t.queryReturning(ctx, b)
 	}
 	if err := t.settle(ctx); err != nil {

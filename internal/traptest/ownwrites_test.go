@@ -86,13 +86,3 @@ func TestTableTooLargeToBeReadWholeIsRefused(t *testing.T) {
 		t.Errorf("a refused query ends the transaction: %v", err)
 	}
 }
-
-func TestAnotherIndexThanTheOneThatShowsOwnWritesIsRefused(t *testing.T) {
-	tx := indexed(t)
-	if _, err := tx.Query("SELECT id FROM t USE INDEX ON (v)"); !errors.Is(err, immudb.ErrUnsupported) {
-		t.Errorf("err = %v, want ErrUnsupported", err)
-	}
-	if got := dbtest.Get[int](t, tx, "SELECT id FROM t USE INDEX ON (id) WHERE v = 99"); got != 1 {
-		t.Errorf("by the primary index: %d", got)
-	}
-}

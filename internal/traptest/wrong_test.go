@@ -48,6 +48,14 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.c WHERE t.id IS NULL", ""},
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.id WHERE t.id IS NULL", "9"},
 
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id = u.tid AND t.b > u.c ORDER BY t.id, u.id", "1,2 1,9 2,3 3,1 3,4"},
+		{"SELECT t.id, u.id FROM t JOIN u ON t.a < u.c WHERE u.tid = 3 ORDER BY t.id", "4,1"},
+		{"SELECT t.id, u.id FROM t LEFT JOIN u ON t.id = u.tid AND t.a > u.c WHERE t.id > 2 ORDER BY t.id, u.id", "3,1 3,4 4,<nil> 5,<nil>"},
+
+		// COUNT(*) reads no columns for a subquery
+		{"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.c = t.a)", "2"},
+		{"SELECT COUNT(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.c = 3 + t.a * 0)", "6"},
+
 		// WITH of a table's name
 		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "9"},
 

@@ -42,6 +42,37 @@ var joinRules = []*Rule{
 		},
 	},
 	{
+		Name:      "join-condition-of-both-tables",
+		Construct: "JOIN … ON with a condition of both tables beside an equality",
+		Reason: "the server reads the joined table once, and then takes the condition as it is for the first row of the other; " +
+			"the driver writes CASE WHEN condition THEN TRUE ELSE FALSE END, which makes it look again for each row",
+		Needs: tree.HasJoin,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				s, ok := n.(*tree.Select)
+				if !ok {
+					return true
+				}
+				for _, j := range s.Joins {
+					name := sourceName(j.Source)
+					if j.On == nil || j.Kind != "INNER" && j.Kind != "LEFT" || name == "" {
+						continue
+					}
+					conditions := conjuncts(j.On)
+					if len(conditions) == 1 && s.Where == nil {
+						continue // there is no equality to look rows up by
+					}
+					for _, x := range conditions {
+						if _, isCase := tree.Bare(x).(*tree.Case); !isCase && partOf(x, name) == onOther {
+							l.edits = append(l.edits, asCase(x)...)
+						}
+					}
+				}
+				return true
+			})
+		},
+	},
+	{
 		Name:      "full-join-where",
 		Construct: "WHERE behind FULL JOIN",
 		Reason:    "the server reads only the rows of the first table that can meet it, so that rows of the other are left without theirs; the driver writes NOT (NOT (…)), which it does not look into",
@@ -64,6 +95,55 @@ var joinRules = []*Rule{
 			})
 		},
 	},
+}
+
+// asCase returns what to write before and behind a condition so that the server
+// evaluates it row by row and looks into it for nothing else.
+func asCase(x tree.Expr) []edit {
+	at := x.Place()
+	return []edit{{tree.Span{Start: at.Start, End: at.Start}, "(CASE WHEN "}, {tree.Span{Start: at.End, End: at.End}, " THEN TRUE ELSE FALSE END)"}}
+}
+
+// onPart is what a condition of ON is about.
+type onPart uint8
+
+const (
+	onOther   onPart = iota // neither of the following
+	onEqual                 // a column of the joined table is equal to one of another
+	onJoined                // columns of the joined table only
+	onOutside               // no column of the joined table
+)
+
+// partOf tells what a condition of the join of a table known by a name is about.
+func partOf(x tree.Expr, name string) onPart {
+	joined, others, plain := false, false, true
+	tree.Inspect(x, func(n tree.Node) bool {
+		switch n := n.(type) {
+		case *tree.Column:
+			if n.Table.Given() && n.Table.Name == name {
+				joined = true
+			} else {
+				others = true
+			}
+		case *tree.Subquery, *tree.Exists, *tree.InQuery, *tree.Call, *tree.Case, *tree.Extract, *tree.JSONPath:
+			plain = false
+		}
+		return true
+	})
+	if c, ok := tree.Bare(x).(*tree.Compare); ok && c.Operator == "=" && joined && others {
+		left, isColumn := tree.Bare(c.Left).(*tree.Column)
+		right, alsoColumn := tree.Bare(c.Right).(*tree.Column)
+		if isColumn && alsoColumn && left.Table.Given() && right.Table.Given() {
+			return onEqual
+		}
+	}
+	switch {
+	case !joined:
+		return onOutside
+	case !others && plain:
+		return onJoined
+	}
+	return onOther
 }
 
 // using writes ON in place of USING.

@@ -103,7 +103,8 @@ type Tables interface {
 // Table is what rules ask of a table.
 type Table struct {
 	Columns []Column
-	Primary []string // the columns of the primary key
+	Primary []string   // the columns of the primary key
+	Indexes [][]string // the columns of each other index
 }
 
 // Column is a column of a [Table].

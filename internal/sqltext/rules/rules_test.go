@@ -251,7 +251,9 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"natural-join": {
 		texts("SELECT * FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL JOIN v", "SELECT t.id FROM TABLES() NATURAL LEFT JOIN t"),
 		texts("SELECT t.id FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL LEFT JOIN (SELECT id AS other FROM p) x", "SELECT * FROM t NATURAL JOIN (SELECT id AS other FROM p) x", "SELECT t.id FROM t CROSS JOIN p")},
-	"full-join-where": {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
+	"full-join-where":               {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
+	"join-condition-of-both-tables": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s")},
+	"count-beside-subquery":         {nil, texts("SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.id = t.id)")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
 		texts("WITH x AS (SELECT id FROM t) SELECT id FROM x", "WITH t AS (SELECT id FROM t) SELECT id FROM t", "WITH RECURSIVE x AS (SELECT id FROM t) SELECT id FROM x")},
