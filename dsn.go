@@ -45,6 +45,8 @@ import (
 //	max_retries           how often a statement outside a transaction is run again after an error that proves
 //	                      that nothing was committed; 0 to 1000 (16)
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
+//	own_writes_scan       most rows of a table that a statement may read where only its primary index shows what its
+//	                      transaction wrote; 0: any number (10000)
 //	strict                1: refuse what the server gets wrong where NULL, far times or large numbers are there; 0: do not (0)
 //	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
@@ -259,6 +261,7 @@ var options = sortedOptions(
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
 	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("own_writes_scan", defaultOwnWritesScan, 0, 1<<30, func(c *Config) *int { return &c.OwnWritesScan }),
 	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
 	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),

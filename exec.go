@@ -36,6 +36,9 @@ func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue)
 	if len(t.statements) == 0 {
 		return &result{idErr: errNoInsert}, nil // blanks and comments
 	}
+	if t, err = c.throughPrimary(ctx, t); err != nil {
+		return nil, err
+	}
 	for i := range t.statements {
 		if err := c.checkReturning(ctx, &t.statements[i]); err != nil {
 			return nil, err

@@ -47,6 +47,8 @@ type query struct {
 	literals atomic.Bool
 	// whole is the query as it was completed last, or nil.
 	whole atomic.Pointer[query]
+	// own is the query as it was last sent to see the writes of its transaction, or nil.
+	own atomic.Pointer[query]
 	// proof is how its rows are proven, or nil until that is asked for.
 	proof atomic.Pointer[readPlan]
 }

@@ -40,6 +40,9 @@ func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue
 	if len(t.statements) == 0 {
 		return (&resultSet{columns: noColumns}).rows(), nil // blanks and comments
 	}
+	if t, err = c.throughPrimary(ctx, t); err != nil {
+		return nil, err
+	}
 	if c.tx != nil {
 		return c.queryInTx(ctx, t, args)
 	}

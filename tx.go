@@ -23,9 +23,10 @@ type tx struct {
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
-	err   error      // the failure that ended the transaction, or nil
-	ended bool       // server has been told to let go
-	wrote bool       // it holds something to commit, for certain
+	err   error // the failure that ended the transaction, or nil
+	ended bool  // server has been told to let go
+	wrote bool  // it holds something to commit, for certain
+	own   ownWrites
 	rows  *resultSet // rows that the server may still be sending, or nil
 
 	changes int // how often the catalog had changed when it began
@@ -62,14 +63,12 @@ func WithTxOptions(ctx context.Context, opts TxOptions) context.Context {
 	return context.WithValue(ctx, txOptionsKey{}, opts)
 }
 
-// BeginTx begins a transaction. LevelDefault, LevelSnapshot and
-// LevelSerializable name what the server does: a snapshot for reading, and a
-// commit that fails with [ErrConflict] if what was read has changed since. Other
-// levels are refused. A read-only transaction cannot write.
+// BeginTx begins a transaction: a snapshot for reading, and a commit that fails with
+// [ErrConflict] if what was read has changed since. That is LevelSerializable, and
+// more than every weaker level asks for: those are accepted, as the SQL standard
+// allows. LevelLinearizable is refused. A read-only transaction cannot write.
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	switch level := sql.IsolationLevel(opts.Isolation); level {
-	case sql.LevelDefault, sql.LevelSnapshot, sql.LevelSerializable:
-	default:
+	if level := sql.IsolationLevel(opts.Isolation); level < sql.LevelDefault || level > sql.LevelSerializable {
 		return nil, unsupported(fmt.Sprintf("isolation level %s is not supported: use sql.LevelSerializable, "+
 			"which is what the server does, or sql.LevelDefault", level))
 	}
@@ -319,6 +318,7 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	case !kind.IsDML():
 		return t.execUncounted(ctx, b, res)
 	}
+	t.own.wrote(b.st)
 	column, err := t.generatedColumn(ctx, b.st)
 	if err != nil {
 		if err != errRowsInTheWay {
@@ -483,6 +483,7 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 // the clause names and the table does not have comes as NULL, in a column without
 // a type: then the write is undone.
 func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
+	t.own.wrote(b.st)
 	set, err := t.write(ctx, b)
 	if errors.Is(err, ErrSyntax) {
 		if !t.conn.knowsReturning(ctx) {

@@ -61,8 +61,8 @@ func TestIsolationLevels(t *testing.T) {
 	db := dbtest.Open(t)
 	for level := sql.LevelDefault; level <= sql.LevelLinearizable; level++ {
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
-		switch level {
-		case sql.LevelDefault, sql.LevelSnapshot, sql.LevelSerializable:
+		switch {
+		case level <= sql.LevelSerializable: // weaker ones are given more than they ask for
 			if err != nil {
 				t.Errorf("%s: %v", level, err)
 				continue

@@ -135,14 +135,19 @@ func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedVal
 		return nil, nil, err
 	}
 	defer rows.Close()
-	columns = rows.set.columns
+	list, err = collectRows(len(rows.set.columns.list), rows.Next)
+	return rows.set.columns, list, err
+}
+
+// collectRows keeps rows of n columns.
+func collectRows(n int, next func([]driver.Value) error) (list []*queried, err error) {
 	for {
-		q := &queried{values: make([]driver.Value, len(columns.names))}
-		switch err := rows.Next(q.values); {
+		q := &queried{values: make([]driver.Value, n)}
+		switch err := next(q.values); {
 		case errors.Is(err, io.EOF):
-			return columns, list, nil
+			return list, nil
 		case err != nil:
-			return nil, nil, err
+			return nil, err
 		}
 		for i, v := range q.values {
 			if b, ok := v.([]byte); ok {
@@ -319,20 +324,14 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 
 // primaryKey asks which columns the primary key of a table has, in its order.
 func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
-	_, list, err := c.collect(ctx, "SELECT * FROM INDEXES(?)", []driver.NamedValue{{Ordinal: 1, Value: table}})
+	w, err := c.indexes(ctx, table)
+	if err == nil && len(w.Primary) == 0 {
+		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, index := range list { // table, name, unique, primary; the name is table(a,b)
-		if len(index.values) < 4 || index.values[3] != true {
-			continue
-		}
-		name, _ := index.values[1].(string)
-		if _, columns, ok := strings.Cut(strings.TrimSuffix(name, ")"), "("); ok {
-			return strings.Split(columns, ","), nil
-		}
-	}
-	return nil, newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+	return w.Primary, nil
 }
 
 // rowsQuery is a query for whole rows of one table, whose answer the client can look

@@ -42,6 +42,9 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT id FROM n WHERE (v IN (5, NULL)) OR id = 3", "1 3"},
 
 		// joins
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id = u.tid AND u.c < t.b ORDER BY t.id, u.id", "1,2 1,9 2,3 3,1 3,4"},
+		{"SELECT t.id, u.id FROM t LEFT JOIN u ON u.c = 4 AND t.id >= u.tid WHERE t.id < 3 ORDER BY t.id, u.id", "0,<nil> 1,2 2,2 2,3"},
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id >= u.tid WHERE u.c = 4 AND t.id < 3 ORDER BY t.id, u.id", "1,2 2,2 2,3"},
 		{"SELECT t.id, c FROM t JOIN u USING (id) ORDER BY t.id", "1,1 2,4 3,4 4,0"},
 		{"SELECT t.id, c FROM t NATURAL JOIN u ORDER BY t.id", "1,1 2,4 3,4 4,0"},
 		{"SELECT t.id, c FROM t NATURAL LEFT JOIN u WHERE t.id < 3 ORDER BY t.id", "0,<nil> 1,1 2,4"},
@@ -55,6 +58,10 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		// an alias that is an aggregate for the server
 		{"SELECT b, COUNT(*) AS count FROM t GROUP BY b ORDER BY count DESC, b LIMIT 2", "5,3 2,2"},
 		{"SELECT x.sum FROM (SELECT SUM(a) AS sum FROM t) AS x", "12"},
+
+		// the order of an expression with a subquery
+		{"SELECT id, CASE WHEN NOT EXISTS (SELECT 1 FROM u WHERE id NOT IN (0, 0)) THEN id ELSE a END, a + b FROM t ORDER BY 2, 3 DESC, 1 DESC",
+			"4,0,1 2,1,6 0,2,4 5,3,8 1,3,8 3,3,5"},
 
 		// the order of an index of another table
 		{"SELECT u.id FROM t JOIN u ON t.id = u.tid ORDER BY u.id", "1 2 3 4 9"},

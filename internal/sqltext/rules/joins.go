@@ -42,6 +42,23 @@ var joinRules = []*Rule{
 		},
 	},
 	{
+		Name:      "join-of-unequal",
+		Construct: "JOIN … ON with an equality beside another condition on both tables",
+		Reason: "the server evaluates the other condition for the first row only, so that rows are missing; " +
+			"the driver adds AND TRUE, which keeps it from that",
+		Needs: tree.HasJoin,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if j, ok := n.(*tree.Join); ok && j.On != nil && isFrozen(j) {
+					at := j.On.Place()
+					l.replace(tree.Span{Start: at.Start, End: at.Start}, "(")
+					l.replace(tree.Span{Start: at.End, End: at.End}, ") AND TRUE")
+				}
+				return true
+			})
+		},
+	},
+	{
 		Name:      "full-join-where",
 		Construct: "WHERE behind FULL JOIN",
 		Reason:    "the server reads only the rows of the first table that can meet it, so that rows of the other are left without theirs; the driver writes NOT (NOT (…)), which it does not look into",
@@ -64,6 +81,64 @@ var joinRules = []*Rule{
 			})
 		},
 	},
+}
+
+// isFrozen reports whether the server may keep a table of the rows that can be joined,
+// by what is equal, and leave out of it what another part of the condition excludes
+// for the first row of the other tables.
+func isFrozen(j *tree.Join) bool {
+	t, ok := j.Source.(*tree.Table)
+	if !ok || j.Kind == "FULL" {
+		return false
+	}
+	for _, part := range conjuncts(j.On) {
+		if c, ok := part.(*tree.Literal); ok && c.Kind == tree.Bool {
+			return false // it is not kept then
+		}
+	}
+	for _, part := range conjuncts(j.On) {
+		if isEquality(part) {
+			continue
+		}
+		others := false
+		tree.Inspect(part, func(n tree.Node) bool {
+			c, ok := n.(*tree.Column)
+			others = others || ok && (!c.Table.Given() || c.Table.Name != nameOf(t))
+			return !others
+		})
+		if others {
+			return true
+		}
+	}
+	return false
+}
+
+// conjuncts are the parts of a condition with AND between them.
+func conjuncts(x tree.Expr) []tree.Expr {
+	x = tree.Bare(x)
+	c, ok := x.(*tree.Chain)
+	if !ok || c.Operators[0] != "AND" {
+		return []tree.Expr{x}
+	}
+	var parts []tree.Expr
+	for _, operand := range c.Operands {
+		parts = append(parts, conjuncts(operand)...)
+	}
+	return parts
+}
+
+// isEquality reports a = b of columns, arguments and literals.
+func isEquality(x tree.Expr) bool {
+	c, ok := x.(*tree.Compare)
+	return ok && c.Operator == "=" && isPlain(c.Left) && isPlain(c.Right)
+}
+
+func isPlain(x tree.Expr) bool {
+	switch tree.Bare(x).(type) {
+	case *tree.Column, *tree.Param, *tree.Literal:
+		return true
+	}
+	return false
 }
 
 // using writes ON in place of USING.

@@ -246,6 +246,10 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"join-using": {
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
+	"join-of-unequal": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s", "SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a'")},
+	"order-by-subquery": {
+		texts("SELECT DISTINCT id FROM t ORDER BY (SELECT MAX(id) FROM p)", "SELECT * FROM t ORDER BY CASE WHEN EXISTS (SELECT id FROM p) THEN 1 ELSE 2 END"),
+		texts("SELECT id FROM t ORDER BY (SELECT MAX(p.id) FROM p WHERE p.id = t.id)", "SELECT id FROM t WHERE EXISTS (SELECT id FROM p) ORDER BY id")},
 	"natural-join": {
 		texts("SELECT * FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL JOIN v", "SELECT t.id FROM TABLES() NATURAL LEFT JOIN t"),
 		texts("SELECT t.id FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL LEFT JOIN (SELECT id AS other FROM p) x", "SELECT * FROM t NATURAL JOIN (SELECT id AS other FROM p) x", "SELECT t.id FROM t CROSS JOIN p")},
