@@ -37,6 +37,10 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT t.id, u.id FROM t JOIN u ON u.id NOT IN (1, 2, 3, 4) WHERE t.id < 2", "0,9 1,9"},
 		{"SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.tid = t.id AND u.id NOT IN (1, 4))", "1 2"},
 
+		// NULL in a list
+		{"SELECT id FROM n WHERE v IN (NULL)", ""},
+		{"SELECT id FROM n WHERE (v IN (5, NULL)) OR id = 3", "1 3"},
+
 		// joins
 		{"SELECT t.id, u.id FROM t JOIN u ON t.id = u.tid AND u.c < t.b ORDER BY t.id, u.id", "1,2 1,9 2,3 3,1 3,4"},
 		{"SELECT t.id, u.id FROM t LEFT JOIN u ON u.c = 4 AND t.id >= u.tid WHERE t.id < 3 ORDER BY t.id, u.id", "0,<nil> 1,2 2,2 2,3"},
@@ -240,5 +244,29 @@ func TestWritesThatReadTheirOwnRowsAreRefused(t *testing.T) {
 	dbtest.Exec(t, db, "UPDATE t SET a = (SELECT MAX(x.a) FROM t AS x) + 1 WHERE id = 1")
 	if got := dbtest.Get[int](t, db, "SELECT a FROM t WHERE id = 1"); got != 10 {
 		t.Errorf("one row: got %d, want 10", got)
+	}
+}
+
+// A list of nothing is IN (NULL) for gorm and sqlc, and the server finds the rows without a value.
+func TestAListOfNothingDeletesNothing(t *testing.T) {
+	dsn := dbtest.FreshDSN(t)
+	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
+	for _, text := range numbers {
+		dbtest.Exec(t, db, text)
+	}
+	if got := server.Told(t, "SELECT id FROM n WHERE v IN (NULL)"); got != "2" {
+		t.Errorf("the server answers %s", got)
+	}
+	for _, conn := range []dbtest.Execer{db, dbtest.Begin(t, db, nil)} {
+		for query, args := range map[string][]any{
+			"DELETE FROM n WHERE v IN (NULL)":                 nil,
+			"DELETE FROM n WHERE v IN (?)":                    {nil},
+			"DELETE FROM n WHERE v IN (?, ?) AND id > ?":      {nil, 77, 0},
+			"UPDATE n SET v = 9 WHERE id = 2 AND v IN (7, ?)": {nil},
+		} {
+			if n, err := dbtest.Exec(t, conn, query, args...).RowsAffected(); n != 0 || err != nil {
+				t.Errorf("%s %v: %d rows (%v)", query, args, n, err)
+			}
+		}
 	}
 }

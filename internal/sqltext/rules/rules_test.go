@@ -193,6 +193,7 @@ var samples = map[string]struct{ refused, allowed []sample }{
 			"CREATE TABLE n (id INTEGER, s VARCHAR[1100], PRIMARY KEY id); CREATE INDEX ON n (s)", "ALTER TABLE p ADD COLUMN z VARCHAR[2000]; CREATE UNIQUE INDEX ON p (z)"),
 		texts("CREATE TABLE n (s VARCHAR[400], PRIMARY KEY s)", "CREATE INDEX ON t (varchar)", "CREATE TABLE n (id INTEGER, s VARCHAR[900], PRIMARY KEY id); CREATE INDEX ON n (s)",
 			"CREATE TABLE n (id INTEGER, s VARCHAR[5000], PRIMARY KEY id)", "CREATE INDEX ON not_there (a)")},
+	"null-in-list": {nil, []sample{with("SELECT id FROM t WHERE id IN (?, NULL)", nil)}},
 	"json-null": {
 		append(texts("INSERT INTO t (json_) VALUES ('null')", "UPDATE t SET json_ = ' null '", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = 'null'", "SELECT CAST('null' AS JSON) FROM t",
 			"INSERT INTO t (id, json_) SELECT id, 'null' FROM p", "INSERT INTO t (id, json_) SELECT 1, '{}' FROM p UNION SELECT 2, 'null' FROM p", "UPDATE t SET json_ = COALESCE(NULL, 'null')",
@@ -301,11 +302,11 @@ var samples = map[string]struct{ refused, allowed []sample }{
 			"SELECT id FROM t WHERE NOT (s = 'a' OR id = 1)", "SELECT id FROM t WHERE s NOT IN ('a')", "SELECT id FROM t WHERE s NOT LIKE 'a%'", "SELECT id FROM t WHERE NOT (s BETWEEN 'a' AND 'b')",
 			"SELECT id FROM t WHERE NOT (s > 'a')", "SELECT id FROM t WHERE id > NULL", "SELECT id FROM t WHERE s IS NULL AND s < 'a' OR s != 'b'",
 			"SELECT id FROM p WHERE EXISTS (SELECT 1 FROM t WHERE t.s < p.s)", "SELECT p.id FROM t LEFT JOIN p ON p.id = t.id WHERE p.s < 'a'", "SELECT x.id FROM t AS x WHERE x.s < 'a' AND x.uuid_ IS NOT NULL"),
-			with("SELECT id FROM t WHERE s <> ?", "a"), with("SELECT id FROM t WHERE s <= ?", nil), with("SELECT id FROM t WHERE s BETWEEN ? AND 'a'", nil), with("DELETE FROM p WHERE id > ?", nil), with("SELECT id FROM t WHERE s IN ('a', ?)", nil)),
+			with("SELECT id FROM t WHERE s <> ?", "a"), with("SELECT id FROM t WHERE s <= ?", nil), with("SELECT id FROM t WHERE s BETWEEN ? AND 'a'", nil), with("DELETE FROM p WHERE id > ?", nil), with("SELECT id FROM t WHERE s > ?", nil)),
 		append(texts("SELECT id FROM t WHERE s < 'a' AND s IS NOT NULL", "SELECT id FROM t WHERE s > 'a' AND s < 'b'", "SELECT id FROM t WHERE s >= 'a'", "SELECT id FROM t WHERE s = 'a'", "SELECT id FROM t WHERE s < 'a' OR s IS NULL",
 			"SELECT id FROM t WHERE id < 1 AND id <> 3 AND id NOT IN (4)", "SELECT id FROM p WHERE s <> 'a'", "SELECT id FROM t WHERE NOT (s < 'a')", "SELECT id FROM t WHERE NOT (s IS NULL OR s = 'a')",
 			"SELECT id FROM t WHERE NOT (NOT (s = 'a'))", "SELECT id FROM t WHERE s IN ('a') AND s <> 'b'", "SELECT id FROM t WHERE COALESCE(s, '') < 'a'", "SELECT id FROM t WHERE 'a' < s", "SELECT id FROM t WHERE nosuch < 1",
-			"SELECT x.id FROM t AS x WHERE x.s < 'a' AND x.s IS NOT NULL", "SELECT s < 'a' FROM t"), with("SELECT id FROM t WHERE s = ?", nil), with("SELECT id FROM t WHERE s <> ?", nil), with("SELECT id FROM t WHERE s != NULL"), with("SELECT id FROM p WHERE id IN (?)", nil), with("SELECT id FROM t WHERE s IN (?)", "a"))},
+			"SELECT x.id FROM t AS x WHERE x.s < 'a' AND x.s IS NOT NULL", "SELECT s < 'a' FROM t"), with("SELECT id FROM t WHERE s = ?", nil), with("SELECT id FROM t WHERE s <> ?", nil), with("SELECT id FROM t WHERE s != NULL"), with("SELECT id FROM t WHERE s IN (?)", nil), with("SELECT id FROM t WHERE s IN (?)", "a"))},
 	"avg-of-integer": {
 		texts("SELECT AVG(integer_) FROM t", "SELECT s FROM t GROUP BY s HAVING AVG(integer_) > 1"),
 		texts("SELECT AVG(float_) FROM t", "SELECT SUM(integer_) FROM t", "SELECT AVG(f) FROM (SELECT CAST(integer_ AS FLOAT) AS f FROM t)")},

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"database/sql/driver"
 	"slices"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -9,7 +10,7 @@ import (
 // comparisons refuses conditions in WHERE that rows without a value meet, where SQL
 // says that they do not: c < 1, c <> 1, NOT (c = 1) of a column that may be NULL, and
 // c > NULL. Comparisons with = NULL and <> NULL are let through: programs write them for
-// IS NULL and IS NOT NULL, which they are for the server, and IN (NULL) for a list of nothing.
+// IS NULL and IS NOT NULL, which they are for the server.
 func (l *look) comparisons() {
 	switch st := l.st.(type) {
 	case *tree.Update:
@@ -44,19 +45,16 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 			l.refuseTables(at, "a comparison that "+l.quote(c)+" meets where it is NULL", when,
 				func(tables Tables, _ Args) bool { return !s.mayBeNull(tables, c, joins) })
 		},
-		null: func(x tree.Expr, c *tree.Column) {
-			var when func(Args) bool
+		null: func(x tree.Expr) {
+			const construct = "a comparison with NULL"
 			switch x := tree.Bare(x).(type) {
 			case *tree.Literal:
-				if x.Kind != tree.Null {
-					return
+				if x.Kind == tree.Null {
+					l.refuse(x, construct)
 				}
 			case *tree.Param:
-				when = func(args Args) bool { return args(x.Index) == nil }
-			default:
-				return
+				l.refuseArgument(x, construct, func(v driver.Value) bool { return v != nil })
 			}
-			l.refuseTables(x, "a comparison with NULL", when, func(tables Tables, _ Args) bool { return c != nil && !s.mayBeNull(tables, c, joins) })
 		},
 	}
 	w.walk(where, false, nil)
@@ -67,9 +65,7 @@ type condition struct {
 	// column is called for a comparison that NULL in the column meets. with is what it is
 	// compared with by an operator, or nil.
 	column func(c *tree.Column, at tree.Node, with tree.Expr)
-	// null is called for what a comparison compares with. If it is NULL, some row meets
-	// the comparison; if c is not nil, only one in which that column is NULL.
-	null func(x tree.Expr, c *tree.Column)
+	null   func(x tree.Expr) // what a comparison compares with, which rows meet if it is NULL
 }
 
 // walk looks at a condition. negated: it stands under a NOT. The columns of sure are
@@ -103,22 +99,17 @@ func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 		meets(x.Left, operator == "<" || operator == "<=" || operator == "!=", x.Right)
 		meets(x.Right, operator == ">" || operator == ">=" || operator == "!=", x.Left)
 		if operator != "=" && operator != "!=" { // these find what IS NULL and IS NOT NULL find
-			w.null(x.Left, nil)
-			w.null(x.Right, nil)
+			w.null(x.Left)
+			w.null(x.Right)
 		}
 	case *tree.Like:
 		meets(x.Expr, x.Not != negated, nil)
 	case *tree.Between:
 		meets(x.Expr, negated, nil)
-		w.null(x.Low, nil)
-		w.null(x.High, nil)
+		w.null(x.Low)
+		w.null(x.High)
 	case *tree.InList:
 		meets(x.Expr, x.Not != negated, nil)
-		if c, ok := tree.Bare(x.Expr).(*tree.Column); ok {
-			for _, v := range x.Values {
-				w.null(v, c)
-			}
-		}
 	case *tree.InQuery:
 		meets(x.Expr, x.Not != negated, nil)
 	}
