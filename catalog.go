@@ -127,8 +127,8 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length" FROM COLUMNS(?) ` +
-		`UNION ALL SELECT name, "unique", "primary", '` + indexType + `', 0 FROM INDEXES(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length", "nullable" FROM COLUMNS(?) ` +
+		`UNION ALL SELECT name, "unique", "primary", '` + indexType + `', 0, FALSE FROM INDEXES(?)`)
 	if err != nil {
 		return nil, err
 	}
@@ -143,11 +143,11 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		return nil, err
 	}
 	defer set.close()
-	if len(set.columns.list) != 5 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 5", name, len(set.columns.list)), GRPC: codes.Internal}
+	if len(set.columns.list) != 6 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 6", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
 	t := &table{}
-	row := make([]driver.Value, 5)
+	row := make([]driver.Value, 6)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):
@@ -167,13 +167,15 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 			continue
 		}
 		length, _ := row[4].(int64)
+		nullable, _ := row[5].(bool)
 		if typ != "VARCHAR" && typ != "BLOB" {
 			length = 0
 		}
-		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length)})
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
+		// The server tells of keys that they may be NULL, and refuses that.
+		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length), Nullable: nullable && !primary})
 		if primary {
 			t.Primary = append(t.Primary, column)
 		}

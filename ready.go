@@ -78,7 +78,7 @@ func (t *query) completed(text string) (*query, error) {
 	if whole := t.whole.Load(); whole != nil && whole.plan.Original() == text {
 		return whole, nil
 	}
-	whole, err := parseQuery(text)
+	whole, err := parseQuery(text, t.strict)
 	if err == nil {
 		t.whole.Store(whole)
 	}
@@ -91,7 +91,7 @@ func (t *query) withLiterals(values rules.Args) (*query, error) {
 	if err != nil {
 		return nil, newError(ErrInvalidValue, "22023", err.Error())
 	}
-	return parseQuery(text)
+	return parseQuery(text, t.strict)
 }
 
 // unfilled reports whether err is the server's answer to an argument that it does not

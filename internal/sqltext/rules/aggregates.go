@@ -55,7 +55,7 @@ var aggregateRules = []*Rule{
 		Needs:     tree.HasGroupBy,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, _ bool) {
-				if !hasWindow(s) && isWrapped(s) && !l.tails()[s] {
+				if !hasWindow(s) && len(s.GroupBy) > 0 && isWrapped(s) && !l.tails()[s] {
 					l.wrap(s, missing(s))
 				}
 			})

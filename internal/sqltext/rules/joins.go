@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -26,16 +27,18 @@ var joinRules = []*Rule{
 	},
 	{
 		Name:      "natural-join",
-		Construct: "NATURAL JOIN",
-		Reason:    "the server joins each row with each; write JOIN … ON with the columns",
+		Construct: "NATURAL JOIN of what is no table, or with SELECT * of tables that have columns in common,",
+		Reason:    "the server joins each row with each; the driver writes ON a.id = b.id where it knows the tables: write that",
 		Needs:     tree.HasJoin,
 		look: func(l *look) {
-			l.each(func(n tree.Node) bool {
-				if j, ok := n.(*tree.Join); ok && j.Natural {
-					l.refuse(j, "")
+			l.scoped(func(n tree.Node, _ scope) {
+				if s, ok := n.(*tree.Select); ok {
+					l.natural(s)
 				}
-				return true
 			})
+			if s, ok := l.st.(*tree.Select); ok {
+				l.natural(s)
+			}
 		},
 	},
 	{
@@ -176,6 +179,60 @@ func (l *look) using(s *tree.Select) {
 			return []edit{{tree.Span{Start: j.Source.Place().End, End: j.End}, written}}
 		})
 	}
+}
+
+// natural writes ON with the columns in common in place of NATURAL.
+func (l *look) natural(s *tree.Select) {
+	for i, j := range s.Joins {
+		if !j.Natural {
+			continue
+		}
+		before := scopeOf(s, nil)
+		before.sources = before.sources[:1+i]
+		l.refuseTables(j, "", nil, func(tables Tables, _ Args) bool {
+			on, ok := before.shared(tables, j.Source)
+			return ok && (on == nil || !s.Star)
+		})
+		l.later(func(tables Tables) []edit {
+			on, ok := before.shared(tables, j.Source)
+			if !ok || on != nil && s.Star {
+				return nil
+			}
+			if on == nil {
+				on = []string{"TRUE"}
+			}
+			at := j.Source.Place()
+			return []edit{
+				{tree.Span{Start: j.Start, End: at.Start}, j.Kind + " JOIN "},
+				{tree.Span{Start: at.End, End: at.End}, " ON " + strings.Join(on, " AND ")},
+			}
+		})
+	}
+}
+
+// shared compares the columns that source has in common with those of the scope. ok
+// is false if the columns cannot be told.
+func (s *scope) shared(tables Tables, source tree.Source) (comparisons []string, ok bool) {
+	right := scope{sources: []tree.Source{source}}
+	columns := right.columnsOf(tables, sourceName(source))
+	if columns == nil {
+		return nil, false
+	}
+	seen := make(map[string]bool)
+	for _, left := range s.sources {
+		name := sourceName(left)
+		list := s.columnsOf(tables, name)
+		if name == "" || list == nil {
+			return nil, false
+		}
+		for _, column := range list {
+			if slices.Contains(columns, column) && !seen[column] {
+				comparisons = append(comparisons, name+"."+written(column)+" = "+sourceName(source)+"."+written(column))
+			}
+			seen[column] = true
+		}
+	}
+	return comparisons, true
 }
 
 // owner names the first source of the scope that has a column, or "".

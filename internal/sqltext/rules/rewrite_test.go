@@ -16,7 +16,7 @@ func planOf(t *testing.T, text string) *Plan {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	plan, r := Check(script)
+	plan, r := Check(script, false)
 	if r != nil {
 		t.Fatalf("%s is refused: %v", text, r)
 	}
@@ -25,6 +25,9 @@ func planOf(t *testing.T, text string) *Plan {
 
 func TestTextsAreRewrittenWhereTheAnswerIsThenRight(t *testing.T) {
 	for text, want := range map[string]string{
+		"SELECT id FROM t WHERE s IN (NULL)":                                                                       "SELECT id FROM t WHERE (s IS NULL AND s IS NOT NULL)",
+		"DELETE FROM t WHERE id > ? AND (t.s IN ('a', NULL, ?) OR s NOT IN (NULL))":                                "DELETE FROM t WHERE id > ? AND (t.s IN ('a', ?) OR s NOT IN (NULL))",
+		"SELECT id FROM t WHERE NOT (s IN (NULL)) AND s IN ('a')":                                                  "SELECT id FROM t WHERE NOT (s IN (NULL)) AND s IN ('a')",
 		"SELECT s, id FROM t ORDER BY 2 DESC, 1":                                                                   "SELECT s, id FROM t ORDER BY id DESC, s",
 		"SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY 2":                                                          "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY COUNT(*)",
 		"SELECT s AS k, COUNT(*) AS n FROM t GROUP BY k ORDER BY 2":                                                "SELECT s AS k, COUNT(*) AS n FROM t GROUP BY s ORDER BY n",
