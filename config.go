@@ -46,6 +46,11 @@ type Config struct {
 	// "[::1]:3322". Default: "127.0.0.1:3322".
 	Hosts []string
 
+	// TargetSessionAttrs says which hosts may be used: "any"; "read-write" or
+	// "primary", which take writes; "read-only" or "standby", the replicas.
+	// Default: "read-write" with several hosts, "any" with one.
+	TargetSessionAttrs string
+
 	// SSL says how a connection is encrypted and how the server proves its
 	// identity. TLS, when set, takes its place.
 	SSL SSLConfig

@@ -120,6 +120,8 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 		}
 		err := callError(kind, name, f)
 		switch {
+		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():
+			continue // nothing was done
 		case f.Fate != wire.NoSession:
 		case c.database != "":
 			c.broken.Store(true)

@@ -59,6 +59,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	}
 	c.pool, err = session.New(session.Config{
 		Hosts:          hosts,
+		Target:         cfg.target(),
 		OpenSession:    wire.OpenSessionRequest(cfg.User, cfg.Password, cfg.Database),
 		ConnectTimeout: cfg.ConnectTimeout,
 		KeepAlive:      cfg.KeepAlive,
@@ -86,6 +87,21 @@ func (c *Config) hostConfigs() ([]session.HostConfig, error) {
 		hosts = append(hosts, session.HostConfig{Addr: addr, Credentials: creds, Dial: c.DialContext, Options: c.DialOptions})
 	}
 	return hosts, nil
+}
+
+// target says which of the hosts may be used.
+func (c *Config) target() session.Target {
+	switch c.TargetSessionAttrs {
+	case "read-write", "primary":
+		return session.Primary
+	case "read-only", "standby":
+		return session.Standby
+	case "":
+		if len(c.Hosts) > 1 {
+			return session.Primary
+		}
+	}
+	return session.AnyRole
 }
 
 // Driver returns the driver, as driver.Connector demands.

@@ -32,6 +32,8 @@ import (
 //	password              its password (none)
 //	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given (none)
 //	database, dbname      database to use (defaultdb)
+//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica
+//	                      (read-write with several hosts, any with one)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
@@ -250,6 +252,8 @@ var options = sortedOptions(
 	option{name: "passfile"},
 	option{name: "database"},
 
+	targetOption(),
+
 	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
 	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
 	stringOption("sslcert", func(c *Config) *string { return &c.SSL.Cert }),
@@ -304,6 +308,15 @@ func stringOption(name string, field func(*Config) *string) option {
 
 func secretOption(o option) option {
 	o.secret = true
+	return o
+}
+
+func targetOption() option {
+	o := stringOption("target_session_attrs", func(c *Config) *string { return &c.TargetSessionAttrs })
+	o.valid = "any, read-write, primary, read-only and standby"
+	o.check = func(c *Config) bool {
+		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby"}, c.TargetSessionAttrs)
+	}
 	return o
 }
 

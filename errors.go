@@ -241,7 +241,7 @@ func (c *Connector) hostError(h *session.HostError) error {
 			e.Message, e.cause = whyNot(e.Message), cause
 		}
 		e.GRPC = f.Code
-		e.safe = e.safe || f.Fate == wire.NotSent || f.Fate == wire.Unknown
+		e.safe = e.safe || f.Fate == wire.NotSent || f.Fate == wire.Unknown || f.Class == wire.Replica
 	}
 	e.Message = "connect to " + h.Addr + ": " + e.Message
 	if e.kind == ErrNoSuchDatabase {

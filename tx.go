@@ -223,6 +223,11 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 		t.server.Session().Lost()
 	}
 	err := callError(kind, name, f)
+	if f.Class == wire.Replica && t.server.Session().SetAside() {
+		if e, ok := err.(*Error); ok {
+			e.safe = true // the next transaction begins on another server
+		}
+	}
 	t.abort(err, outcomeOf(kind, f).tx)
 	return err
 }

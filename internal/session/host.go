@@ -40,9 +40,10 @@ type host struct {
 	epoch atomic.Int64
 
 	// What follows is guarded by Pool.mu.
-	sessions int         // on the server: used, being opened, being closed
-	ghosts   []time.Time // when sessions that may exist, because the answer to OpenSession was lost, will have expired
-	uuid     string      // what the server called itself last
+	sessions  int         // on the server: used, being opened, being closed
+	ghosts    []time.Time // when sessions that may exist, because the answer to OpenSession was lost, will have expired
+	uuid      string      // what the server called itself last
+	wrongRole time.Time   // when it was last found to be of a role that is not asked for
 }
 
 // window is how much of an answer the server may send ahead, in bytes: about a

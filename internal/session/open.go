@@ -66,11 +66,14 @@ func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) 
 
 func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool) (*Session, error) {
 	var failed []error
-	for _, h := range p.hosts {
+	for _, h := range p.inOrder() {
 		if h == away {
 			continue
 		}
 		s, err := p.openOn(ctx, h, patiently)
+		if err == nil {
+			err = p.checkRole(ctx, s)
+		}
 		if err == nil {
 			return s, nil
 		}
@@ -94,7 +97,7 @@ func isAway(err error) bool {
 // isFinal reports a refusal that has nothing to do with the server that said so.
 func isFinal(err error) bool {
 	e, ok := err.(*HostError)
-	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
+	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && e.Failure.Class != wire.Replica && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
 }
 
 // openOn opens a session on h within connect_timeout.

@@ -16,6 +16,7 @@ import (
 // Config says what a Pool connects to and how.
 type Config struct {
 	Hosts          []HostConfig // in the order tried
+	Target         Target       // which of them may be used
 	OpenSession    []byte       // the request
 	ConnectTimeout time.Duration
 	KeepAlive      time.Duration // 0: sessions are not kept alive

@@ -80,10 +80,11 @@ func (i *ServerInfo) decode(msg []byte) error {
 }
 
 // DatabaseSettings answers GetDatabaseSettingsV2 with the limits a bulk load
-// has to keep. 0: not told.
+// has to keep, where 0 is not told, and with the database's role.
 type DatabaseSettings struct {
-	MaxTxEntries int // entries one transaction may hold
-	MaxValueLen  int // bytes of one row
+	MaxTxEntries int  // entries one transaction may hold
+	MaxValueLen  int  // bytes of one row
+	Replica      bool // the database follows another server's and takes no writes
 }
 
 func (d *DatabaseSettings) decode(msg []byte) error {
@@ -94,6 +95,8 @@ func (d *DatabaseSettings) decode(msg []byte) error {
 		return fields(settings, func(num protowire.Number, _ uint64, nullable []byte) error {
 			var into *int
 			switch num {
+			case 2:
+				return fields(nullable, d.decodeReplication)
 			case 10:
 				into = &d.MaxValueLen
 			case 11:
@@ -108,6 +111,18 @@ func (d *DatabaseSettings) decode(msg []byte) error {
 				return nil
 			})
 		})
+	})
+}
+
+func (d *DatabaseSettings) decodeReplication(num protowire.Number, _ uint64, nullable []byte) error {
+	if num != 1 {
+		return nil
+	}
+	return fields(nullable, func(num protowire.Number, n uint64, _ []byte) error {
+		if num == 1 {
+			d.Replica = n != 0
+		}
+		return nil
 	})
 }
 
