@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,6 +23,8 @@ import (
 type table struct {
 	rules.Table
 	autoIncrement string // the AUTO_INCREMENT column, or ""
+
+	rows atomic.Int64 // see [Conn.rowsOf]; 0: not counted
 }
 
 // catalog remembers tables for all connections of a connector, so that an INSERT
@@ -124,11 +127,12 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 
 // describe asks the server about a table.
 func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
-	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length" FROM COLUMNS(?)`)
+	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length", "nullable" FROM COLUMNS(?) ` +
+		`UNION ALL SELECT name, "unique", "primary", '` + indexType + `', 0, FALSE FROM INDEXES(?)`)
 	if err != nil {
 		return nil, err
 	}
-	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}})
+	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}, {Ordinal: 2, Value: name}})
 	var set *resultSet
 	if c.tx != nil {
 		set, err = c.tx.queryStatement(ctx, b)
@@ -139,11 +143,11 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		return nil, err
 	}
 	defer set.close()
-	if len(set.columns.list) != 5 {
-		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 5", name, len(set.columns.list)), GRPC: codes.Internal}
+	if len(set.columns.list) != 6 {
+		return nil, &Error{Message: fmt.Sprintf("the server describes table %s in %d columns, want 6", name, len(set.columns.list)), GRPC: codes.Internal}
 	}
 	t := &table{}
-	row := make([]driver.Value, 5)
+	row := make([]driver.Value, 6)
 	for {
 		switch err := set.next(row); {
 		case errors.Is(err, io.EOF):
@@ -153,18 +157,38 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		}
 		column, _ := row[0].(string)
 		typ, _ := row[3].(string)
+		primary, _ := row[2].(bool)
+		if typ == indexType {
+			if primary {
+				t.Primary = indexColumns(column) // in the order of the key
+			} else {
+				t.Indexes = append(t.Indexes, indexColumns(column))
+			}
+			continue
+		}
 		length, _ := row[4].(int64)
+		nullable, _ := row[5].(bool)
 		if typ != "VARCHAR" && typ != "BLOB" {
 			length = 0
 		}
-		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length)})
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
-		if primary, _ := row[2].(bool); primary {
+		// The server tells of keys that they may be NULL, and refuses that.
+		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length), Nullable: nullable && !primary})
+		if primary {
 			t.Primary = append(t.Primary, column)
 		}
 	}
+}
+
+// indexType stands in place of a column's type where the server describes an index.
+const indexType = "INDEX"
+
+// indexColumns are the columns of an index called table(a,b).
+func indexColumns(name string) []string {
+	_, columns, _ := strings.Cut(strings.TrimSuffix(name, ")"), "(")
+	return strings.Split(columns, ",")
 }
 
 // checkReturning refuses a RETURNING clause that names columns which the table does

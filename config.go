@@ -72,6 +72,19 @@ type Config struct {
 	// default. At most 512.
 	GroupCommit int
 
+	// Strict refuses what the server gets right or wrong depending on the rows that
+	// are there: comparisons that NULL meets for it and not for SQL, times that keys
+	// and indexes put in a wrong place, AVG of integers, JSON numbers that it rounds.
+	// What it refuses is [ErrUnsupported].
+	Strict bool
+
+	// OwnWritesScan is the most rows that a statement in a transaction reads one by
+	// one where an index cannot be used because the transaction has written to the
+	// table: the server's indexes do not show that. A statement that would read more
+	// fails with [ErrUnsupported]. 0: no such statement is run. Default: 10000, which
+	// takes about 35 ms; a transaction can read 100000 rows in all. At most 100000.
+	OwnWritesScan int
+
 	// MaxSessions is the most sessions a Connector has on one server, whatever they
 	// are used for. Conns beyond that share them, and so do all conns until there
 	// are as many: a session costs the server about 60 ms of CPU to open, so they
@@ -137,6 +150,15 @@ type VerifyConfig struct {
 	// Commits: every commit is proven to extend the trusted history before Exec
 	// or Commit returns.
 	Commits bool
+	// Reads: the rows of a SELECT outside transactions are proven as by [VerifyRows],
+	// where they are rows of one table, or columns of them, that a condition, an order
+	// and a limit select: whoever asks, be it an ORM. Absence is not proven, nor that
+	// the rows are all there are. Other queries are answered without a proof; see
+	// [WithReadProof] for what was proven, and [WithoutProof].
+	Reads bool
+	// Strict: a SELECT whose rows Reads cannot prove is an [ErrUnsupported] that says
+	// why, instead of an answer without a proof.
+	Strict bool
 	// PublicKey is a PEM file with the ECDSA key that the server must sign with.
 	// "": signatures are not asked for.
 	PublicKey string

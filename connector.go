@@ -45,7 +45,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Connector{cfg: cfg, log: cfg.Logger, schemaLane: make(chan struct{}, 1)}
+	c := &Connector{cfg: cfg, log: cfg.Logger, schemaLane: make(chan struct{}, 1), queries: queryCache{strict: cfg.Strict}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

@@ -120,6 +120,7 @@ type copier struct {
 
 	table   string         // as the catalog spells it
 	columns []rules.Column // likewise
+	strict  bool           // [Config.Strict]
 	head    []byte         // the text in front of the rows
 
 	// The size at which a batch is full. Writers lower them when the server
@@ -233,7 +234,7 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 				"write them without AllOrNothing", c.maxRows.Load(), c.maxBytes.Load())), c.next, -1, "")
 			return
 		}
-		if column, err := b.append(row, c.columns); err != nil {
+		if column, err := b.append(row, c.columns, c.strict); err != nil {
 			c.fail(err, c.next, c.next, column)
 			break
 		}

@@ -3,6 +3,7 @@ package immudb
 import (
 	"database/sql/driver"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -65,7 +66,7 @@ func (b *batch) appendRequest(req, head []byte, from, to int) []byte {
 
 // append appends a row, or nothing if it returns an error and the column to
 // blame, which is "" if it is none in particular.
-func (b *batch) append(row []any, columns []rules.Column) (column string, err error) {
+func (b *batch) append(row []any, columns []rules.Column, strict bool) (column string, err error) {
 	if len(row) != len(columns) {
 		return "", newError(ErrInvalidValue, "22023", fmt.Sprintf("it has %d values for %d columns", len(row), len(columns)))
 	}
@@ -79,6 +80,9 @@ func (b *batch) append(row []any, columns []rules.Column) (column string, err er
 		b.text = append(b.text, separator)
 		separator = ','
 		v, err := fitting(v, columns[i].Type)
+		if err == nil && strict {
+			err = storable(v, columns[i].Type)
+		}
 		if err == nil {
 			err = b.appendValue(v)
 		}
@@ -110,6 +114,20 @@ func fitting(v any, columnType string) (any, error) {
 	}
 	d, _ = rules.Fit(d, columnType)
 	return d, nil
+}
+
+// storable refuses what [Config.Strict] refuses of values that are stored.
+func storable(v any, columnType string) error {
+	d, err := convert(v)
+	switch {
+	case err != nil:
+		return err
+	case !rules.IsIndexable(d):
+		return errors.New("a time before 1677-09-21 or after 2262-04-11 is refused with strict: keys and indexes put it in a wrong place")
+	case columnType == "JSON" && !rules.HasExactNumbers(d):
+		return errors.New("JSON with a number that is not a 64-bit floating point number is refused with strict: the server rounds it")
+	}
+	return nil
 }
 
 // Values up to these lengths are written as literals. For the server a literal

@@ -32,7 +32,7 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	if err != nil {
 		return err
 	}
-	c.columns, c.head = nil, nil
+	c.columns, c.head, c.strict = nil, nil, conn.connector.cfg.Strict
 	if len(columns) == 0 {
 		c.columns = t.Columns
 	}

@@ -47,11 +47,16 @@ import (
 //	max_retries           how often a statement outside a transaction is run again after an error that proves
 //	                      that nothing was committed; 0 to 1000 (16)
 //	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
+//	strict                1: refuse what the server gets wrong where NULL, far times or large numbers are there; 0: do not (0)
+//	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
+//	                      0 to 100000 (10000)
 //	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
 //	verify                trust-first-use: trust what a server shows when nothing is known of it yet;
-//	                      commits: prove that every commit extends the trusted history; both: trust-first-use,commits (none)
+//	                      commits: prove that every commit extends the trusted history;
+//	                      reads: prove the rows of queries; strict: a query that cannot be proven fails, see [VerifyConfig];
+//	                      several with commas: trust-first-use,commits,reads (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
 //	state_dir             directory to keep what is trusted in (none: kept in memory)
 //	history               name of the history in state_dir, beside the database's: for databases that have one name and are different ones (none)
@@ -255,10 +260,12 @@ var options = sortedOptions(
 	stringOption("sslkey", func(c *Config) *string { return &c.SSL.Key }),
 	secretOption(stringOption("sslpassword", func(c *Config) *string { return &c.SSL.Password })),
 	sniOption(),
+	switchOption("strict", func(c *Config) *bool { return &c.Strict }),
 
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
 	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("own_writes_scan", 10_000, 0, 100_000, func(c *Config) *int { return &c.OwnWritesScan }),
 	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),
 	durationOption("keepalive", 30*time.Second, time.Second, func(c *Config) *time.Duration { return &c.KeepAlive }),
@@ -327,30 +334,60 @@ func sniOption() option {
 	}
 }
 
+// switchOption is off unless it is 1.
+func switchOption(name string, field func(*Config) *bool) option {
+	return option{
+		name:  name,
+		valid: "0 and 1",
+		parse: func(c *Config, v string) bool { *field(c) = v == "1"; return v == "0" || v == "1" },
+		format: func(c *Config) string {
+			if *field(c) {
+				return "1"
+			}
+			return ""
+		},
+	}
+}
+
+// verifyWords are the values of verify, which stand with commas between them.
+var verifyWords = []struct {
+	word  string
+	field func(*VerifyConfig) *bool
+}{
+	{"trust-first-use", func(v *VerifyConfig) *bool { return &v.TrustFirstUse }},
+	{"commits", func(v *VerifyConfig) *bool { return &v.Commits }},
+	{"reads", func(v *VerifyConfig) *bool { return &v.Reads }},
+	{"strict", func(v *VerifyConfig) *bool { return &v.Strict }},
+}
+
 func verifyOption() option {
 	return option{
 		name:  "verify",
-		valid: "trust-first-use, commits and both with a comma between them",
+		valid: "trust-first-use, commits, reads and strict, each once and with a comma between them; strict needs reads",
 		parse: func(c *Config, v string) bool {
+			if v == "" {
+				return true // the default
+			}
 			for word := range strings.SplitSeq(v, ",") {
-				switch {
-				case word == "trust-first-use" && !c.Verify.TrustFirstUse:
-					c.Verify.TrustFirstUse = true
-				case word == "commits" && !c.Verify.Commits:
-					c.Verify.Commits = true
-				default:
-					return v == "" // left empty is the default
+				found := false
+				for _, w := range verifyWords {
+					if w.word == word && !*w.field(&c.Verify) {
+						*w.field(&c.Verify), found = true, true
+					}
+				}
+				if !found {
+					return false
 				}
 			}
 			return true
 		},
+		check: func(c *Config) bool { return c.Verify.Reads || !c.Verify.Strict },
 		format: func(c *Config) string {
 			var words []string
-			if c.Verify.TrustFirstUse {
-				words = append(words, "trust-first-use")
-			}
-			if c.Verify.Commits {
-				words = append(words, "commits")
+			for _, w := range verifyWords {
+				if *w.field(&c.Verify) {
+					words = append(words, w.word)
+				}
 			}
 			return strings.Join(words, ",")
 		},

@@ -203,8 +203,9 @@ var refusedDSNs = []struct {
 	{"public authorities in plaintext", "user=ann password=hunter2 sslmode=disable sslrootcert=system", "sslrootcert: system needs sslmode=verify-full"},
 	{"a wrong sslsni", "user=ann sslpassword=hunter2 sslsni=yes", "sslsni: valid values are 0 and 1"},
 
-	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits"},
+	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits, reads"},
 	{"a word of verify twice", "user=ann password=hunter2 verify=commits,commits", "verify: valid values are"},
+	{"strict without reads", "user=ann password=hunter2 verify=commits,strict", "strict needs reads"},
 	{"an empty word of verify", "user=ann password=hunter2 verify=commits,", "verify: valid values are"},
 	{"a state without a hash", "user=ann password=hunter2 trusted_state=7", "trusted_state: valid values are tx:hash"},
 	{"a state without a transaction", "user=ann password=hunter2 trusted_state=0:" + pinnedHash, "trusted_state: valid values are tx:hash"},

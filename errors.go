@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -237,7 +238,7 @@ func (c *Connector) hostError(h *session.HostError) error {
 		if f.Ended == nil {
 			cause := e.cause
 			e = newCallError(f)
-			e.cause = cause
+			e.Message, e.cause = whyNot(e.Message), cause
 		}
 		e.GRPC = f.Code
 		e.safe = e.safe || f.Fate == wire.NotSent || f.Fate == wire.Unknown || f.Class == wire.Replica
@@ -247,6 +248,20 @@ func (c *Connector) hostError(h *session.HostError) error {
 		e.Message += " (" + c.cfg.Database + ")"
 	}
 	return e
+}
+
+// whyNot is what gRPC says of a connection that did not come about, without its own
+// words around it.
+func whyNot(message string) string {
+	if _, quoted, ok := strings.Cut(message, "connection error: desc = "); ok {
+		if reason, err := strconv.Unquote(quoted); err == nil {
+			message = reason
+		}
+	}
+	for _, words := range []string{"transport: authentication handshake failed: ", "transport: Error while dialing: ", "error reading server preface: "} {
+		message = strings.TrimPrefix(message, words)
+	}
+	return message
 }
 
 // maxSessionsError says what to do about a limit on sessions.

@@ -14,8 +14,8 @@ import (
 
 func TestServerErrorsMatchTheirSentinel(t *testing.T) {
 	db := dbtest.Open(t)
-	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER NOT NULL, s VARCHAR[4], PRIMARY KEY id)")
-	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER NOT NULL, s VARCHAR[4], j JSON, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, n, j) VALUES (1, 1, '[]')")
 	dbtest.Exec(t, db, "CREATE DATABASE IF NOT EXISTS twice")
 	for _, row := range []struct {
 		query    string
@@ -33,6 +33,17 @@ func TestServerErrorsMatchTheirSentinel(t *testing.T) {
 		{"INSERT INTO t (id, n) VALUES (1)", immudb.ErrSyntax, "42601"},
 		{"SELECT n, COUNT(*) FROM t GROUP BY s", immudb.ErrSyntax, "42803"},
 		{"DROP INDEX ON t (s)", immudb.ErrSyntax, "42704"},
+		{"SELECT MAX(n), s FROM t", immudb.ErrSyntax, "42803"},
+		{"SELECT n FROM t GROUP BY s", immudb.ErrSyntax, "42803"},
+		{"SELECT j->'a', COUNT(*) FROM t GROUP BY n", immudb.ErrSyntax, "42803"},
+		{"SELECT j->'a'->'b', COUNT(*) FROM t GROUP BY n", immudb.ErrSyntax, "42803"},
+		{"SELECT t.id FROM t JOIN t ON t.n = 1", immudb.ErrSyntax, "42702"},
+		{"SELECT NEXTVAL('nosuch') FROM t", immudb.ErrNoSuchTable, "42P01"},
+		{"DROP VIEW nosuch", immudb.ErrNoSuchTable, "42P01"},
+		{"SELECT CAST('{' AS JSON) FROM t", immudb.ErrInvalidValue, "22P02"},
+		{"SELECT CAST('x' AS JSON) FROM t", immudb.ErrInvalidValue, "22P02"},
+		{"SELECT s->'a' FROM t", immudb.ErrInvalidValue, "42804"},
+		{"SELECT EXTRACT(YEAR FROM n) FROM t", immudb.ErrInvalidValue, "42804"},
 		{"UPDATE t SET id = 5 WHERE id = 1", immudb.ErrUnsupported, "0A000"},
 		{"CREATE TABLE nokey (id INTEGER)", immudb.ErrSyntax, "42P16"},
 		{"ALTER TABLE t ADD COLUMN m INTEGER NOT NULL", immudb.ErrNotNull, "23502"},

@@ -33,7 +33,9 @@ type query struct {
 	// their RETURNING, which would make the server write nothing and say yes.
 	exec string
 
+	strict         bool // it was checked with the rules of [Config.Strict]
 	reads          bool // every statement is a query
+	readsOwn       bool // a statement may read what one before it wrote
 	changesCatalog bool
 	table          string // the tables that the statements write, with a comma between them; "" if not known
 
@@ -46,6 +48,10 @@ type query struct {
 	literals atomic.Bool
 	// whole is the query as it was completed last, or nil.
 	whole atomic.Pointer[query]
+	// proof is how its rows are proven, or nil until that is asked for.
+	proof atomic.Pointer[readPlan]
+	// guarded is the query as it was guarded last, or nil, see [Conn.guard].
+	guarded atomic.Pointer[query]
 }
 
 const (
@@ -107,8 +113,9 @@ func (t *query) knownColumns() []wire.Column {
 }
 
 // parseQuery reads a query text and applies the rules about what the server gets
-// wrong. Its error is final: the text is refused wherever it is used.
-func parseQuery(text string) (*query, error) {
+// wrong, if strict those of [Config.Strict] too. Its error is final: the text is
+// refused wherever it is used.
+func parseQuery(text string, strict bool) (*query, error) {
 	if !utf8.ValidString(text) {
 		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
 	}
@@ -116,7 +123,7 @@ func parseQuery(text string) (*query, error) {
 	if err != nil {
 		return nil, &Error{Message: "syntax error: " + err.Error(), SQLState: "42601", kind: ErrSyntax}
 	}
-	plan, refusal := rules.Check(q.Script)
+	plan, refusal := rules.Check(q.Script, strict)
 	if refusal != nil {
 		return nil, refused(refusal)
 	}
@@ -125,11 +132,13 @@ func parseQuery(text string) (*query, error) {
 			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
 		}
 	}
-	return newQuery(q, plan), nil
+	t := newQuery(q, plan)
+	t.strict = strict
+	return t, nil
 }
 
 func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
-	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, names: make([][]string, len(q.Statements)),
+	t := &query{Query: q, plan: plan, statements: q.Statements, reads: true, readsOwn: rules.ReadsOwn(q.Script), names: make([][]string, len(q.Statements)),
 		aliases: make([]map[string]string, len(q.Statements))}
 	for i, names := range plan.Names {
 		t.names[i] = names
@@ -179,8 +188,9 @@ func tablesWritten(statements []sqltext.Statement) string {
 // queryCache keeps the texts used lately. Programs use a small number of
 // distinct texts; one that builds them without end must not fill the memory.
 type queryCache struct {
-	mu sync.RWMutex
-	m  map[string]*query
+	strict bool
+	mu     sync.RWMutex
+	m      map[string]*query
 }
 
 const (
@@ -200,7 +210,7 @@ func (c *queryCache) parse(text string) (*query, error) {
 	if len(text) <= maxQueryLength {
 		text = strings.Clone(text)
 	}
-	t, err := parseQuery(text)
+	t, err := parseQuery(text, c.strict)
 	if err != nil || len(text) > maxQueryLength {
 		return t, err
 	}

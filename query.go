@@ -20,10 +20,11 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, err
 	}
-	return c.query(ctx, t, args)
+	return c.queryOrProve(ctx, t, args)
 }
 
-func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+// query runs a query as it is, without a proof.
+func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	r, err := c.queryOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && (c.tx == nil || c.tx.err == nil) {
 		return c.queryOnce(ctx, t, args)
@@ -31,7 +32,7 @@ func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (d
 	return r, err
 }
 
-func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	t, args, err := c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (c *Conn) read(ctx context.Context, b bound) (*resultSet, error) {
 	}
 }
 
-func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	tx := c.tx
 	if err := tx.admit(t); err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue
 }
 
 // queryWriting runs a text that writes, outside a transaction.
-func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	if !t.rolledBack && !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
 		if _, err := c.autocommit(ctx, t, args); err != nil {
 			return nil, err

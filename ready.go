@@ -17,6 +17,15 @@ import (
 // these arguments, before anything is sent. It returns the query and the arguments
 // to send: they differ where the server would not take them as they are.
 func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*query, []driver.NamedValue, error) {
+	t, args, err := c.correct(ctx, t, args)
+	if err == nil && (t.readsOwn || c.tx != nil && len(c.tx.written.Tables) > 0) {
+		t, err = c.guard(ctx, t)
+	}
+	return t, args, err
+}
+
+// correct is ready without regard to the transaction that the query runs in.
+func (c *Conn) correct(ctx context.Context, t *query, args []driver.NamedValue) (*query, []driver.NamedValue, error) {
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +59,7 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 		if err != nil {
 			return nil, nil, err
 		}
-		return c.ready(ctx, filled, nil)
+		return c.correct(ctx, filled, nil)
 	}
 	text, changed := t.plan.Complete(tables)
 	if !changed || text == t.plan.Original() || tables.err != nil {
@@ -60,7 +69,7 @@ func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	return c.ready(ctx, whole, args)
+	return c.correct(ctx, whole, args)
 }
 
 // completed is the query with what its text depends on tables for. The last one is
@@ -69,7 +78,7 @@ func (t *query) completed(text string) (*query, error) {
 	if whole := t.whole.Load(); whole != nil && whole.plan.Original() == text {
 		return whole, nil
 	}
-	whole, err := parseQuery(text)
+	whole, err := parseQuery(text, t.strict)
 	if err == nil {
 		t.whole.Store(whole)
 	}
@@ -82,7 +91,7 @@ func (t *query) withLiterals(values rules.Args) (*query, error) {
 	if err != nil {
 		return nil, newError(ErrInvalidValue, "22023", err.Error())
 	}
-	return parseQuery(text)
+	return parseQuery(text, t.strict)
 }
 
 // unfilled reports whether err is the server's answer to an argument that it does not

@@ -26,7 +26,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.conn.query(ctx, s.query, args)
+	return s.conn.queryOrProve(ctx, s.query, args)
 }
 
 // Exec implements driver.Stmt; database/sql calls ExecContext.

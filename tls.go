@@ -122,15 +122,24 @@ func hideServerName(t *tls.Config, host string) {
 // credentials secure the connection to an entry of Hosts.
 func (c *Config) credentials(hostport string) (credentials.TransportCredentials, error) {
 	t, err := c.tlsConfig(hostport)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case t == nil:
-		return insecure.NewCredentials(), nil
-	case c.TLS == nil && c.SSL.NoSNI:
-		return unnamed{credentials.NewTLS(t)}, nil
 	}
-	return credentials.NewTLS(t), nil
+	if c.TLS != nil {
+		return explained{credentials.NewTLS(t), "Config.TLS", false}, nil
+	}
+	host, _, err := splitHostPort(hostport)
+	if err != nil {
+		return nil, fmt.Errorf("immudb: tls: %w", err)
+	}
+	setting := "sslmode=" + c.SSL.modeFor(host)
+	switch {
+	case t == nil:
+		return explained{insecure.NewCredentials(), setting, true}, nil
+	case c.SSL.NoSNI:
+		return explained{unnamed{credentials.NewTLS(t)}, setting, false}, nil
+	}
+	return explained{credentials.NewTLS(t), setting, false}, nil
 }
 
 // unnamed are credentials that keep the server's name to themselves. gRPC would

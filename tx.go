@@ -10,6 +10,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -33,6 +34,10 @@ type tx struct {
 	// tables is what this transaction knows of tables once it has changed the
 	// catalog, which others do not see yet; nil before.
 	tables map[string]*table
+	// written are the tables that this transaction has written to, see [Conn.guard].
+	written rules.Written
+	// inserted counts the rows that INSERTs have added, each an entry of its own.
+	inserted int64
 	// schema is how this transaction has changed the schema; nil: not at all.
 	schema *schemaChange
 }
@@ -62,16 +67,16 @@ func WithTxOptions(ctx context.Context, opts TxOptions) context.Context {
 	return context.WithValue(ctx, txOptionsKey{}, opts)
 }
 
-// BeginTx begins a transaction. LevelDefault, LevelSnapshot and
-// LevelSerializable name what the server does: a snapshot for reading, and a
-// commit that fails with [ErrConflict] if what was read has changed since. Other
-// levels are refused. A read-only transaction cannot write.
+// BeginTx begins a transaction. All have one isolation, which is that of
+// LevelSerializable: a snapshot for reading, and a commit that fails with
+// [ErrConflict] if what was read has changed since. The weaker levels are taken for
+// it, as the SQL standard allows: what they promise holds, and programs that name one
+// need no change. LevelLinearizable is refused, because a replica may not have all that
+// was committed. A read-only transaction cannot write.
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	switch level := sql.IsolationLevel(opts.Isolation); level {
-	case sql.LevelDefault, sql.LevelSnapshot, sql.LevelSerializable:
-	default:
+	if level := sql.IsolationLevel(opts.Isolation); level > sql.LevelSerializable {
 		return nil, unsupported(fmt.Sprintf("isolation level %s is not supported: use sql.LevelSerializable, "+
-			"which is what the server does, or sql.LevelDefault", level))
+			"which is what every transaction has", level))
 	}
 	if c.tx != nil {
 		return nil, unsupported("a transaction is open on this connection: the server does not nest them")
@@ -313,6 +318,7 @@ func (t *tx) admit(q *query) error {
 // our own: RETURNING NULL gives a row per affected row, the AUTO_INCREMENT
 // column also the keys.
 func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
+	t.writes(b.st)
 	switch kind := b.st.Kind; {
 	case kind.IsQuery():
 		set, err := t.queryStatement(ctx, b)
@@ -323,6 +329,9 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 		return err
 	case !kind.IsDML():
 		return t.execUncounted(ctx, b, res)
+	}
+	if err := t.hasRoom(ctx, b.st); err != nil {
+		return err
 	}
 	column, err := t.generatedColumn(ctx, b.st)
 	if err != nil {
@@ -345,6 +354,7 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 		return err
 	}
 	res.rows += n
+	t.added(b.st, n)
 	if column == "" || n == 0 {
 		return nil
 	}
@@ -470,6 +480,7 @@ func (c *Conn) knowsReturning(ctx context.Context) bool {
 // queryStatement runs one statement that answers rows.
 func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if b.st.Kind.IsDML() {
+		t.writes(b.st)
 		return t.queryReturning(ctx, b)
 	}
 	if err := t.settle(ctx); err != nil {
@@ -488,6 +499,9 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 // the clause names and the table does not have comes as NULL, in a column without
 // a type: then the write is undone.
 func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
+	if err := t.hasRoom(ctx, b.st); err != nil {
+		return nil, err
+	}
 	set, err := t.write(ctx, b)
 	if errors.Is(err, ErrSyntax) {
 		if !t.conn.knowsReturning(ctx) {
@@ -503,5 +517,6 @@ func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
 		t.abort(err, txUndo)
 		return nil, err
 	}
+	t.added(b.st, int64(max(b.st.NumRows, 0)))
 	return set, nil
 }

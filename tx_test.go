@@ -57,21 +57,29 @@ func TestReadOnlyTransactionDoesNotWrite(t *testing.T) {
 	}
 }
 
-func TestIsolationLevels(t *testing.T) {
+func TestEachLevelUpToSerializableIsTheServersOwn(t *testing.T) {
 	db := dbtest.Open(t)
-	for level := sql.LevelDefault; level <= sql.LevelLinearizable; level++ {
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY (id))")
+	for level := sql.LevelDefault; level <= sql.LevelSerializable; level++ {
+		dbtest.Exec(t, db, "UPSERT INTO t (id, v) VALUES (1, 0)")
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
-		switch level {
-		case sql.LevelDefault, sql.LevelSnapshot, sql.LevelSerializable:
-			if err != nil {
-				t.Errorf("%s: %v", level, err)
-				continue
-			}
-			tx.Rollback()
-		default:
-			if !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), level.String()) {
-				t.Errorf("%s: err = %v, want ErrUnsupported naming the level", level, err)
-			}
+		if err != nil {
+			t.Errorf("%s: %v", level, err)
+			continue
+		}
+		before := dbtest.Get[int](t, tx, "SELECT v FROM t WHERE id = 1")
+		dbtest.Exec(t, db, "UPDATE t SET v = 7 WHERE id = 1")
+		if v := dbtest.Get[int](t, tx, "SELECT v FROM t WHERE id = 1"); v != before {
+			t.Errorf("%s: a row reads %d, and then %d", level, before, v)
+		}
+		dbtest.Exec(t, tx, "UPSERT INTO t (id, v) VALUES (2, 0)")
+		if err := tx.Commit(); !errors.Is(err, immudb.ErrConflict) {
+			t.Errorf("%s: Commit = %v, want ErrConflict", level, err)
+		}
+	}
+	for _, level := range []sql.IsolationLevel{sql.LevelLinearizable, 99} {
+		if _, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level}); !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), level.String()) {
+			t.Errorf("%s: err = %v, want ErrUnsupported naming the level", level, err)
 		}
 	}
 }

@@ -112,6 +112,28 @@ func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any
 	return v.row(ctx, table, tx, pk)
 }
 
+// Written returns the rows that transaction tx wrote or deleted, proven and with all
+// their values, table by table, with the names of that time. It answers what a commit
+// has done, by the id that [CommitInfo] tells: [ErrTampered] if what the server shows
+// is not what the history holds. It does not tell that an UPDATE or DELETE met every
+// row that it should have. The definitions of tables come from the history, which is
+// read from its first transaction on, once for a sql.DB.
+func (v *Verifier) Written(ctx context.Context, tx uint64) ([]*ProvenRow, error) {
+	var found []*proof.Row
+	err := onConn(ctx, v.db, func(c *Conn) (err error) {
+		found, err = c.prover().Written(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]*ProvenRow, len(found))
+	for i, row := range found {
+		rows[i] = newProvenRow(row)
+	}
+	return rows, nil
+}
+
 func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (*ProvenRow, error) {
 	table, err := tableName(table)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext/eval"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/trust"
 )
 
@@ -42,21 +44,19 @@ func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([
 	if concurrency <= 0 {
 		concurrency = defaultConcurrency
 	}
-	var rows []*ProvenRow
-	err = onConn(ctx, v.db, func(c *Conn) error {
-		for range maxReadTries {
-			var err error
-			rows, err = c.verifyRows(ctx, query, named, concurrency)
-			if !errors.Is(err, errChanged) {
-				return err
-			}
-		}
-		e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
-			"verify fewer at once", table, maxReadTries))
-		e.safe = true
-		return e
+	var list []*queried
+	err = onConn(ctx, v.db, func(c *Conn) (err error) {
+		_, list, err = c.verifyRows(ctx, query, named, concurrency)
+		return err
 	})
-	return rows, err
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	rows := make([]*ProvenRow, len(list))
+	for i, q := range list {
+		rows[i] = newProvenRow(q.proven)
+	}
+	return rows, nil
 }
 
 // convertArgs converts arguments as database/sql would.
@@ -81,19 +81,33 @@ type queried struct {
 	proven *proof.Row
 }
 
-func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) ([]*ProvenRow, error) {
+// verifyRows runs a query and proves its rows, again if they change meanwhile.
+func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) (*columns, []*queried, error) {
+	for range maxReadTries {
+		columns, list, err := c.verifyRowsOnce(ctx, query, args, concurrency)
+		if !errors.Is(err, errChanged) {
+			return columns, list, err
+		}
+	}
+	e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
+		"verify fewer at once", query.table, maxReadTries))
+	e.safe = true
+	return nil, nil, e
+}
+
+func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) (*columns, []*queried, error) {
 	p := c.prover()
 	before, err := p.CatchUp(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	columns, list, err := c.collect(ctx, query.text, args)
 	if err != nil || len(list) == 0 {
-		return nil, err
+		return columns, nil, err
 	}
 	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list}
-	if err := b.begin(ctx, c, columns); err != nil {
-		return nil, err
+	if err := b.begin(ctx, c, columns.names); err != nil {
+		return nil, nil, err
 	}
 	// The first goes alone: often one transaction wrote them all.
 	for at, most := 0, 1; at < len(list); most = concurrency {
@@ -104,34 +118,36 @@ func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.N
 			}
 		}
 		if err := b.prove(ctx, wave); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if err := b.evaluate(ctx, c, query, args); err != nil {
-		return nil, err
-	}
-	rows := make([]*ProvenRow, len(list))
-	for i, q := range list {
-		rows[i] = newProvenRow(q.proven)
-	}
-	return rows, nil
+	return columns, list, b.evaluate(ctx, c, query, args)
 }
 
 // collect runs the query and keeps its rows.
-func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedValue) (columns []string, list []*queried, err error) {
-	rows, err := c.QueryContext(ctx, query, args)
+func (c *Conn) collect(ctx context.Context, query string, args []driver.NamedValue) (columns *columns, list []*queried, err error) {
+	t, err := c.connector.queries.parse(query)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := c.query(ctx, t, args)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer rows.Close()
-	columns = slices.Clone(rows.Columns())
+	list, err = collectRows(len(rows.set.columns.list), rows.Next)
+	return rows.set.columns, list, err
+}
+
+// collectRows keeps rows of n columns.
+func collectRows(n int, next func([]driver.Value) error) (list []*queried, err error) {
 	for {
-		q := &queried{values: make([]driver.Value, len(columns))}
-		switch err := rows.Next(q.values); {
+		q := &queried{values: make([]driver.Value, n)}
+		switch err := next(q.values); {
 		case errors.Is(err, io.EOF):
-			return columns, list, nil
+			return list, nil
 		case err != nil:
-			return nil, nil, err
+			return nil, err
 		}
 		for i, v := range q.values {
 			if b, ok := v.([]byte); ok {
@@ -308,18 +324,141 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 
 // primaryKey asks which columns the primary key of a table has, in its order.
 func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
-	_, list, err := c.collect(ctx, "SELECT * FROM INDEXES(?)", []driver.NamedValue{{Ordinal: 1, Value: table}})
+	t, err := c.describe(ctx, table)
+	if err == nil && len(t.Primary) == 0 {
+		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, index := range list { // table, name, unique, primary; the name is table(a,b)
-		if len(index.values) < 4 || index.values[3] != true {
-			continue
-		}
-		name, _ := index.values[1].(string)
-		if _, columns, ok := strings.Cut(strings.TrimSuffix(name, ")"), "("); ok {
-			return strings.Split(columns, ","), nil
+	return t.Primary, nil
+}
+
+// rowsQuery is a query for whole rows of one table, whose answer the client can look
+// at again.
+type rowsQuery struct {
+	table, text string
+	script      *tree.Script
+	query       *eval.Query
+}
+
+// newRowsQuery refuses a tail that brings rows which are none of the table as it is
+// now, and one that the client cannot evaluate.
+func newRowsQuery(table, tail string) (*rowsQuery, error) {
+	text := "SELECT * FROM " + quoteName(table) + " " + tail
+	script, err := tree.Parse(text)
+	if err == nil {
+		err = checkTail(script)
+	}
+	if err == nil {
+		err = checkClauses(script.Statements[0].(*tree.Select))
+	}
+	if err != nil {
+		return nil, &Error{Message: fmt.Sprintf("what follows SELECT * FROM %s: %v", table, err), SQLState: "42601", kind: ErrSyntax}
+	}
+	return compileRowsQuery(text, table, script)
+}
+
+// compileRowsQuery refuses a query that the client cannot evaluate.
+func compileRowsQuery(text, table string, script *tree.Script) (*rowsQuery, error) {
+	query, err := eval.Compile(text, script.Statements[0].(*tree.Select))
+	if err != nil {
+		return nil, unsupported("rows are verified against their condition: " + err.Error())
+	}
+	return &rowsQuery{table: table, text: text, script: script, query: query}, nil
+}
+
+// checkTail tells whether the text is a SELECT of one table with a condition, an order
+// and limits, and nothing else.
+func checkTail(script *tree.Script) error {
+	if len(script.Statements) != 1 || script.Has.Any(tree.HasEmptyStatement) {
+		return errors.New("it holds more than one statement")
+	}
+	s, ok := script.Statements[0].(*tree.Select)
+	if !ok {
+		return errors.New("a set operation makes rows that are none of the table")
+	}
+	t, ok := s.From.(*tree.Table)
+	switch {
+	case !ok || len(s.Joins) > 0:
+		return errors.New("it reads another table")
+	case t.Kind != tree.Plain:
+		return errors.New("it reads what is no table")
+	case s.Distinct:
+		return errors.New("DISTINCT makes rows that are none of the table")
+	case t.Since != nil || t.Until != nil:
+		return errors.New("it reads rows of another time")
+	case len(s.GroupBy) > 0 || s.Having != nil:
+		return errors.New("GROUP BY makes rows that are none of the table")
+	}
+	return nil
+}
+
+// checkClauses refuses in a tail what it does not need.
+func checkClauses(s *tree.Select) error {
+	switch {
+	case s.From.(*tree.Table).Alias.Given():
+		return errors.New("it gives the table another name")
+	case len(s.Index) > 0 || s.Locking.Given():
+		return errors.New("it is none of WHERE, ORDER BY, LIMIT and OFFSET")
+	}
+	return nil
+}
+
+// bind binds the query to a definition of the table and to arguments that fit the
+// query.
+func (q *rowsQuery) bind(def *proof.Table, args []driver.NamedValue) (*eval.Bound, error) {
+	columns := make([]eval.Column, len(def.Columns))
+	for i, c := range def.Columns {
+		columns[i] = eval.Column{Name: c.Name, Type: string(c.Type)}
+	}
+	values := make([]driver.Value, q.script.NumInput)
+	for i := range values {
+		if q.script.Style == tree.Named {
+			values[i] = namedArg(args, q.script.Names[i]).Value
+		} else {
+			values[i] = args[i].Value
 		}
 	}
-	return nil, newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+	return q.query.Bind(columns, values)
+}
+
+// evaluate looks at the proven rows: each must meet the condition of the query, and
+// they must be in its order and no more than its limit.
+func (b *queryProof) evaluate(ctx context.Context, c *Conn, query *rowsQuery, args []driver.NamedValue) error {
+	bound, err := query.bind(b.def, args)
+	for i := 0; err == nil && i < len(b.rows); i++ {
+		err = bound.Check(b.rows[i].values)
+	}
+	var wrong *eval.Contradiction
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &wrong):
+		return unsupported("rows are verified against their condition: " + err.Error())
+	}
+	version, err := c.ServerVersion(ctx)
+	switch {
+	case err != nil:
+		return err
+	case evaluatesOtherwise(version):
+		return unsupported(fmt.Sprintf("%s, as immudb 1.11 evaluates it; the server is immudb %s: filter and order the rows in the program",
+			wrong, version))
+	}
+	return b.Tampering(&proof.Error{Check: promises[wrong.Clause]})
+}
+
+// evaluatesOtherwise tells the servers whose conditions may mean something else than
+// on the client. Those of 1.10 and before take the pattern of LIKE for a regular
+// expression; 1.9 lets AND and OR bind alike. Servers that do not know their version
+// are embedded in a program, as this driver's tests do it.
+func evaluatesOtherwise(version string) bool {
+	return version != "" && !strings.HasPrefix(strings.TrimPrefix(version, "v"), "1.11.")
+}
+
+// promises are what must hold, by the clause that promises it.
+var promises = map[string]string{
+	"WHERE":    "each row of the query meets its WHERE condition",
+	"ORDER BY": "the rows of the query are in the order that it asks for",
+	"LIMIT":    "the rows of the query are no more than its LIMIT",
 }

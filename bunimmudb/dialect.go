@@ -34,6 +34,7 @@
 package bunimmudb
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
@@ -47,6 +48,8 @@ import (
 	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
 )
 
 var _ schema.Dialect = (*Dialect)(nil)
@@ -104,6 +107,21 @@ func (d *Dialect) OnTable(table *schema.Table) {
 		if strings.EqualFold(f.SQLDefault, "current_timestamp") {
 			f.SQLDefault = "NOW()"
 		}
+		if t.name == "JSON" && f.Append != nil {
+			f.Append = withoutNull(f.Append)
+		}
+	}
+}
+
+// withoutNull writes NULL where a field's value is the JSON value null.
+func withoutNull(write schema.AppenderFunc) schema.AppenderFunc {
+	return func(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
+		begin := len(b)
+		b = write(gen, b, v)
+		if rules.IsJSONNull(bytes.Trim(b[begin:], "'")) {
+			b = dialect.AppendNull(b[:begin])
+		}
+		return b
 	}
 }
 
@@ -195,6 +213,17 @@ func (d *Dialect) AppendSequence(b []byte, table *schema.Table, field *schema.Fi
 		b = append(b, " AUTO_INCREMENT"...)
 	}
 	return b
+}
+
+// AppendJSON writes a JSON value as it is, and NULL for the value null, which the
+// server cannot read again.
+func (d *Dialect) AppendJSON(b, text []byte) []byte {
+	if rules.IsJSONNull(text) {
+		return dialect.AppendNull(b)
+	}
+	b = append(b, '\'')
+	b = append(b, bytes.ReplaceAll(text, []byte("'"), []byte("''"))...)
+	return append(b, '\'')
 }
 
 // DefaultVarcharLen returns 0: a VARCHAR needs no length.

@@ -109,10 +109,7 @@ func (c *Conn) spell(ctx context.Context, query string) (text, unless string, er
 			return u.text, "", nil
 		}
 	}
-	if text, unless, err = rewrite(query); err == nil {
-		err = c.checkKeys(ctx, text)
-	}
-	return text, unless, err
+	return rewrite(query)
 }
 
 func (c *Conn) hasTable(ctx context.Context, name string) (bool, error) {

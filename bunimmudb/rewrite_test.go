@@ -100,6 +100,5 @@ func FuzzRewriteNeverPanics(f *testing.F) {
 		_, _, _ = rewrite(query)
 		_, _ = rewriteTuples(query)
 		_, _ = readUpsert(query)
-		readTable(query)
 	})
 }

@@ -2,6 +2,9 @@ package bunimmudb
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,15 +93,45 @@ func (c *Conn) checkTarget(ctx context.Context, u *upsert) error {
 	if u == nil || u.target == nil {
 		return nil
 	}
-	t, err := c.tableKeys(ctx, u.table)
+	key, err := c.primaryKey(ctx, u.table)
 	if err != nil {
 		return err
 	}
 	slices.Sort(u.target)
-	slices.Sort(t.primary)
-	if !slices.Equal(u.target, t.primary) {
+	slices.Sort(key)
+	if !slices.Equal(u.target, key) {
 		return unsupported("ON CONFLICT (%s): the server sees conflicts of the primary key only, which is (%s)",
-			strings.Join(u.target, ", "), strings.Join(t.primary, ", "))
+			strings.Join(u.target, ", "), strings.Join(key, ", "))
 	}
 	return nil
+}
+
+// primaryKey asks the catalog for the columns of a table's primary key.
+func (c *Conn) primaryKey(ctx context.Context, table string) (key []string, err error) {
+	rows, err := c.Conn.QueryContext(ctx, `SELECT name FROM COLUMNS(?) WHERE "primary" = TRUE`, []driver.NamedValue{{Ordinal: 1, Value: table}})
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for row := make([]driver.Value, 1); ; {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return key, nil
+		case err != nil:
+			return nil, err
+		}
+		if name, ok := row[0].(string); ok {
+			key = append(key, name)
+		}
+	}
+}
+
+// plain is a name as the catalog has it.
+func plain(name string) string { return strings.ToLower(strings.Trim(strings.TrimSpace(name), `"`)) }
+
+func names(list string) (names []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		names = append(names, plain(name))
+	}
+	return names
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -33,10 +32,6 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Raw().Before("gorm:raw").Register("immudb:prepare", refuseRaw) },
 		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },
-		func() error { return cb.Create().After("gorm:create").Register("immudb:wrote", noteWrite) },
-		func() error { return cb.Update().After("gorm:update").Register("immudb:wrote", noteWrite) },
-		func() error { return cb.Delete().After("gorm:delete").Register("immudb:wrote", noteWrite) },
-		func() error { return cb.Raw().After("gorm:raw").Register("immudb:wrote", noteRaw) },
 	} {
 		if err := register(); err != nil {
 			return err
@@ -120,23 +115,6 @@ func savesAssociations(db *gorm.DB) bool {
 		}
 	}
 	return false
-}
-
-// noteWrite tells the open transaction which table was written.
-func noteWrite(db *gorm.DB) {
-	if t := transactionOf(db.Statement.ConnPool); t != nil {
-		t.wrote(db.Statement.Table)
-	}
-}
-
-var writtenTable = regexp.MustCompile("(?i)\\b(?:(?:INSERT|UPSERT)\\s+INTO|UPDATE|DELETE\\s+FROM)\\s+\"?(\\w+)")
-
-func noteRaw(db *gorm.DB) {
-	if t := transactionOf(db.Statement.ConnPool); t != nil {
-		for _, m := range writtenTable.FindAllStringSubmatch(db.Statement.SQL.String(), -1) {
-			t.wrote(m[1])
-		}
-	}
 }
 
 func prepareWrite(db *gorm.DB) {

@@ -33,7 +33,7 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 	}
 	s := stmt.Schema
 	if s == nil { // nothing is known of the keys
-		own, err := ins.ownConflict(oc, row)
+		own, err := ins.ownConflict(oc, row, nil)
 		ins.conflict = own
 		return err
 	}
@@ -56,7 +56,7 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 		if !ins.names(key) {
 			return nil
 		}
-		own, err := ins.ownConflict(oc, row)
+		own, err := ins.ownConflict(oc, row, key)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 		}
 		return nil
 	case slices.ContainsFunc(unique, func(columns []string) bool { return sameColumns(columns, target) }):
-		own, err := ins.ownConflict(oc, row)
+		own, err := ins.ownConflict(oc, row, nil)
 		ins.atArbiter, ins.alone = own, true
 		if ins.names(target) {
 			ins.arbiters = [][]string{target}
@@ -79,13 +79,19 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 		strings.Join(target, ", "), stmt.Table)
 }
 
-// ownConflict is oc without "excluded".
-func (ins *insertion) ownConflict(oc *clause.OnConflict, row []any) (*clause.OnConflict, error) {
-	own := &clause.OnConflict{DoNothing: oc.DoNothing || len(oc.DoUpdates) == 0}
-	if own.DoNothing {
-		return own, nil
-	}
+// ownConflict is oc without "excluded". Where the conflict is one of the key, it leaves
+// out what gives the row its own key, which gorm writes for associations: the server
+// has that already, and takes any change of a key amiss.
+func (ins *insertion) ownConflict(oc *clause.OnConflict, row []any, key []string) (*clause.OnConflict, error) {
+	own := &clause.OnConflict{DoNothing: oc.DoNothing}
 	for _, set := range oc.DoUpdates {
+		if own.DoNothing {
+			break
+		}
+		if c, ok := set.Value.(clause.Column); ok && strings.EqualFold(c.Table, "excluded") &&
+			strings.EqualFold(c.Name, set.Column.Name) && containsFold(key, c.Name) {
+			continue
+		}
 		value, replaced, err := ins.withoutExcluded(set.Value, row)
 		if err != nil {
 			return nil, err
@@ -93,7 +99,12 @@ func (ins *insertion) ownConflict(oc *clause.OnConflict, row []any) (*clause.OnC
 		ins.alone = ins.alone || replaced
 		own.DoUpdates = append(own.DoUpdates, clause.Assignment{Column: clause.Column{Name: set.Column.Name}, Value: value})
 	}
+	own.DoNothing = len(own.DoUpdates) == 0
 	return own, nil
+}
+
+func containsFold(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 var excludedColumn = regexp.MustCompile("(?i)[\"`]?\\bexcluded\\b[\"`]?\\.[\"`]?(\\w+)[\"`]?|\\?")

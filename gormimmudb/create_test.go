@@ -244,3 +244,35 @@ func TestErrorsAreTranslated(t *testing.T) {
 		t.Errorf("err = %v, want gorm's ErrCheckConstraintViolated and the driver's", err)
 	}
 }
+
+type Shelf struct {
+	ID      int
+	Name    string
+	Volumes []Volume
+}
+
+type Volume struct {
+	ShelfID int    `gorm:"primaryKey"`
+	Title   string `gorm:"primaryKey"`
+	Pages   int
+}
+
+// gorm gives the rows of an association their foreign key again where they are there, also if that is a part of their
+// own key, which the server may not be told to change.
+func TestAssociationsWhoseKeyHoldsTheForeignKeyAreSaved(t *testing.T) {
+	db := open(t, &Shelf{}, &Volume{})
+	shelf := Shelf{Name: "upper", Volumes: []Volume{{Title: "a", Pages: 1}, {Title: "b", Pages: 2}}}
+	must(t, db.Create(&shelf).Error)
+	shelf.Volumes[0].Pages, shelf.Volumes = 10, append(shelf.Volumes, Volume{Title: "c", Pages: 3})
+	must(t, db.Session(&gorm.Session{FullSaveAssociations: true}).Save(&shelf).Error)
+	var found Shelf
+	must(t, db.Preload("Volumes").First(&found, shelf.ID).Error)
+	if got, want := fmt.Sprint(found), fmt.Sprint(shelf); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// Another key than the row's own is no such thing.
+	other := clause.OnConflict{DoUpdates: clause.Assignments(map[string]any{"title": "z"})}
+	if err := db.Clauses(other).Create(&Volume{ShelfID: shelf.ID, Title: "a"}).Error; !errors.Is(err, immudb.ErrUnsupported) {
+		t.Errorf("err = %v, want ErrUnsupported", err)
+	}
+}

@@ -96,7 +96,7 @@ func (m Migrator) CreateIndex(value any, name string) error {
 		}
 		fields, err := indexFields(stmt.Schema, idx)
 		if err == nil {
-			err = checkKey(stmt.Schema, fields)
+			err = checkIndex(stmt.Schema, fields)
 		}
 		if err != nil {
 			return err

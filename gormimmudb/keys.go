@@ -1,12 +1,8 @@
 package gormimmudb
 
 import (
-	"fmt"
-	"strings"
-
 	"gorm.io/gorm/schema"
 
-	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/indexkey"
 )
 
@@ -70,22 +66,13 @@ func indexedFields(s *schema.Schema) [][]*schema.Field {
 	return all
 }
 
-// checkKey refuses an index, or with no fields the primary key itself, whose keys
-// the server could not store.
-func checkKey(s *schema.Schema, fields []*schema.Field) error {
+// checkIndex refuses an index that the server has not. That its keys are not too long
+// is the driver's to check.
+func checkIndex(s *schema.Schema, fields []*schema.Field) error {
 	for _, f := range fields {
 		if declaredType(f).name == "JSON" {
 			return unsupported("column %s of table %s is JSON, which cannot be indexed", f.DBName, s.Table)
 		}
-	}
-	k := keysOf(s)
-	what, length := "the primary key", k.PrimaryLength()
-	if len(fields) > 0 {
-		what, length = "the index on "+strings.Join(dbNames(fields), ", "), k.IndexLength(k.list(fields))
-	}
-	if length > indexkey.Max {
-		return fmt.Errorf("gormimmudb: %w: %s of table %s takes %d bytes of key, %d is the limit: "+
-			"give its strings and []byte, or those of the primary key, a smaller size", immudb.ErrTooLong, what, s.Table, length, indexkey.Max)
 	}
 	return nil
 }

@@ -128,9 +128,6 @@ func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, err
 	if s == nil {
 		return "", nil, errors.New("gormimmudb: CREATE TABLE needs a model, not a name")
 	}
-	if err := checkKey(s, nil); err != nil {
-		return "", nil, err
-	}
 	if option, ok := m.DB.Get("gorm:table_options"); ok && strings.TrimSpace(fmt.Sprint(option)) != "" {
 		return "", nil, unsupported("table options: %v", option)
 	}
@@ -169,7 +166,7 @@ func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, err
 			return nil
 		}
 		made = append(made, dbNames(fields))
-		if err := checkKey(s, fields); err != nil {
+		if err := checkIndex(s, fields); err != nil {
 			return err
 		}
 		sql, indexArgs := indexText(table, fields, unique)
@@ -355,7 +352,7 @@ func (m Migrator) CreateConstraint(value any, name string) error {
 		switch c := constraint.(type) {
 		case *schema.UniqueConstraint:
 			fields := []*schema.Field{c.Field}
-			if err := checkKey(stmt.Schema, fields); err != nil {
+			if err := checkIndex(stmt.Schema, fields); err != nil {
 				return err
 			}
 			text, args := indexText(m.CurrentTable(stmt), fields, true)

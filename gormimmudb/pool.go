@@ -44,29 +44,9 @@ type transaction struct {
 	*sql.Tx
 	pool *pool
 
-	written    int             // counts what may have written
-	savepoints map[string]int  // written at the time of each
-	tables     map[string]bool // those written, in lower case
-	undone     error           // why the transaction was rolled back before its end, or nil
-}
-
-// transactionOf returns the transaction that a statement runs in, or nil.
-func transactionOf(conn gorm.ConnPool) *transaction {
-	switch c := conn.(type) {
-	case *transaction:
-		return c
-	case *gorm.PreparedStmtTX:
-		t, _ := c.Tx.(*transaction)
-		return t
-	}
-	return nil
-}
-
-func (t *transaction) wrote(table string) {
-	if t.tables == nil {
-		t.tables = make(map[string]bool)
-	}
-	t.tables[strings.ToLower(table)] = true
+	written    int            // counts what may have written
+	savepoints map[string]int // written at the time of each
+	undone     error          // why the transaction was rolled back before its end, or nil
 }
 
 func (t *transaction) GetDBConn() (*sql.DB, error) { return t.pool.DB, nil }

@@ -2,7 +2,6 @@ package gormimmudb
 
 import (
 	"regexp"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -94,9 +93,8 @@ func periodOf(stmt *gorm.Statement) *period {
 	return nil
 }
 
-// buildFrom writes FROM, with the period that is read behind each table. Tables
-// that the open transaction has written are read through their primary key; see
-// guard. The word OUTER is left out of joins, which mean the same without it.
+// buildFrom writes FROM, with the period that is read behind each table. The word
+// OUTER is left out of joins, which mean the same without it.
 func buildFrom(c clause.Clause, builder clause.Builder) {
 	from, isFrom := c.Expression.(clause.From)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -104,10 +102,8 @@ func buildFrom(c clause.Clause, builder clause.Builder) {
 		buildDefault(c, builder)
 		return
 	}
-	t := transactionOf(stmt.ConnPool)
-	own := t != nil && len(t.tables) > 0 && slices.Contains(stmt.BuildClauses, "SELECT")
 	p := periodOf(stmt)
-	if p == nil && !own && len(from.Joins) == 0 {
+	if p == nil && len(from.Joins) == 0 {
 		buildDefault(c, builder)
 		return
 	}
@@ -120,7 +116,7 @@ func buildFrom(c clause.Clause, builder clause.Builder) {
 		if !ok && p.travels() {
 			_ = builder.AddError(unsupported("time travel needs the name of a table, not an expression"))
 		}
-		if ok && (stmt.TableExpr == nil || p.travels() || wroteTo(stmt, table.Name)) {
+		if ok && (stmt.TableExpr == nil || p.travels()) {
 			tables = []clause.Table{table}
 		}
 	}
@@ -176,17 +172,6 @@ func (p *period) table(stmt *gorm.Statement, table clause.Table) {
 	if table.Alias != "" {
 		stmt.WriteQuoted(clause.Table{Name: table.Alias})
 	}
-	if s := schemaOf(stmt, table.Name); s != nil && !p.history && wroteTo(stmt, table.Name) &&
-		len(secondaryColumns(s)) > 0 && len(s.PrimaryFields) > 0 {
-		_, _ = stmt.WriteString(" USE INDEX ON (")
-		for i, column := range primaryColumns(s) {
-			if i > 0 {
-				_ = stmt.WriteByte(',')
-			}
-			stmt.WriteQuoted(clause.Column{Name: column})
-		}
-		_ = stmt.WriteByte(')')
-	}
 }
 
 func (p *period) join(stmt *gorm.Statement, join clause.Join) {
@@ -198,11 +183,7 @@ func (p *period) join(stmt *gorm.Statement, join clause.Join) {
 	p.table(stmt, join.Table)
 	if len(join.ON.Exprs) > 0 {
 		_, _ = stmt.WriteString(" ON ")
-		on := clause.Where{Exprs: translate(stmt, join.ON.Exprs)}
-		if s := schemaOf(stmt, join.Table.Name); s != nil && wroteTo(stmt, join.Table.Name) && len(secondaryColumns(s)) > 0 {
-			on = clause.Where{Exprs: []clause.Expression{guarded{on}}}
-		}
-		on.Build(stmt)
+		clause.Where{Exprs: translate(stmt, join.ON.Exprs)}.Build(stmt)
 	} else if len(join.Using) > 0 {
 		_, _ = stmt.WriteString(" USING (")
 		for i, column := range join.Using {

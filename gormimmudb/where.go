@@ -3,19 +3,16 @@ package gormimmudb
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 )
 
 // buildWhere writes WHERE in the terms of the server, which
 //
 //   - does not compare tuples, nor numbers with text,
 //   - does not see the arguments of a statement inside EXISTS,
-//   - takes an unqualified name in a subquery for a column of the outer table,
-//   - in a transaction reads its own writes wrongly through secondary indexes.
+//   - takes an unqualified name in a subquery for a column of the outer table.
 func buildWhere(c clause.Clause, builder clause.Builder) {
 	where, isWhere := c.Expression.(clause.Where)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -23,11 +20,7 @@ func buildWhere(c clause.Clause, builder clause.Builder) {
 		buildDefault(c, builder)
 		return
 	}
-	exprs := translate(stmt, where.Exprs)
-	if s := stmt.Schema; s != nil && wroteTo(stmt, stmt.Table) {
-		exprs = guard(stmt, exprs, secondaryColumns(s))
-	}
-	c.Expression = clause.Where{Exprs: exprs}
+	c.Expression = clause.Where{Exprs: translate(stmt, where.Exprs)}
 	buildDefault(c, builder)
 }
 
@@ -217,95 +210,4 @@ func (t tuples) NegationBuild(builder clause.Builder) {
 	_, _ = builder.WriteString("NOT (")
 	t.Build(builder)
 	_ = builder.WriteByte(')')
-}
-
-// wroteTo reports whether the statement's transaction has written to the table.
-func wroteTo(stmt *gorm.Statement, table string) bool {
-	t := transactionOf(stmt.ConnPool)
-	return t != nil && t.tables[strings.ToLower(table)]
-}
-
-// secondaryColumns are the columns that an index other than the primary key's may
-// begin with or contain.
-func secondaryColumns(s *schema.Schema) []string {
-	var columns []string
-	for _, fields := range indexedFields(s) {
-		columns = append(columns, dbNames(fields)...)
-	}
-	return columns
-}
-
-// guard keeps secondary indexes out of the conditions. A transaction's own entries
-// in them stand there under the indexed values alone until it commits (seen in
-// v1.11.1): of several rows with the same value only the last is found, and a row
-// is found under the values it had before. Behind NOT the server does not look for
-// an index; it then reads the table, or what is left of the primary key.
-func guard(stmt *gorm.Statement, exprs []clause.Expression, columns []string) []clause.Expression {
-	if len(columns) == 0 {
-		return exprs
-	}
-	for _, e := range exprs {
-		if or, ok := e.(clause.OrConditions); ok && len(or.Exprs) == 1 {
-			// The conditions are not a plain conjunction.
-			if slices.ContainsFunc(exprs, func(e clause.Expression) bool { return mentions(stmt, e, columns) }) {
-				return []clause.Expression{guarded{clause.Where{Exprs: exprs}}}
-			}
-			return exprs
-		}
-	}
-	out := slices.Clone(exprs)
-	for i, e := range exprs {
-		if mentions(stmt, e, columns) {
-			out[i] = guarded{clause.Where{Exprs: []clause.Expression{e}}}
-		}
-	}
-	return out
-}
-
-type guarded struct{ clause.Where }
-
-func (g guarded) Build(builder clause.Builder) {
-	_, _ = builder.WriteString("NOT (NOT (")
-	g.Where.Build(builder)
-	_, _ = builder.WriteString("))")
-}
-
-// mentions reports whether a condition may be about one of the columns.
-func mentions(stmt *gorm.Statement, e clause.Expression, columns []string) bool {
-	among := func(name string) bool {
-		return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, name) })
-	}
-	any := func(exprs []clause.Expression) bool {
-		return slices.ContainsFunc(exprs, func(e clause.Expression) bool { return mentions(stmt, e, columns) })
-	}
-	text := func(sql string) (found bool) {
-		rewriteNames(sql, func(n name) (string, bool) {
-			found = found || among(n.text)
-			return "", false
-		})
-		return found
-	}
-	switch e := e.(type) {
-	case clause.AndConditions:
-		return any(e.Exprs)
-	case clause.OrConditions:
-		return any(e.Exprs)
-	case clause.NotConditions:
-		return any(e.Exprs)
-	case clause.Where:
-		return any(e.Exprs)
-	case clause.Eq:
-		name, known := columnOf(stmt, e.Column)
-		return !known || among(name)
-	case clause.IN:
-		name, known := columnOf(stmt, e.Column)
-		return !known || among(name)
-	case tuples:
-		return slices.ContainsFunc(e.columns, func(c clause.Column) bool { return among(c.Name) })
-	case clause.Expr:
-		return text(e.SQL)
-	case clause.NamedExpr:
-		return text(e.SQL)
-	}
-	return true
 }

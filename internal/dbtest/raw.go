@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,44 +63,61 @@ func request(query string, args []any) ([]byte, error) {
 
 // Exec runs statements in a transaction of their own.
 func (w *Wire) Exec(ctx context.Context, query string, args ...any) error {
+	_, err := w.Write(ctx, query, args...)
+	return err
+}
+
+// Write is Exec that returns how many rows were written.
+func (w *Wire) Write(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	req, err := request(query, args)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return w.call(ctx, wire.MethodSQLExec, req, &wire.ExecResult{})
+	var result wire.ExecResult
+	err = w.call(ctx, wire.MethodSQLExec, req, &result)
+	for _, tx := range result.Txs {
+		rows += tx.UpdatedRows
+	}
+	return rows, err
 }
 
 // Query returns the rows of a query.
 func (w *Wire) Query(ctx context.Context, query string, args ...any) ([][]driver.Value, error) {
+	_, rows, err := w.Answer(ctx, query, args...)
+	return rows, err
+}
+
+// Answer returns the columns and the rows of a query.
+func (w *Wire) Answer(ctx context.Context, query string, args ...any) (list []wire.Column, rows [][]driver.Value, err error) {
 	req, err := request(query, args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, wireTimeout)
 	defer cancel()
 	var s wire.Stream
 	r := &wire.Request{Bytes: wire.AppendAcceptStream(req)}
 	if f := s.Open(metadata.NewOutgoingContext(ctx, w.md), w.ch, wire.MethodSQLQuery, r, nil); f != nil {
-		return nil, fmt.Errorf("%v: %s", f.Code, f.Message)
+		return nil, nil, fmt.Errorf("%v: %s", f.Code, f.Message)
 	}
-	var all [][]driver.Value
 	var b wire.Batch
 	defer b.Release()
-	columns := 0
 	for {
 		ok, f := s.Recv(&b)
 		if f != nil {
-			return nil, fmt.Errorf("%v: %s", f.Code, f.Message)
+			return nil, nil, fmt.Errorf("%v: %s", f.Code, f.Message)
 		}
 		if !ok {
-			return all, nil
+			return list, rows, nil
 		}
-		columns = max(columns, len(b.Columns))
+		if len(b.Columns) > 0 {
+			list = slices.Clone(b.Columns)
+		}
 		for {
-			row := make([]driver.Value, columns)
+			row := make([]driver.Value, len(list))
 			ok, err := b.Next(row)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !ok {
 				break
@@ -109,7 +127,7 @@ func (w *Wire) Query(ctx context.Context, query string, args ...any) ([][]driver
 					row[i] = string(v)
 				}
 			}
-			all = append(all, row)
+			rows = append(rows, row)
 		}
 	}
 }

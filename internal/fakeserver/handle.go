@@ -275,7 +275,7 @@ var (
 // number 1.
 func rowsFor(call *Call) []byte {
 	if strings.Contains(call.SQL, "COLUMNS(") {
-		return Result([]Column{{"name", "VARCHAR"}, {"auto_increment", "BOOLEAN"}, {"primary", "BOOLEAN"}, {"type", "VARCHAR"}, {"max_length", "INTEGER"}}, []any{"id", true, true, "INTEGER", int64(8)}, []any{"v", false, false, "INTEGER", int64(8)})
+		return Result([]Column{{"name", "VARCHAR"}, {"auto_increment", "BOOLEAN"}, {"primary", "BOOLEAN"}, {"type", "VARCHAR"}, {"max_length", "INTEGER"}, {"nullable", "BOOLEAN"}}, []any{"id", true, true, "INTEGER", int64(8), false}, []any{"v", false, false, "INTEGER", int64(8), false})
 	}
 	if m := returning.FindStringSubmatch(call.SQL); m != nil && strings.EqualFold(m[1], "NULL") {
 		return Result([]Column{{"col0", "ANY"}}, []any{nil})

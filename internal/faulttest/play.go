@@ -12,7 +12,7 @@ import (
 
 // Settings say how long a stage plays, and what is good enough.
 type Settings struct {
-	Warm     time.Duration // before the first fault
+	Warm     time.Duration // before the first fault, after every worker has succeeded once
 	Window   time.Duration // of the fault
 	Rounds   int           // how often the fault comes
 	Watch    time.Duration // after the fault, beyond recovery: calls begun more than Bar after it must succeed
@@ -72,16 +72,11 @@ func (s *Stage) Play(f *Fault, set Settings) ([]Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	for _, a := range acts {
-		a.start(set)
-	}
-	time.Sleep(set.Warm)
 	cells := make([]Cell, len(acts))
 	for i, a := range acts {
 		cells[i] = Cell{Fault: f.Name, Workload: a.workload.Name}
-		cells[i].Before = rate(a.tally.done(), time.Since(began))
 	}
+	warmUp(set, acts, cells)
 	err = s.look()
 	for range set.Rounds {
 		if err == nil {
@@ -105,6 +100,26 @@ func (s *Stage) Play(f *Fault, set Settings) ([]Cell, error) {
 		return nil, fmt.Errorf("%s: judging: %w", f.Name, err)
 	}
 	return cells, s.look()
+}
+
+// warmUp has the workers begin, and returns when they have been at work for a while: a fault that meets connections in
+// the making is easy to recover from. What has not succeeded once within the patience the fault meets as it is.
+func warmUp(set Settings, acts []*act, cells []Cell) {
+	began := time.Now()
+	for _, a := range acts {
+		a.tally.heal(began, a.workers)
+		a.start(set)
+	}
+	all(len(acts), func(i int) { acts[i].awaitSuccess(began, set.Patience) })
+	done := make([]int, len(acts))
+	for i, a := range acts {
+		done[i] = a.tally.done()
+	}
+	since := time.Now()
+	time.Sleep(set.Warm)
+	for i, a := range acts {
+		cells[i].Before = rate(a.tally.done()-done[i], time.Since(since))
+	}
 }
 
 func rate(n int, in time.Duration) float64 { return float64(n) / in.Seconds() }
@@ -228,7 +243,10 @@ func (s *Stage) round(f *Fault, set Settings, acts []*act, cells []Cell) error {
 	for _, a := range acts {
 		a.tally.heal(healed, a.workers)
 	}
-	all(len(acts), func(i int) { acts[i].awaitRecovery(healed, set.Patience, &cells[i]) })
+	all(len(acts), func(i int) {
+		took, stuck := acts[i].awaitSuccess(healed, set.Patience)
+		cells[i].Recovery, cells[i].Stuck = max(cells[i].Recovery, took), max(cells[i].Stuck, stuck)
+	})
 	time.Sleep(time.Until(healed.Add(set.Watch)))
 	done := make([]int, len(acts))
 	for i, a := range acts {
@@ -242,20 +260,19 @@ func (s *Stage) round(f *Fault, set Settings, acts []*act, cells []Cell) error {
 	return s.look()
 }
 
-// awaitRecovery returns when every worker has succeeded again, or patience ends.
-func (a *act) awaitRecovery(healed time.Time, patience time.Duration, c *Cell) {
+// awaitSuccess returns how long it took until every worker had succeeded in a call begun after since, and how many have
+// not when the patience ends.
+func (a *act) awaitSuccess(since time.Time, patience time.Duration) (took time.Duration, waiting int) {
 	for {
-		took, waiting := a.tally.recovered()
-		waited := time.Since(healed)
-		if waiting > 0 && waited < patience {
-			time.Sleep(5 * time.Millisecond)
-			continue
+		took, waiting = a.tally.recovered()
+		waited := time.Since(since)
+		switch {
+		case waiting == 0:
+			return took, 0
+		case waited >= patience:
+			return waited, waiting
 		}
-		if waiting > 0 {
-			took = waited
-		}
-		c.Recovery, c.Stuck = max(c.Recovery, took), max(c.Stuck, waiting)
-		return
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

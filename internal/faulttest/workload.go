@@ -83,6 +83,21 @@ var Workloads = []*Workload{
 		About: "Short read-only transactions of a dozen programs with max_sessions=2, on a server for 26 sessions."},
 }
 
+// Groups returns the workloads as they are played: first those that can share a server, then each of the others with a
+// server of its own.
+func Groups() [][]*Workload {
+	var side []*Workload
+	var alone [][]*Workload
+	for _, w := range Workloads {
+		if w.Single {
+			alone = append(alone, []*Workload{w})
+		} else {
+			side = append(side, w)
+		}
+	}
+	return append([][]*Workload{side}, alone...)
+}
+
 // createTable makes a table and says which one could not be made.
 func createTable(ctx context.Context, db *sql.DB, name, columns string) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE "+name+" ("+columns+")"); err != nil {

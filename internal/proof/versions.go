@@ -56,6 +56,18 @@ func (c *Catalog) At(id uint32, tx uint64) *Table {
 	return t.versions[i].table
 }
 
+// TablesAt returns the tables that there were once transaction tx was committed, in
+// the order of their ids.
+func (c *Catalog) TablesAt(tx uint64) []*Table {
+	var tables []*Table
+	for _, id := range slices.Sorted(maps.Keys(c.tables)) {
+		if t := c.At(id, tx); t != nil {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
 // Had returns the definition with that fingerprint which a table of that name has or had, or nil.
 func (c *Catalog) Had(name string, fingerprint Digest) *Table {
 	for _, t := range c.tables {

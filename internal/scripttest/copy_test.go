@@ -29,8 +29,8 @@ func batch3(from int) string {
 // withoutCounting answers that table t has no AUTO_INCREMENT key, so that
 // writers may write at once.
 var withoutCounting = fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{
-	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}},
-		[]any{"id", false, true, "INTEGER", int64(8)}, []any{"v", false, false, "INTEGER", int64(8)}),
+	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}, {Name: "nullable", Type: "BOOLEAN"}},
+		[]any{"id", false, true, "INTEGER", int64(8), false}, []any{"v", false, false, "INTEGER", int64(8), false}),
 }}}
 
 func TestCopyFromSendsBatchesAndNothingElse(t *testing.T) {

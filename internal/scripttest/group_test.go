@@ -137,7 +137,7 @@ func TestWhatTravelsTogether(t *testing.T) {
 func grouped(cfg *immudb.Config) { cfg.GroupCommit = 64 }
 
 // describeT is what the server says of a table t with a key of its own.
-var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}}, []any{"id", false, true, "INTEGER", int64(8)})
+var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}, {Name: "nullable", Type: "BOOLEAN"}}, []any{"id", false, true, "INTEGER", int64(8), false})
 
 // The callers of a group come back one by one. None of them is to cost a commit
 // of its own.

@@ -338,8 +338,8 @@ func TestLeaseGoesToTheSecondHostWhileTheFirstIsAway(t *testing.T) {
 func TestGroupThatWroteAnotherNumberOfRowsIsUnknown(t *testing.T) {
 	wrong := fakeserver.Rule{Method: "SQLExec", Do: fakeserver.Fault{Messages: [][]byte{fakeserver.Executed(7, 3)}}}
 	describe := fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{
-		fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}},
-			[]any{"id", false, true, "INTEGER", int64(8)})}}}
+		fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}, {Name: "nullable", Type: "BOOLEAN"}},
+			[]any{"id", false, true, "INTEGER", int64(8), false})}}}
 	Faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{wrong, describe}}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		if _, err := db.Exec("INSERT INTO t (id) VALUES (?)", 1); !errors.Is(err, immudb.ErrOutcomeUnknown) {
 			t.Errorf("err = %v, want ErrOutcomeUnknown", err)

@@ -228,9 +228,10 @@ func (l *Lease) join(ctx context.Context) error {
 }
 
 // pick takes the best session, which the caller leaves if it turns out to be of no
-// use. If others use the session it has another one opened for those who come
-// later, within max_sessions. If there is none, or only one that is leaving, pick
-// returns the opening of another one to wait for; s is then one to fall back on.
+// use. If other leases use the session, or it serves only until there is another,
+// pick has one opened for later callers, within max_sessions. If there is no
+// session, or only one that is leaving, pick returns the opening of another one to
+// wait for; s is then one to fall back on.
 func (p *Pool) pick(ctx context.Context, mayOpen bool) (s *Session, o *opening, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -238,7 +239,8 @@ func (p *Pool) pick(ctx context.Context, mayOpen bool) (s *Session, o *opening, 
 		return nil, nil, ErrClosed
 	}
 	best, shared := p.best()
-	if best == nil || best.leaving.Load() && mayOpen {
+	leaving := best != nil && best.leaving.Load()
+	if best == nil || leaving && !best.serves && mayOpen {
 		if p.opening == nil && p.room() {
 			p.opening = p.open(ctx, nil)
 		}
@@ -249,7 +251,7 @@ func (p *Pool) pick(ctx context.Context, mayOpen bool) (s *Session, o *opening, 
 			return nil, nil, &LimitError{Own: true}
 		}
 	}
-	if best.leases.Load() > 0 {
+	if leaving || best.leases.Load() > 0 {
 		p.grow(ctx, shared)
 	}
 	best.leases.Add(1)

@@ -148,6 +148,10 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 		s.alone = true
 		s.leases.Add(1)
 		o.session = s
+	} else {
+		for _, other := range slices.Clone(p.sessions) {
+			p.endIfUnused(other) // it may have been kept only until now
+		}
 	}
 	if !p.keeping {
 		p.keeping = true

@@ -182,12 +182,27 @@ func (p *Pool) retire(s *Session) {
 	p.endIfUnused(s)
 }
 
+// retireGently is retire for a session that serves as well as before, but holds on
+// to something on the server: if it is the last one, it is closed when another has
+// been opened. A login is what the network can make cost most: when its answer is
+// lost, a session stays on the server until it expires.
+func (p *Pool) retireGently(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.serves = true
+	s.leaving.Store(true)
+	p.endIfUnused(s)
+	if !s.ended && p.opening == nil && p.needed(s) && p.room() {
+		p.opening = p.open(context.Background(), nil)
+	}
+}
+
 // endIfUnused closes a session that is to go, or any one of a closed pool, unless
 // something is in the way: a transaction, or in a session that is to stay a lease.
 // mu is held.
 func (p *Pool) endIfUnused(s *Session) {
 	toGo := s.leaving.Load() || p.closed && s.leases.Load() == 0
-	if s.ended || !toGo || s.txs > 0 {
+	if s.ended || !toGo || s.txs > 0 || p.needed(s) {
 		return
 	}
 	s.ended = true
@@ -198,6 +213,15 @@ func (p *Pool) endIfUnused(s *Session) {
 		defer p.mu.Unlock()
 		p.forget(s)
 	})
+}
+
+// needed reports whether leases would have no session if s were closed, and another
+// can be opened beside it. mu is held.
+func (p *Pool) needed(s *Session) bool {
+	if p.closed || !s.serves || s.alone || s.leases.Load() == 0 || p.cfg.MaxSessions == 1 {
+		return false
+	}
+	return !slices.ContainsFunc(p.sessions, func(other *Session) bool { return other != s && !other.alone && !other.ended })
 }
 
 // forget takes a session off the books: its server has room for another one. mu

@@ -315,10 +315,10 @@ func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t
 		if _, f := begin(t.Context(), l); f == nil || f.Fate != wire.Unknown {
 			t.Fatalf("%+v, want an unknown fate", f)
 		}
+		synctest.Wait() // for another session
 		if err := l.Move(t.Context(), old); err != nil || l.Session() == old {
 			t.Errorf("the lease stays: %v", err)
 		}
-		synctest.Wait()
 		if !slices.Contains(d.fake.Sessions(), old.ID) {
 			t.Error("the session was closed under an open transaction")
 		}
@@ -328,6 +328,42 @@ func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t
 			t.Error("the session is still open")
 		}
 	})
+}
+
+// While the answers to logins are lost, every login leaves a session on the server
+// until it expires. So the last session that serves is kept until there is another.
+func TestLoginsWhoseAnswersAreLostAddNoMoreSessionsThanAllowed(t *testing.T) {
+	script := rule("NewTx", 1, fakeserver.Fault{CutAfter: true})
+	for nth := 2; nth <= 9; nth++ {
+		script.Rules = append(script.Rules, fakeserver.Rule{Method: "OpenSession", Nth: nth, Do: fakeserver.Fault{CutAfter: true}})
+	}
+	withPool(t, script, func(t *testing.T, p *session.Pool, d *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		first := l.Session()
+		if _, f := begin(t.Context(), l); f == nil || f.Fate != wire.Unknown {
+			t.Fatalf("%+v, want an unknown fate", f)
+		}
+		for range 60 {
+			if err := l.Move(t.Context(), l.Session()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(d.fake.Sessions()); n > 4 {
+				t.Fatalf("%d sessions are open on the server, max_sessions is 4", n)
+			}
+			time.Sleep(time.Second)
+		}
+		if l.Session() != first {
+			t.Error("the lease moved, though no login was answered")
+		}
+		time.Sleep(10 * time.Minute) // the sessions that nobody knows have expired
+		for l.Session() == first {
+			if err := l.Move(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+	}, func(cfg *session.Config) { cfg.MaxSessions = 4 })
 }
 
 // With one session allowed, one that is leaving is shared rather than nobody served.

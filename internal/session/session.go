@@ -33,6 +33,7 @@ type Session struct {
 	txs       int       // transactions open in it, begun, or being undone
 	alone     bool      // its only lease does not share it
 	ended     bool      // it is being closed, or the server does not know it
+	serves    bool      // though leaving, it serves as well as before
 	idleSince time.Time // when its last lease left
 }
 

@@ -19,7 +19,9 @@ type Tx struct {
 // transaction undone.
 func (l *Lease) Begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 	s := l.session.Load()
-	s.hold()
+	if !s.hold() {
+		return nil, &wire.Failure{Fate: wire.NoSession, Class: wire.SessionLost, Message: "the session is being closed", SQLState: "08003"}
+	}
 	if ctx.Done() == nil {
 		return s.begin(ctx, req)
 	}
@@ -63,7 +65,7 @@ func (s *Session) begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 		return &Tx{s.scope(ans.ID), ans.ID}, nil
 	}
 	if f.Fate == wire.Unknown {
-		s.pool.retire(s) // it may hold a transaction that nobody can name
+		s.pool.retireGently(s) // it may hold a transaction that nobody can name
 	}
 	s.letGo()
 	return nil, f
@@ -90,11 +92,16 @@ func (t *Tx) Undo() {
 	})
 }
 
-// hold keeps the session open for a transaction.
-func (s *Session) hold() {
+// hold keeps the session open for a transaction, and reports whether it could: the
+// session may be closing already.
+func (s *Session) hold() bool {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
+	if s.ended {
+		return false
+	}
 	s.txs++
+	return true
 }
 
 func (s *Session) letGo() {

@@ -1,6 +1,7 @@
 package tampertest
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"testing"
@@ -11,9 +12,9 @@ import (
 
 // openBench makes a database with 1,000 rows, which one transaction each, or all
 // together, wrote.
-func openBench(b *testing.B, together bool, options ...string) *sql.DB {
+func openBench(b *testing.B, together bool) *sql.DB {
 	b.Helper()
-	db := dbtest.Open(b, append([]string{trustFirstUse}, options...)...)
+	db := dbtest.Open(b, verifyReads)
 	dbtest.Exec(b, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
 	if !together {
 		for id := range 1000 {
@@ -62,6 +63,33 @@ func BenchmarkVerify1000Rows(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The same queries with a proof and without.
+func BenchmarkReads(b *testing.B) {
+	db := openBench(b, false)
+	for _, query := range []struct {
+		name, text string
+		rows       int
+	}{{"byKey", "SELECT owner, balance FROM accounts WHERE id = ?", 1}, {"1000Rows", "SELECT owner, balance FROM accounts WHERE id >= ?", 1000}} {
+		for mode, ctx := range map[string]context.Context{"proven": b.Context(), "plain": immudb.WithoutProof(b.Context())} {
+			b.Run(query.name+"/"+mode, func(b *testing.B) {
+				for n := 0; b.Loop(); n++ {
+					rows, err := db.QueryContext(ctx, query.text, n%(1001-query.rows))
+					if err != nil {
+						b.Fatal(err)
+					}
+					found := 0
+					for rows.Next() {
+						found++
+					}
+					if err := rows.Err(); err != nil || found != query.rows {
+						b.Fatal(found, err)
+					}
+				}
+			})
+		}
 	}
 }
 

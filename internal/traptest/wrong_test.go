@@ -37,10 +37,28 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT t.id, u.id FROM t JOIN u ON u.id NOT IN (1, 2, 3, 4) WHERE t.id < 2", "0,9 1,9"},
 		{"SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.tid = t.id AND u.id NOT IN (1, 4))", "1 2"},
 
+		// NULL in a list
+		{"SELECT id FROM n WHERE v IN (NULL)", ""},
+		{"SELECT id FROM n WHERE (v IN (5, NULL)) OR id = 3", "1 3"},
+
 		// joins
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id = u.tid AND u.c < t.b ORDER BY t.id, u.id", "1,2 1,9 2,3 3,1 3,4"},
+		{"SELECT t.id, u.id FROM t LEFT JOIN u ON u.c = 4 AND t.id >= u.tid WHERE t.id < 3 ORDER BY t.id, u.id", "0,<nil> 1,2 2,2 2,3"},
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id >= u.tid WHERE u.c = 4 AND t.id < 3 ORDER BY t.id, u.id", "1,2 2,2 2,3"},
 		{"SELECT t.id, c FROM t JOIN u USING (id) ORDER BY t.id", "1,1 2,4 3,4 4,0"},
+		{"SELECT t.id, c FROM t NATURAL JOIN u ORDER BY t.id", "1,1 2,4 3,4 4,0"},
+		{"SELECT t.id, c FROM t NATURAL LEFT JOIN u WHERE t.id < 3 ORDER BY t.id", "0,<nil> 1,1 2,4"},
+		{"SELECT t.*, u.* FROM t NATURAL JOIN u WHERE t.id = 1", "1,3,5,1,3,1"},
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.c WHERE t.id IS NULL", ""},
 		{"SELECT u.id FROM t FULL JOIN u ON t.id = u.id WHERE t.id IS NULL", "9"},
+
+		{"SELECT t.id, u.id FROM t JOIN u ON t.id = u.tid AND t.b > u.c ORDER BY t.id, u.id", "1,2 1,9 2,3 3,1 3,4"},
+		{"SELECT t.id, u.id FROM t JOIN u ON t.a < u.c WHERE u.tid = 3 ORDER BY t.id", "4,1"},
+		{"SELECT t.id, u.id FROM t LEFT JOIN u ON t.id = u.tid AND t.a > u.c WHERE t.id > 2 ORDER BY t.id, u.id", "3,1 3,4 4,<nil> 5,<nil>"},
+
+		// COUNT(*) reads no columns for a subquery
+		{"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.c = t.a)", "2"},
+		{"SELECT COUNT(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.c = 3 + t.a * 0)", "6"},
 
 		// WITH of a table's name
 		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "9"},
@@ -48,6 +66,10 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		// an alias that is an aggregate for the server
 		{"SELECT b, COUNT(*) AS count FROM t GROUP BY b ORDER BY count DESC, b LIMIT 2", "5,3 2,2"},
 		{"SELECT x.sum FROM (SELECT SUM(a) AS sum FROM t) AS x", "12"},
+
+		// the order of an expression with a subquery
+		{"SELECT id, CASE WHEN NOT EXISTS (SELECT 1 FROM u WHERE id NOT IN (0, 0)) THEN id ELSE a END, a + b FROM t ORDER BY 2, 3 DESC, 1 DESC",
+			"4,0,1 2,1,6 0,2,4 5,3,8 1,3,8 3,3,5"},
 
 		// the order of an index of another table
 		{"SELECT u.id FROM t JOIN u ON t.id = u.tid ORDER BY u.id", "1 2 3 4 9"},
@@ -183,7 +205,7 @@ func TestQueriesThatTheServerAnswersWrongAreRefused(t *testing.T) {
 		{"SELECT id, LAG(a, 1 + 1) OVER (ORDER BY id) AS s FROM t WHERE id < 2", "0,<nil> 1,2"},
 		{"SELECT id, ROW_NUMBER() OVER (ORDER BY nosuch) AS s FROM t WHERE id < 2", "0,1 1,2"},
 		{"SELECT SUM(DISTINCT a) FROM t", "12"},
-		{"SELECT t.id FROM t NATURAL JOIN u WHERE t.id = 0", "0 0 0 0 0"},
+		{"SELECT * FROM t NATURAL JOIN u WHERE t.id = 0 AND u.id = 9", "0,2,2,9,1,1"},
 		{"SELECT * FROM t JOIN u USING (id) WHERE u.id = 9 AND t.id = 0", "0,2,2,9,1,1"},
 		{"WITH RECURSIVE c AS (SELECT id FROM t WHERE id = 1 UNION ALL SELECT id + 1 AS id FROM c WHERE id < 3) SELECT id FROM c", ""},
 		{"SELECT b, COUNT(a) FROM t GROUP BY b HAVING COUNT(DISTINCT a) > 2", "5,3"},
@@ -222,5 +244,29 @@ func TestWritesThatReadTheirOwnRowsAreRefused(t *testing.T) {
 	dbtest.Exec(t, db, "UPDATE t SET a = (SELECT MAX(x.a) FROM t AS x) + 1 WHERE id = 1")
 	if got := dbtest.Get[int](t, db, "SELECT a FROM t WHERE id = 1"); got != 10 {
 		t.Errorf("one row: got %d, want 10", got)
+	}
+}
+
+// A list of nothing is IN (NULL) for gorm and sqlc, and the server finds the rows without a value.
+func TestAListOfNothingDeletesNothing(t *testing.T) {
+	dsn := dbtest.FreshDSN(t)
+	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
+	for _, text := range numbers {
+		dbtest.Exec(t, db, text)
+	}
+	if got := server.Told(t, "SELECT id FROM n WHERE v IN (NULL)"); got != "2" {
+		t.Errorf("the server answers %s", got)
+	}
+	for _, conn := range []dbtest.Execer{db, dbtest.Begin(t, db, nil)} {
+		for query, args := range map[string][]any{
+			"DELETE FROM n WHERE v IN (NULL)":                 nil,
+			"DELETE FROM n WHERE v IN (?)":                    {nil},
+			"DELETE FROM n WHERE v IN (?, ?) AND id > ?":      {nil, 77, 0},
+			"UPDATE n SET v = 9 WHERE id = 2 AND v IN (7, ?)": {nil},
+		} {
+			if n, err := dbtest.Exec(t, conn, query, args...).RowsAffected(); n != 0 || err != nil {
+				t.Errorf("%s %v: %d rows (%v)", query, args, n, err)
+			}
+		}
 	}
 }

@@ -24,9 +24,9 @@ func (p *Prover) Tx(ctx context.Context, id uint64) (s State, err error) {
 	return s, err
 }
 
-// RowsOf proves transaction id with all of its entries and returns the rows of a
-// table that it wrote.
-func (p *Prover) RowsOf(ctx context.Context, id uint64, t *proof.Table) (rows []*proof.Row, err error) {
+// RowsOf proves transaction id with all of its entries and returns the rows that it
+// wrote, table by table.
+func (p *Prover) RowsOf(ctx context.Context, id uint64, tables ...*proof.Table) (rows []*proof.Row, err error) {
 	err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
 		v, err := p.fetchTx(ctx, trusted, id, wire.WithValues)
 		if err != nil {
@@ -37,8 +37,11 @@ func (p *Prover) RowsOf(ctx context.Context, id uint64, t *proof.Table) (rows []
 			return proven{}, err
 		}
 		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
-		if err == nil {
-			rows, err = tx.Rows(t)
+		rows = nil // of another try
+		for i := 0; err == nil && i < len(tables); i++ {
+			var of []*proof.Row
+			of, err = tx.Rows(tables[i])
+			rows = append(rows, of...)
 		}
 		if err != nil {
 			return proven{}, p.Tampering(err)
@@ -46,6 +49,20 @@ func (p *Prover) RowsOf(ctx context.Context, id uint64, t *proof.Table) (rows []
 		return proven{s, v.Dual, v.Signature}, nil
 	})
 	return rows, err
+}
+
+// Written is RowsOf for every table that the history had when the transaction was
+// committed, with the definitions of that time.
+func (p *Prover) Written(ctx context.Context, id uint64) ([]*proof.Row, error) {
+	var tables []*proof.Table
+	err := p.withCatalog(ctx, func(catalog *proof.Catalog) error {
+		tables = catalog.TablesAt(id)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.RowsOf(ctx, id, tables...)
 }
 
 // needsDefinition ends a check that has met a table whose definition is not

@@ -108,6 +108,8 @@ var phrases = []phrase{
 
 	{"key not found", false, NoSuchKey, "02000", decided},
 	{"table does not exist", false, NoSuchTable, "42P01", decided},
+	{"view does not exist", true, NoSuchTable, "42P01", decided},
+	{"sequence does not exist", true, NoSuchTable, "42P01", decided},
 	{"column does not exist", false, NoSuchColumn, "42703", decided},
 	{"database does not exist", false, NoSuchDatabase, "3D000", decided},
 	{"table already exists", false, Exists, "42P07", decided},
@@ -125,7 +127,7 @@ var phrases = []phrase{
 	{"same old and new names", false, Syntax, "42701", decided},
 	{"duplicated parameters", false, Syntax, "07001", decided},
 	{"ambiguous selector", false, Syntax, "42702", decided},
-	{"must appear in the group by clause", false, Syntax, "42803", decided},
+	{notGrouped, false, Syntax, "42803", decided},
 	{"column is not an aggregation", false, Syntax, "42803", decided},
 	{"having clause requires group clause", false, Syntax, "42803", decided},
 	{"column mismatch in union statement", false, Syntax, "42601", decided},
@@ -138,6 +140,11 @@ var phrases = []phrase{
 	{"no primary key specified", false, Syntax, "42P16", decided},
 	{"multiple primary keys are not allowed", false, Syntax, "42P16", decided},
 	{"reserved word", false, Syntax, "42939", decided},
+	{"is not in select list", false, Syntax, "42P10", decided},
+	{"-> operator cannot be applied", true, InvalidValue, "42804", decided},
+	{"timestamp expression must be of type", true, InvalidValue, "42804", decided},
+	{"invalid character", true, InvalidValue, "22P02", decided}, // of JSON
+	{"unexpected end of JSON input", true, InvalidValue, "22P02", decided},
 	{"invalid types", false, InvalidValue, "42804", decided},
 	{"invalid condition", false, InvalidValue, "42804", decided},
 	{"invalid check constraint", false, InvalidValue, "42804", decided},
@@ -175,6 +182,9 @@ var phrases = []phrase{
 	{"not supported", false, Unsupported, "0A000", decided},
 }
 
+// notGrouped ends what the server says of a column outside GROUP BY.
+const notGrouped = "must appear in the group by clause or be used in an aggregated function"
+
 // requestTooLarge begins what gRPC says of a message over the receiver's limit
 // (the server's max-recv-msg-size, 32 MiB by default).
 const requestTooLarge = "grpc: received message larger than max"
@@ -184,6 +194,9 @@ const requestTooLarge = "grpc: received message larger than max"
 // in the server's own words decides, and nothing behind the first quotation
 // counts.
 func classify(text string) *phrase {
+	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, notGrouped) {
+		text = notGrouped // before it stands a column, with the name of a field that may be any text
+	}
 	text = ownWords(text)
 	var found *phrase
 	first := len(text)
@@ -215,8 +228,9 @@ func ownWords(text string) string {
 }
 
 // unwrapped is the message without the wrappers that name a clause, a CTE, a
-// view or a column before the reason, as in "error in 'LIKE' clause: reason" and
-// "(t.c): reason". Such names hold letters, digits and underscores only.
+// view, a column or an aggregate before the reason, as in "error in 'LIKE' clause:
+// reason", "(t.c): reason" and "MAX(t.c): reason". Such names
+// hold letters, digits and underscores only; what does not may be a caller's data.
 func unwrapped(text string) string {
 	for {
 		begin, rest, ok := strings.Cut(text, ": ")
@@ -228,8 +242,8 @@ func unwrapped(text string) string {
 }
 
 func isWrapper(s string) bool {
-	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
-		return isName(s[1 : len(s)-1])
+	if isSelector(s) {
+		return true
 	}
 	known := s == "'EXISTS' clause" || s == "'IN' subquery clause"
 	for _, prefix := range []string{"error in ", "error evaluating ", "error inferring ", "error resolving ", "error materializing ",
@@ -239,7 +253,17 @@ func isWrapper(s string) bool {
 	if !known {
 		return false
 	}
-	return isName(strings.NewReplacer("'", "", " ", "").Replace(s))
+	return isName(strings.NewReplacer("'", "", " ", "", "(", "", ")", "").Replace(s))
+}
+
+// isSelector reports whether s is what the server calls a column or an aggregate.
+func isSelector(s string) bool {
+	function, inner, ok := strings.Cut(s, "(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !ok || !closed || !isName(function) {
+		return false
+	}
+	return isName(strings.TrimSuffix(inner, "*"))
 }
 
 // isName reports whether s is a name, or two with a dot between them.

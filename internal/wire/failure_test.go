@@ -76,7 +76,10 @@ var quoting = []struct {
 	{"error in 'LIKE' clause: error parsing regexp: missing closing ]: `%s`", ClassNone},
 	{"error in 'IN' subquery: invalid value provided: can not cast string '%s'", InvalidValue},
 	{"error evaluating default for column 'c': invalid value provided: '%s'", InvalidValue},
-	{"invalid character '%s' looking for beginning of value", ClassNone},
+	{"invalid character '%s' looking for beginning of value", InvalidValue},
+	{"(t.j->'%s'): " + notGrouped, Syntax},
+	{"(t.j->'a'): %s'): " + notGrouped, Syntax}, // the field is called a'): %s
+	{"sequence does not exist (%s)", NoSuchTable},
 	{"parsing time \"%s\" as \"2006\": cannot parse", ClassNone},
 	{"'%s' does not exist", ClassNone},
 	{"column does not exist (%s)", NoSuchColumn},

@@ -83,9 +83,14 @@ func TestQueriesAnswerAsInSQLite(t *testing.T) {
 	}
 }
 
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+}
+
 // answer is the answer to a query as text. Rows that have no order are sorted, and
 // MAX, MIN and SUM of no rows are 0, as the server has them.
-func answer(db *sql.DB, ordered bool, query string, args []any) (string, error) {
+func answer(db querier, ordered bool, query string, args []any) (string, error) {
 	rows, err := db.Query(query, args...)
 	if err != nil {
 		return "", err

@@ -132,6 +132,9 @@ func (g *generator) from() (string, []source) {
 		if g.chance(0.4) {
 			on = g.condition(both, nil, 0)
 		}
+		if g.chance(0.4) {
+			on += " AND " + g.condition(both, nil, 0)
+		}
 		return "t " + g.pick("JOIN", "INNER JOIN") + " u ON " + on, both
 	case 2:
 		return "t JOIN u USING (id)", []source{tableT, tableU}

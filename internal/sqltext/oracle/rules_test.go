@@ -32,7 +32,7 @@ func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		plan, r := rules.Check(q.Script)
+		plan, r := rules.Check(q.Script, false)
 		if r != nil {
 			refused++
 			continue

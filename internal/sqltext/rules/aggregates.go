@@ -33,18 +33,54 @@ var aggregateRules = []*Rule{
 		},
 	},
 	{
+		Name:      "count-beside-subquery",
+		Construct: "COUNT(*) with a subquery in WHERE",
+		Reason: "the server reads keys only, and misses the columns that the subquery names; " +
+			"the driver writes DISTINCT COUNT(*), which makes it read the rows",
+		Needs: tree.HasAggregate,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if s, ok := n.(*tree.Select); ok && countsKeys(s) {
+					at := s.TargetsAt.Start
+					l.replace(tree.Span{Start: at, End: at}, "DISTINCT ")
+				}
+				return true
+			})
+		},
+	},
+	{
 		Name:      "aggregate-not-selected",
 		Construct: "HAVING or ORDER BY of an aggregate that is no column of the answer",
 		Reason:    "the server does not compute it; the driver makes a derived table that has it as a column",
 		Needs:     tree.HasGroupBy,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, _ bool) {
-				if !hasWindow(s) && isWrapped(s) && !l.tails()[s] {
+				if !hasWindow(s) && len(s.GroupBy) > 0 && isWrapped(s) && !l.tails()[s] {
 					l.wrap(s, missing(s))
 				}
 			})
 		},
 	},
+}
+
+// countsKeys reports whether a query is SELECT COUNT(*) FROM t WHERE … with a subquery
+// in the condition, and nothing that keeps the server from counting keys.
+func countsKeys(s *tree.Select) bool {
+	if len(s.Targets) != 1 || s.Distinct || len(s.Joins) > 0 || len(s.GroupBy) > 0 || s.Having != nil || s.Where == nil {
+		return false
+	}
+	if a, ok := s.Targets[0].Expr.(*tree.Aggregate); !ok || a.Name != "COUNT" || a.Column != nil || a.Over != nil {
+		return false
+	}
+	found := false
+	tree.Inspect(s.Where, func(n tree.Node) bool {
+		switch n.(type) {
+		case *tree.Exists, *tree.InQuery, *tree.Subquery:
+			found = true
+		}
+		return !found
+	})
+	return found
 }
 
 // missing returns the aggregates of HAVING and ORDER BY that are none of the columns

@@ -7,17 +7,19 @@ import (
 	"testing"
 )
 
-// The page of the documentation holds the table of rules between these lines.
-const (
-	page  = "../../../docs/sql.md"
-	begin = "<!-- the rules -->\n\n"
-	end   = "\n<!-- end of the rules -->"
-)
+const page = "../../../docs/sql.md"
 
-func table() string {
+// tables are those of the page of the documentation: each stands between two lines
+// that name it.
+var tables = []struct {
+	name  string
+	rules []*Rule
+}{{"the rules", All()}, {"the strict rules", Strict()}}
+
+func table(rules []*Rule) string {
 	var b strings.Builder
 	b.WriteString("| Rule | About | Why, and what to write |\n|---|---|---|\n")
-	for _, r := range All() {
+	for _, r := range rules {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Name, r.Construct, r.Reason)
 	}
 	return b.String()
@@ -29,19 +31,22 @@ func TestTheDocumentationHasTheTableOfRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(text), begin)
-	got, after, foundEnd := strings.Cut(rest, end)
-	if !found || !foundEnd {
-		t.Fatalf("%s has no place for the rules", page)
-	}
-	if got == table() {
-		return
-	}
-	if os.Getenv("IMMUDB_WRITE_DOCS") != "" {
-		if err := os.WriteFile(page, []byte(before+begin+table()+end+after), 0o644); err != nil {
-			t.Fatal(err)
+	whole := string(text)
+	for _, want := range tables {
+		begin, end := "<!-- "+want.name+" -->\n\n", "\n<!-- end of "+want.name+" -->"
+		before, rest, found := strings.Cut(whole, begin)
+		got, after, foundEnd := strings.Cut(rest, end)
+		switch {
+		case !found || !foundEnd:
+			t.Fatalf("%s has no place for %s", page, want.name)
+		case got == table(want.rules):
+		case os.Getenv("IMMUDB_WRITE_DOCS") == "":
+			t.Errorf("docs/sql.md does not hold %s as they are: run this test with IMMUDB_WRITE_DOCS=1", want.name)
+		default:
+			whole = before + begin + table(want.rules) + end + after
+			if err := os.WriteFile(page, []byte(whole), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-		return
 	}
-	t.Error("docs/sql.md does not hold the table of rules as it is: run this test with IMMUDB_WRITE_DOCS=1")
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -26,13 +27,46 @@ var joinRules = []*Rule{
 	},
 	{
 		Name:      "natural-join",
-		Construct: "NATURAL JOIN",
-		Reason:    "the server joins each row with each; write JOIN … ON with the columns",
+		Construct: "NATURAL JOIN of what is no table, or with SELECT * of tables that have columns in common,",
+		Reason:    "the server joins each row with each; the driver writes ON a.id = b.id where it knows the tables: write that",
 		Needs:     tree.HasJoin,
 		look: func(l *look) {
+			l.scoped(func(n tree.Node, _ scope) {
+				if s, ok := n.(*tree.Select); ok {
+					l.natural(s)
+				}
+			})
+			if s, ok := l.st.(*tree.Select); ok {
+				l.natural(s)
+			}
+		},
+	},
+	{
+		Name:      "join-condition-of-both-tables",
+		Construct: "JOIN … ON with a condition of both tables beside an equality",
+		Reason: "the server reads the joined table once, and then takes the condition as it is for the first row of the other; " +
+			"the driver writes CASE WHEN condition THEN TRUE ELSE FALSE END, which makes it look again for each row",
+		Needs: tree.HasJoin,
+		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
-				if j, ok := n.(*tree.Join); ok && j.Natural {
-					l.refuse(j, "")
+				s, ok := n.(*tree.Select)
+				if !ok {
+					return true
+				}
+				for _, j := range s.Joins {
+					name := sourceName(j.Source)
+					if j.On == nil || j.Kind != "INNER" && j.Kind != "LEFT" || name == "" {
+						continue
+					}
+					conditions := conjuncts(j.On)
+					if len(conditions) == 1 && s.Where == nil {
+						continue // there is no equality to look rows up by
+					}
+					for _, x := range conditions {
+						if _, isCase := tree.Bare(x).(*tree.Case); !isCase && partOf(x, name) == onOther {
+							l.edits = append(l.edits, asCase(x)...)
+						}
+					}
 				}
 				return true
 			})
@@ -61,6 +95,55 @@ var joinRules = []*Rule{
 			})
 		},
 	},
+}
+
+// asCase returns what to write before and behind a condition so that the server
+// evaluates it row by row and looks into it for nothing else.
+func asCase(x tree.Expr) []edit {
+	at := x.Place()
+	return []edit{{tree.Span{Start: at.Start, End: at.Start}, "(CASE WHEN "}, {tree.Span{Start: at.End, End: at.End}, " THEN TRUE ELSE FALSE END)"}}
+}
+
+// onPart is what a condition of ON is about.
+type onPart uint8
+
+const (
+	onOther   onPart = iota // neither of the following
+	onEqual                 // a column of the joined table is equal to one of another
+	onJoined                // columns of the joined table only
+	onOutside               // no column of the joined table
+)
+
+// partOf tells what a condition of the join of a table known by a name is about.
+func partOf(x tree.Expr, name string) onPart {
+	joined, others, plain := false, false, true
+	tree.Inspect(x, func(n tree.Node) bool {
+		switch n := n.(type) {
+		case *tree.Column:
+			if n.Table.Given() && n.Table.Name == name {
+				joined = true
+			} else {
+				others = true
+			}
+		case *tree.Subquery, *tree.Exists, *tree.InQuery, *tree.Call, *tree.Case, *tree.Extract, *tree.JSONPath:
+			plain = false
+		}
+		return true
+	})
+	if c, ok := tree.Bare(x).(*tree.Compare); ok && c.Operator == "=" && joined && others {
+		left, isColumn := tree.Bare(c.Left).(*tree.Column)
+		right, alsoColumn := tree.Bare(c.Right).(*tree.Column)
+		if isColumn && alsoColumn && left.Table.Given() && right.Table.Given() {
+			return onEqual
+		}
+	}
+	switch {
+	case !joined:
+		return onOutside
+	case !others && plain:
+		return onJoined
+	}
+	return onOther
 }
 
 // using writes ON in place of USING.
@@ -96,6 +179,60 @@ func (l *look) using(s *tree.Select) {
 			return []edit{{tree.Span{Start: j.Source.Place().End, End: j.End}, written}}
 		})
 	}
+}
+
+// natural writes ON with the columns in common in place of NATURAL.
+func (l *look) natural(s *tree.Select) {
+	for i, j := range s.Joins {
+		if !j.Natural {
+			continue
+		}
+		before := scopeOf(s, nil)
+		before.sources = before.sources[:1+i]
+		l.refuseTables(j, "", nil, func(tables Tables, _ Args) bool {
+			on, ok := before.shared(tables, j.Source)
+			return ok && (on == nil || !s.Star)
+		})
+		l.later(func(tables Tables) []edit {
+			on, ok := before.shared(tables, j.Source)
+			if !ok || on != nil && s.Star {
+				return nil
+			}
+			if on == nil {
+				on = []string{"TRUE"}
+			}
+			at := j.Source.Place()
+			return []edit{
+				{tree.Span{Start: j.Start, End: at.Start}, j.Kind + " JOIN "},
+				{tree.Span{Start: at.End, End: at.End}, " ON " + strings.Join(on, " AND ")},
+			}
+		})
+	}
+}
+
+// shared compares the columns that source has in common with those of the scope. ok
+// is false if the columns cannot be told.
+func (s *scope) shared(tables Tables, source tree.Source) (comparisons []string, ok bool) {
+	right := scope{sources: []tree.Source{source}}
+	columns := right.columnsOf(tables, sourceName(source))
+	if columns == nil {
+		return nil, false
+	}
+	seen := make(map[string]bool)
+	for _, left := range s.sources {
+		name := sourceName(left)
+		list := s.columnsOf(tables, name)
+		if name == "" || list == nil {
+			return nil, false
+		}
+		for _, column := range list {
+			if slices.Contains(columns, column) && !seen[column] {
+				comparisons = append(comparisons, name+"."+written(column)+" = "+sourceName(source)+"."+written(column))
+			}
+			seen[column] = true
+		}
+	}
+	return comparisons, true
 }
 
 // owner names the first source of the scope that has a column, or "".

@@ -99,7 +99,20 @@ func tableAt(script *tree.Script, index int, tables Tables, name string) *Table 
 			}
 		}
 	}
+	for _, st := range script.Statements[:index] {
+		if c, ok := st.(*tree.CreateIndex); ok && c.Table.Name == name {
+			t.Indexes = append(t.Indexes[:len(t.Indexes):len(t.Indexes)], namesOf(c.Columns))
+		}
+	}
 	return t
+}
+
+func namesOf(list []tree.Ident) []string {
+	names := make([]string, len(list))
+	for i := range list {
+		names[i] = list[i].Name
+	}
+	return names
 }
 
 // described is the table that a statement creates.

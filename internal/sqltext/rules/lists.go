@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"database/sql/driver"
 	"slices"
+	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
@@ -35,6 +37,15 @@ var listRules = []*Rule{
 		},
 	},
 	{
+		Name:      "null-in-list",
+		Construct: "NULL in the list of column IN (…)",
+		Reason:    "the server finds the rows of which the column is NULL, so that a DELETE deletes them; the driver leaves NULL out of the list",
+		Needs:     tree.HasList,
+		look: func(l *look) {
+			l.conditions(func(condition tree.Expr) { l.nullsInLists(condition) })
+		},
+	},
+	{
 		Name:      "not-in-becomes-in",
 		Construct: "NOT IN (a, b) in a query with a join, EXISTS or IN (SELECT …)",
 		Reason:    "the server forgets the NOT in conditions of a join, in those it moves there, and in such subqueries; the driver writes NOT (x IN (a, b))",
@@ -53,6 +64,41 @@ var listRules = []*Rule{
 			})
 		},
 	},
+}
+
+// nullsInLists leaves NULL out of the lists of a condition that has to hold. Programs
+// write IN (NULL) for a list of nothing. What stands under a NOT is left as it is.
+func (l *look) nullsInLists(x tree.Expr) {
+	switch x := tree.Bare(x).(type) {
+	case *tree.Chain:
+		for _, part := range x.Operands {
+			l.nullsInLists(part)
+		}
+	case *tree.InList:
+		column, ok := tree.Bare(x.Expr).(*tree.Column)
+		if !ok || x.Not {
+			return
+		}
+		var left []string
+		for _, v := range x.Values {
+			switch v := tree.Bare(v).(type) {
+			case *tree.Literal:
+				if v.Kind == tree.Null {
+					continue
+				}
+			case *tree.Param:
+				l.literalIf(v, func(v driver.Value) bool { return v == nil })
+			}
+			left = append(left, v.Place().Of(l.script.Text))
+		}
+		switch name := spelled(column, l.script.Text); {
+		case len(left) == len(x.Values):
+		case len(left) == 0: // no row
+			l.replace(x.Span, "("+name+" IS NULL AND "+name+" IS NOT NULL)")
+		default:
+			l.replace(tree.Span{Start: x.Values[0].Place().Start, End: x.Values[len(x.Values)-1].Place().End}, strings.Join(left, ", "))
+		}
+	}
 }
 
 // valuesRules are about (VALUES …).

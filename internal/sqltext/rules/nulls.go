@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"database/sql/driver"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,32 +25,81 @@ var nullRules = []*Rule{
 				}
 				return true
 			})
-			switch st := l.st.(type) {
-			case *tree.Insert:
-				l.storeRows(st)
-			case *tree.Update:
-				l.storeSet(st.Table.Name, st.Set)
+			l.eachStored(func(x tree.Expr, _ scope, column func(Tables) *Column) { l.store(x, column) })
+		},
+	},
+	{
+		Name:      "text-into-json",
+		Construct: "a text that is computed, or a VARCHAR column, for a JSON column",
+		Reason: "where it is null the server cannot read it again, so that no UPDATE or DELETE of the row works; " +
+			"write CAST(… AS JSON), which fails then",
+		Needs: tree.HasWrite,
+		look: func(l *look) {
+			l.eachStored(func(x tree.Expr, s scope, column func(Tables) *Column) {
+				if !s.mayBeText(noTables{}, x) {
+					return
+				}
+				l.refuseTables(x, "", nil, func(tables Tables, _ Args) bool {
+					c := column(tables)
+					return c == nil || c.Type != "JSON" || !s.mayBeText(tables, x)
+				})
+			})
+			if i, ok := l.st.(*tree.Insert); ok {
+				l.starIntoJSON(i)
 			}
 		},
 	},
 }
 
-func (l *look) storeRows(i *tree.Insert) {
-	for r := range i.Rows {
-		for at, x := range i.Rows[r].Values {
-			l.store(x, func(tables Tables) *Column { return l.columnAt(tables, i, at) })
+// eachStored calls f for each value that the statement stores, with the scope it stands
+// in and the column that it is stored in, which is nil if that cannot be told.
+func (l *look) eachStored(f func(x tree.Expr, s scope, column func(Tables) *Column)) {
+	set := func(table string, list []tree.Assignment) {
+		for i := range list {
+			column := list[i].Column.Name
+			f(list[i].Value, scope{target: table}, func(tables Tables) *Column { return l.table(tables, table).Column(column) })
 		}
 	}
-	if i.Conflict != nil {
-		l.storeSet(i.Table.Name, i.Conflict.Set)
+	switch st := l.st.(type) {
+	case *tree.Insert:
+		for r := range st.Rows {
+			for at, x := range st.Rows[r].Values {
+				f(x, scope{}, func(tables Tables) *Column { return l.columnAt(tables, st, at) })
+			}
+		}
+		for _, s := range sides(st.Query) {
+			sc := scopeOf(s, nil)
+			for at := range s.Targets {
+				if x := s.Targets[at].Expr; x != nil {
+					f(x, sc, func(tables Tables) *Column { return l.columnAt(tables, st, at) })
+				}
+			}
+		}
+		if st.Conflict != nil {
+			set(st.Table.Name, st.Conflict.Set)
+		}
+	case *tree.Update:
+		set(st.Table.Name, st.Set)
 	}
 }
 
-func (l *look) storeSet(table string, set []tree.Assignment) {
-	for i := range set {
-		column := set[i].Column.Name
-		l.store(set[i].Value, func(tables Tables) *Column { return l.table(tables, table).Column(column) })
+// sides are the queries whose rows a query answers.
+func sides(q tree.Query) []*tree.Select {
+	switch q := q.(type) {
+	case *tree.Select:
+		return []*tree.Select{q}
+	case *tree.Brackets:
+		return sides(q.Query)
+	case *tree.SetOperation:
+		var all []*tree.Select
+		for _, side := range q.Sides {
+			all = append(all, sides(side)...)
+		}
+		return all
+	case *tree.With:
+		return sides(q.Body)
 	}
+	return nil
 }
 
 // columnAt is the column that an INSERT stores the value with that index in, or nil.
@@ -86,7 +136,87 @@ func (l *look) store(x tree.Expr, column func(Tables) *Column) {
 			}
 		}
 		l.plan.stored = append(l.plan.stored, stored{x.Index, column})
+	case *tree.Case:
+		for _, w := range x.Whens {
+			l.store(w.Then, column)
+		}
+		if x.Else != nil {
+			l.store(x.Else, column)
+		}
+	case *tree.Call:
+		if !handsThrough(x) {
+			return
+		}
+		for _, arg := range x.Args {
+			switch arg := tree.Bare(arg).(type) {
+			case *tree.Param: // NULL in its place would be another call
+				l.refuseTables(arg, "", func(args Args) bool { return IsJSONNull(args(arg.Index)) },
+					func(tables Tables, _ Args) bool { return !isJSON(tables) })
+			default:
+				l.store(arg, column)
+			}
+		}
 	}
+}
+
+// starIntoJSON looks at INSERT … SELECT * as at the columns that it stands for.
+func (l *look) starIntoJSON(i *tree.Insert) {
+	for _, side := range sides(i.Query) {
+		if !side.Star || side.From == nil {
+			continue
+		}
+		s := scopeOf(side, nil)
+		l.refuseTables(side, "", nil, func(tables Tables, _ Args) bool {
+			if !l.names(tables, i, "JSON") {
+				return true
+			}
+			list := columnsAnswered(tables, side)
+			for at, name := range list {
+				if c := l.columnAt(tables, i, at); c != nil && c.Type == "JSON" && s.mayBeText(tables, &tree.Column{Name: tree.Ident{Name: name}}) {
+					return false
+				}
+			}
+			return list != nil
+		})
+	}
+}
+
+// mayBeText reports whether an expression may be a text that the statement does not
+// show.
+func (s *scope) mayBeText(tables Tables, x tree.Expr) bool {
+	switch x := tree.Bare(x).(type) {
+	case *tree.Column, *tree.Cast:
+		typ := s.typeOf(tables, x)
+		return typ == "VARCHAR" || typ == ""
+	case *tree.Aggregate:
+		return x.Name == "STRING_AGG" || x.Column != nil && x.Name != "COUNT" && s.mayBeText(tables, x.Column)
+	case *tree.Case:
+		return x.Else != nil && s.mayBeText(tables, x.Else) || slices.ContainsFunc(x.Whens, func(w tree.When) bool { return s.mayBeText(tables, w.Then) })
+	case *tree.Call:
+		return !handsThrough(x) || slices.ContainsFunc(x.Args, func(arg tree.Expr) bool { return s.mayBeText(tables, arg) })
+	case *tree.Subquery:
+		if len(x.Query.Targets) != 1 || x.Query.Targets[0].Expr == nil {
+			return true
+		}
+		inner := scopeOf(x.Query, s)
+		return inner.mayBeText(tables, x.Query.Targets[0].Expr)
+	}
+	return false
+}
+
+// noTables are tables of which nothing is known.
+type noTables struct{}
+
+func (noTables) Table(string) *Table { return nil }
+func (noTables) IsView(string) bool  { return false }
+
+// handsThrough reports whether a call may answer one of its arguments.
+func handsThrough(c *tree.Call) bool {
+	switch c.Name.Name {
+	case "coalesce", "nullif", "greatest", "least":
+		return true
+	}
+	return false
 }
 
 // stored is an argument that is stored in a column as it is.

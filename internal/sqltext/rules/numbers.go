@@ -36,8 +36,16 @@ var numberRules = []*Rule{
 		Needs:     tree.HasHugeNumber,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
-				if x, ok := n.(*tree.Literal); ok && x.Kind == tree.Integer && x.Int > 1<<63-1 {
-					l.refuse(x, "")
+				switch x := n.(type) {
+				case *tree.Unary:
+					if lit, ok := x.Expr.(*tree.Literal); ok && x.Operator == "-" && lit.Kind == tree.Integer && lit.Int == 1<<63 {
+						l.replace(x.Span, "(-9223372036854775807 - 1)")
+						return false
+					}
+				case *tree.Literal:
+					if x.Kind == tree.Integer && x.Int > 1<<63-1 {
+						l.refuse(x, "")
+					}
 				}
 				return true
 			})

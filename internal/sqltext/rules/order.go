@@ -34,6 +34,29 @@ var orderRules = []*Rule{
 		},
 	},
 	{
+		Name:      "order-by-subquery",
+		Construct: "ORDER BY an expression with a subquery, of SELECT * or SELECT DISTINCT,",
+		Reason:    "the server leaves the rows in another order; the driver orders a derived table that has the expression as a column",
+		Needs:     tree.HasOrderBy,
+		look: func(l *look) {
+			if !l.script.Has.Any(tree.HasSubquery | tree.HasExists) {
+				return
+			}
+			tails := l.tails()
+			l.each(func(n tree.Node) bool {
+				s, ok := n.(*tree.Select)
+				switch {
+				case !ok || tails[s] || len(s.GroupBy) > 0 || hasWindow(s) || !ordersBySubquery(s):
+				case s.Star || s.Distinct:
+					l.refuse(s.OrderBy[0].Expr, "")
+				default:
+					l.wrap(s, nil)
+				}
+				return true
+			})
+		},
+	},
+	{
 		Name:      "order-by-constant",
 		Construct: "ORDER BY an alias of a number",
 		Reason:    "the server orders by the column of that number; the driver leaves it out of the order",
@@ -105,6 +128,28 @@ func isNumber(x tree.Expr) bool {
 		}
 		x = tree.Bare(sign.Expr)
 	}
+}
+
+// ordersBySubquery reports whether a query is ordered by an expression with a
+// subquery.
+func ordersBySubquery(s *tree.Select) bool {
+	found := false
+	for i := range s.OrderBy {
+		x := s.OrderBy[i].Expr
+		if n, ok := x.(*tree.Literal); ok && isOrdinal(x) && n.Int >= 1 && n.Int <= uint64(len(s.Targets)) && s.Targets[n.Int-1].Expr != nil {
+			x = s.Targets[n.Int-1].Expr
+		} else if t := aliased(s, x); t != nil {
+			x = t.Expr
+		}
+		tree.Inspect(x, func(n tree.Node) bool {
+			switch n.(type) {
+			case *tree.Exists, *tree.InQuery, *tree.Subquery:
+				found = true
+			}
+			return !found
+		})
+	}
+	return found
 }
 
 // aliased returns the target that an expression of ORDER BY names by its alias, or

@@ -16,7 +16,7 @@ func planOf(t *testing.T, text string) *Plan {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	plan, r := Check(script)
+	plan, r := Check(script, false)
 	if r != nil {
 		t.Fatalf("%s is refused: %v", text, r)
 	}
@@ -25,6 +25,9 @@ func planOf(t *testing.T, text string) *Plan {
 
 func TestTextsAreRewrittenWhereTheAnswerIsThenRight(t *testing.T) {
 	for text, want := range map[string]string{
+		"SELECT id FROM t WHERE s IN (NULL)":                                                                       "SELECT id FROM t WHERE (s IS NULL AND s IS NOT NULL)",
+		"DELETE FROM t WHERE id > ? AND (t.s IN ('a', NULL, ?) OR s NOT IN (NULL))":                                "DELETE FROM t WHERE id > ? AND (t.s IN ('a', ?) OR s NOT IN (NULL))",
+		"SELECT id FROM t WHERE NOT (s IN (NULL)) AND s IN ('a')":                                                  "SELECT id FROM t WHERE NOT (s IN (NULL)) AND s IN ('a')",
 		"SELECT s, id FROM t ORDER BY 2 DESC, 1":                                                                   "SELECT s, id FROM t ORDER BY id DESC, s",
 		"SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY 2":                                                          "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY COUNT(*)",
 		"SELECT s AS k, COUNT(*) AS n FROM t GROUP BY k ORDER BY 2":                                                "SELECT s AS k, COUNT(*) AS n FROM t GROUP BY s ORDER BY n",
@@ -62,6 +65,11 @@ func TestTextsAreRewrittenWhereTheAnswerIsThenRight(t *testing.T) {
 		"INSERT INTO p (id) WITH x AS (SELECT id FROM t) SELECT id FROM x":                                         "INSERT INTO p (id) SELECT id FROM (SELECT id FROM t) AS x",
 		"WITH `x` AS (SELECT id FROM t) SELECT id FROM `x` ORDER BY 1":                                             `SELECT id FROM (SELECT id FROM t) AS "x" ORDER BY id`,
 		"WITH x AS (SELECT 1 AS id FROM t) SELECT id FROM x UNION SELECT id FROM p ORDER BY 1":                     "SELECT * FROM (SELECT id FROM (SELECT 1 AS id FROM t) AS x UNION SELECT id FROM p ) ORDER BY id",
+		"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.s = t.s)":                                    "SELECT DISTINCT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.s = t.s)",
+		"SELECT COUNT(*) FROM t WHERE s = 'a'":                                                                     "SELECT COUNT(*) FROM t WHERE s = 'a'",
+		"SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s":                                                   "SELECT t.id FROM t JOIN p ON p.id = t.id AND (CASE WHEN p.s < t.s THEN TRUE ELSE FALSE END)",
+		"SELECT t.id FROM t LEFT JOIN p ON p.s < t.s WHERE p.id = 1":                                               "SELECT t.id FROM t LEFT JOIN p ON (CASE WHEN p.s < t.s THEN TRUE ELSE FALSE END) WHERE p.id = 1",
+		"SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a' AND t.s > 'a'":                                     "SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s > 'a' AND t.s > 'a'",
 		"SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL":                                         "SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE NOT (NOT (t.id IS NULL))",
 		"SELECT a.count AS count, SUM(count) FROM t AS a ORDER BY count":                                           `SELECT a."count" AS "count", SUM("count") FROM t AS a ORDER BY "count"`,
 		"SELECT id AS count, s FROM t UNION SELECT id, s FROM p ORDER BY 1":                                        `SELECT * FROM (SELECT id AS "count", s FROM t UNION SELECT id, s FROM p ) ORDER BY "count"`,

@@ -42,6 +42,12 @@ var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, wi
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
 	withRules, joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
+// Strict returns the rules that a caller has to ask for: what they refuse is right or
+// wrong depending on the rows that are there.
+func Strict() []*Rule { return slices.Clone(strictRules) }
+
+var allAndStrict = slices.Concat(all, strictRules)
+
 // Refusal is a construct that is not sent to the server. As an error it says where
 // the construct stands, what is wrong with it and what to write instead.
 type Refusal struct {
@@ -97,7 +103,8 @@ type Tables interface {
 // Table is what rules ask of a table.
 type Table struct {
 	Columns []Column
-	Primary []string // the columns of the primary key
+	Primary []string   // the columns of the primary key
+	Indexes [][]string // the columns of each other index
 }
 
 // Column is a column of a [Table].
@@ -105,6 +112,7 @@ type Column struct {
 	Name      string
 	Type      string // as the server names it: INTEGER, VARCHAR, …
 	MaxLength int    // of VARCHAR and BLOB, in bytes; 0: none
+	Nullable  bool
 }
 
 // Column finds a column, or nil.
@@ -170,11 +178,15 @@ func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	return nil
 }
 
-// Check applies the rules to a text. It returns the first refusal, if a rule refuses
-// the text whatever its arguments are.
-func Check(script *tree.Script) (*Plan, *Refusal) {
+// Check applies the rules to a text, and if strict those of [Strict] too. It returns
+// the first refusal, if a rule refuses the text whatever its arguments are.
+func Check(script *tree.Script, strict bool) (*Plan, *Refusal) {
 	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
-	for _, r := range all {
+	asked := all
+	if strict {
+		asked = allAndStrict
+	}
+	for _, r := range asked {
 		if l.ask(r); l.refusal != nil {
 			return nil, l.refusal
 		}

@@ -5,22 +5,23 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// aDatabase has table t with a column of each type, named like its type, table p
-// with key id, and view v.
+// aDatabase has table t with a column of each type, named like its type, which may be
+// NULL, table p with key id and no NULLs, and view v.
 type aDatabase struct{}
 
 func (aDatabase) Table(name string) *Table {
 	switch name {
 	case "t":
-		t := &Table{Primary: []string{"id"}, Columns: []Column{{Name: "id", Type: "INTEGER"}, {Name: "varchar", Type: "VARCHAR", MaxLength: 600}}}
+		t := &Table{Primary: []string{"id"}, Columns: []Column{{Name: "id", Type: "INTEGER"}, {Name: "varchar", Type: "VARCHAR", MaxLength: 600, Nullable: true}}}
 		for _, typ := range []string{"INTEGER", "BOOLEAN", "BLOB", "UUID", "JSON", "FLOAT", "TIMESTAMP"} {
-			t.Columns = append(t.Columns, Column{Name: strings.ToLower(typ) + "_", Type: typ})
+			t.Columns = append(t.Columns, Column{Name: strings.ToLower(typ) + "_", Type: typ, Nullable: true})
 		}
-		t.Columns = append(t.Columns, Column{Name: "s", Type: "VARCHAR", MaxLength: 20})
+		t.Columns = append(t.Columns, Column{Name: "s", Type: "VARCHAR", MaxLength: 20, Nullable: true})
 		return t
 	case "p":
 		return &Table{Primary: []string{"id"}, Columns: []Column{{Name: "id", Type: "INTEGER"}, {Name: "s", Type: "VARCHAR", MaxLength: 20}}}
@@ -33,11 +34,16 @@ func (aDatabase) IsView(name string) bool { return name == "v" }
 // refusal applies the rules to a text with arguments.
 func refusal(t *testing.T, text string, inTx bool, args ...driver.Value) *Refusal {
 	t.Helper()
+	return refusalIf(t, false, text, inTx, args...)
+}
+
+func refusalIf(t *testing.T, strict bool, text string, inTx bool, args ...driver.Value) *Refusal {
+	t.Helper()
 	script, err := tree.Parse(text)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	plan, r := Check(script)
+	plan, r := Check(script, strict)
 	if r != nil {
 		return r
 	}
@@ -187,10 +193,20 @@ var samples = map[string]struct{ refused, allowed []sample }{
 			"CREATE TABLE n (id INTEGER, s VARCHAR[1100], PRIMARY KEY id); CREATE INDEX ON n (s)", "ALTER TABLE p ADD COLUMN z VARCHAR[2000]; CREATE UNIQUE INDEX ON p (z)"),
 		texts("CREATE TABLE n (s VARCHAR[400], PRIMARY KEY s)", "CREATE INDEX ON t (varchar)", "CREATE TABLE n (id INTEGER, s VARCHAR[900], PRIMARY KEY id); CREATE INDEX ON n (s)",
 			"CREATE TABLE n (id INTEGER, s VARCHAR[5000], PRIMARY KEY id)", "CREATE INDEX ON not_there (a)")},
+	"null-in-list": {nil, []sample{with("SELECT id FROM t WHERE id IN (?, NULL)", nil)}},
 	"json-null": {
-		append(texts("INSERT INTO t (json_) VALUES ('null')", "UPDATE t SET json_ = ' null '", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = 'null'", "SELECT CAST('null' AS JSON) FROM t"),
-			with("INSERT INTO t (json_, s) VALUES ($1, $1)", "null")),
-		append(texts("INSERT INTO t (s) VALUES ('null')", "INSERT INTO t (json_) VALUES (NULL)", `INSERT INTO t (json_) VALUES ('{"a": null}')`), with("INSERT INTO t (json_) VALUES (?)", "null"))},
+		append(texts("INSERT INTO t (json_) VALUES ('null')", "UPDATE t SET json_ = ' null '", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = 'null'", "SELECT CAST('null' AS JSON) FROM t",
+			"INSERT INTO t (id, json_) SELECT id, 'null' FROM p", "INSERT INTO t (id, json_) SELECT 1, '{}' FROM p UNION SELECT 2, 'null' FROM p", "UPDATE t SET json_ = COALESCE(NULL, 'null')",
+			"UPDATE t SET json_ = CASE WHEN id = 1 THEN 'null' END"),
+			with("INSERT INTO t (json_, s) VALUES ($1, $1)", "null"), with("UPDATE t SET json_ = COALESCE(?, '{}')", "null")),
+		append(texts("INSERT INTO t (s) VALUES ('null')", "INSERT INTO t (json_) VALUES (NULL)", `INSERT INTO t (json_) VALUES ('{"a": null}')`), with("INSERT INTO t (json_) VALUES (?)", "null"), with("INSERT INTO t (id, json_) SELECT 1, ? FROM p", "null"),
+			with("INSERT INTO t (id, s) SELECT 1, 'null' FROM p"), with("UPDATE t SET json_ = CASE WHEN id = 1 THEN ? END", "null"))},
+	"text-into-json": {
+		texts("UPDATE t SET json_ = s", "UPDATE t SET json_ = CONCAT('nu', 'll')", "INSERT INTO t (id, json_) SELECT id, s FROM p", "INSERT INTO t (id, json_) VALUES (1, UPPER('x'))",
+			"UPDATE t SET json_ = (SELECT s FROM p)", "UPDATE t SET json_ = COALESCE(s, '{}')", "UPDATE t SET json_ = CASE WHEN id = 1 THEN s ELSE json_ END", "UPDATE t SET json_ = CAST(id AS VARCHAR)",
+			"INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = s", "INSERT INTO t (id, json_) SELECT id, MAX(s) FROM p GROUP BY id", "INSERT INTO t (id, json_) SELECT id, a FROM v", "INSERT INTO t (id, json_) SELECT * FROM p"),
+		texts("UPDATE t SET json_ = CAST(s AS JSON)", "UPDATE t SET json_ = json_", "UPDATE t SET json_ = json_->'a'", "UPDATE t SET json_ = '{}'", "UPDATE t SET json_ = ?", "UPDATE t SET s = UPPER(s)", "INSERT INTO t (id, json_) SELECT id + 1, json_ FROM t AS x",
+			"UPDATE t SET json_ = CASE WHEN s = 'a' THEN '{}' ELSE json_ END", "UPDATE t SET json_ = COALESCE(json_, ?)", "UPDATE t SET json_ = 1 + 1", "INSERT INTO t (id, json_) SELECT id, COUNT(*) FROM p GROUP BY id", "INSERT INTO t SELECT * FROM t AS x", "INSERT INTO p (id) SELECT * FROM v", "INSERT INTO p (id, s) SELECT * FROM p AS x")},
 	"number-touches-letter": {
 		texts("SELECT 1e10 FROM t", "SELECT id, 0x1F FROM t", "SELECT 1.5e3 FROM t", "SELECT id FROM t WHERE id IN (SELECT 1e3 FROM p)"),
 		texts("SELECT 1 e10 FROM t", "SELECT id FROM t WHERE id = 1AND s = 'a'", "SELECT 1 AS e10 FROM t")},
@@ -230,8 +246,15 @@ var samples = map[string]struct{ refused, allowed []sample }{
 	"join-using": {
 		texts("SELECT * FROM t JOIN p USING (id)", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (nosuch)"),
 		texts("SELECT t.id FROM t JOIN p USING (id)", "SELECT * FROM t JOIN p ON p.id = t.id", "SELECT t.id FROM t JOIN p ON p.id = t.id JOIN p AS x USING (s)")},
-	"natural-join":    {texts("SELECT t.id FROM t NATURAL JOIN p"), texts("SELECT t.id FROM t CROSS JOIN p")},
-	"full-join-where": {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
+	"order-by-subquery": {
+		texts("SELECT DISTINCT id FROM t ORDER BY (SELECT MAX(id) FROM p)", "SELECT * FROM t ORDER BY CASE WHEN EXISTS (SELECT id FROM p) THEN 1 ELSE 2 END"),
+		texts("SELECT id FROM t ORDER BY (SELECT MAX(p.id) FROM p WHERE p.id = t.id)", "SELECT id FROM t WHERE EXISTS (SELECT id FROM p) ORDER BY id")},
+	"natural-join": {
+		texts("SELECT * FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL JOIN v", "SELECT t.id FROM TABLES() NATURAL LEFT JOIN t"),
+		texts("SELECT t.id FROM t NATURAL JOIN p", "SELECT t.id FROM t NATURAL LEFT JOIN (SELECT id AS other FROM p) x", "SELECT * FROM t NATURAL JOIN (SELECT id AS other FROM p) x", "SELECT t.id FROM t CROSS JOIN p")},
+	"full-join-where":               {nil, texts("SELECT t.id FROM t FULL JOIN p ON p.id = t.id WHERE t.id IS NULL")},
+	"join-condition-of-both-tables": {nil, texts("SELECT t.id FROM t JOIN p ON p.id = t.id AND p.s < t.s")},
+	"count-beside-subquery":         {nil, texts("SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM p WHERE p.id = t.id)")},
 	"with-is-shared": {
 		texts("WITH RECURSIVE c AS (SELECT 1 AS n FROM t UNION ALL SELECT n + 1 AS n FROM c WHERE n < 5) SELECT n FROM c"),
 		texts("WITH x AS (SELECT id FROM t) SELECT id FROM x", "WITH t AS (SELECT id FROM t) SELECT id FROM t", "WITH RECURSIVE x AS (SELECT id FROM t) SELECT id FROM x")},
@@ -270,25 +293,49 @@ var samples = map[string]struct{ refused, allowed []sample }{
 		texts("SELECT v.*, p.id FROM v JOIN p ON p.id = v.id", "SELECT x.*, p.id FROM (SELECT UPPER(s) FROM t) x JOIN p ON p.id = 1", "SELECT nosuch.*, id FROM t"),
 		texts("SELECT t.*, p.id FROM t JOIN p ON p.id = t.id", "SELECT t.* FROM t JOIN p ON p.id = t.id", "SELECT x.*, p.id FROM (SELECT * FROM t) x JOIN p ON p.id = x.id", "SELECT t.* FROM t", "SELECT x.* FROM t AS x WHERE x.id = 1")},
 	"placeholder-not-filled-in": {nil, []sample{with("SELECT EXISTS (SELECT 1 FROM t WHERE id = ?)", int64(1))}},
+	"time-out-of-range": {
+		append(texts("SELECT CAST('9999-12-31' AS TIMESTAMP) FROM t", "SELECT id FROM t WHERE timestamp_ > CAST('1600-01-01 10:00' AS TIMESTAMP)"),
+			with("INSERT INTO t (id, timestamp_) VALUES (1, ?)", time.Time{}), with("SELECT id FROM t WHERE id = ? AND timestamp_ > ?", int64(1), time.Date(2262, 4, 12, 0, 0, 0, 0, time.UTC))),
+		append(texts("SELECT CAST('2262-01-01' AS TIMESTAMP) FROM t", "SELECT CAST('no time' AS TIMESTAMP) FROM t"), with("INSERT INTO t (id, timestamp_) VALUES (1, ?)", time.Date(2262, 4, 11, 0, 0, 0, 0, time.UTC)))},
+	"null-is-smallest": {
+		append(texts("SELECT id FROM t WHERE s < 'a'", "DELETE FROM t WHERE timestamp_ <= NOW()", "UPDATE t SET s = '' WHERE 'a' > s", "SELECT id FROM t WHERE s <> 'a' OR id = 1", "SELECT id FROM t WHERE NOT (s = 'a')",
+			"SELECT id FROM t WHERE NOT (s = 'a' OR id = 1)", "SELECT id FROM t WHERE s NOT IN ('a')", "SELECT id FROM t WHERE s NOT LIKE 'a%'", "SELECT id FROM t WHERE NOT (s BETWEEN 'a' AND 'b')",
+			"SELECT id FROM t WHERE NOT (s > 'a')", "SELECT id FROM t WHERE id > NULL", "SELECT id FROM t WHERE s IS NULL AND s < 'a' OR s != 'b'",
+			"SELECT id FROM p WHERE EXISTS (SELECT 1 FROM t WHERE t.s < p.s)", "SELECT p.id FROM t LEFT JOIN p ON p.id = t.id WHERE p.s < 'a'", "SELECT x.id FROM t AS x WHERE x.s < 'a' AND x.uuid_ IS NOT NULL"),
+			with("SELECT id FROM t WHERE s <> ?", "a"), with("SELECT id FROM t WHERE s <= ?", nil), with("SELECT id FROM t WHERE s BETWEEN ? AND 'a'", nil), with("DELETE FROM p WHERE id > ?", nil), with("SELECT id FROM t WHERE s > ?", nil)),
+		append(texts("SELECT id FROM t WHERE s < 'a' AND s IS NOT NULL", "SELECT id FROM t WHERE s > 'a' AND s < 'b'", "SELECT id FROM t WHERE s >= 'a'", "SELECT id FROM t WHERE s = 'a'", "SELECT id FROM t WHERE s < 'a' OR s IS NULL",
+			"SELECT id FROM t WHERE id < 1 AND id <> 3 AND id NOT IN (4)", "SELECT id FROM p WHERE s <> 'a'", "SELECT id FROM t WHERE NOT (s < 'a')", "SELECT id FROM t WHERE NOT (s IS NULL OR s = 'a')",
+			"SELECT id FROM t WHERE NOT (NOT (s = 'a'))", "SELECT id FROM t WHERE s IN ('a') AND s <> 'b'", "SELECT id FROM t WHERE COALESCE(s, '') < 'a'", "SELECT id FROM t WHERE 'a' < s", "SELECT id FROM t WHERE nosuch < 1",
+			"SELECT x.id FROM t AS x WHERE x.s < 'a' AND x.s IS NOT NULL", "SELECT s < 'a' FROM t"), with("SELECT id FROM t WHERE s = ?", nil), with("SELECT id FROM t WHERE s <> ?", nil), with("SELECT id FROM t WHERE s != NULL"), with("SELECT id FROM t WHERE s IN (?)", nil), with("SELECT id FROM t WHERE s IN (?)", "a"))},
+	"avg-of-integer": {
+		texts("SELECT AVG(integer_) FROM t", "SELECT s FROM t GROUP BY s HAVING AVG(integer_) > 1"),
+		texts("SELECT AVG(float_) FROM t", "SELECT SUM(integer_) FROM t", "SELECT AVG(f) FROM (SELECT CAST(integer_ AS FLOAT) AS f FROM t)")},
+	"json-number-rounded": {
+		append(texts(`INSERT INTO t (id, json_) VALUES (1, '{"a":[9007199254740993]}')`, `UPDATE t SET json_ = '1.00000000000000000001'`),
+			with("INSERT INTO t (id, json_) VALUES (1, ?)", []byte("9007199254740993")), with("INSERT INTO t (id, json_) VALUES (1, ?)", "[1e999]"),
+			with("INSERT INTO t (id) VALUES (1) ON CONFLICT DO UPDATE SET json_ = ?", "1e-999999999")),
+		append(texts(`INSERT INTO t (id, json_) VALUES (1, '{"a":9007199254740992,"b":"9007199254740993","c":0.1,"d":-0.0}')`, `INSERT INTO t (id, s) VALUES (1, '9007199254740993')`),
+			with("INSERT INTO t (id, json_) VALUES (1, ?)", []byte("[1, 2.5, 1e300]")), with("INSERT INTO t (id, json_) VALUES (1, ?)", nil), with("INSERT INTO t (id, s) VALUES (1, ?)", "9007199254740993"))},
 	"number-out-of-range": {
-		texts("SELECT 9223372036854775808 FROM t", "SELECT id FROM t WHERE id < 18446744073709551615"),
-		texts("SELECT 9223372036854775807 FROM t", "SELECT 9223372036854775808.0 FROM t")},
+		texts("SELECT 9223372036854775808 FROM t", "SELECT -9223372036854775809 FROM t", "SELECT 1 - 9223372036854775808 FROM t", "SELECT id FROM t WHERE id < 18446744073709551615"),
+		texts("SELECT 9223372036854775807 FROM t", "SELECT 9223372036854775808.0 FROM t", "SELECT id FROM t WHERE id > -9223372036854775808")},
 }
 
 func TestEachRuleRefusesItsKindAndNothingElse(t *testing.T) {
-	for _, rule := range All() {
+	for i, rule := range append(All(), Strict()...) {
+		strict := i >= len(All())
 		s, ok := samples[rule.Name]
 		if !ok {
 			t.Errorf("rule %s has no samples", rule.Name)
 			continue
 		}
 		for _, x := range s.refused {
-			if r := refusal(t, x.text, false, x.args...); r == nil || r.Rule.Name != rule.Name {
+			if r := refusalIf(t, strict, x.text, false, x.args...); r == nil || r.Rule.Name != rule.Name {
 				t.Errorf("%s: %q %v: got %v", rule.Name, x.text, x.args, r)
 			}
 		}
 		for _, x := range s.allowed {
-			if r := refusal(t, x.text, false, x.args...); r != nil {
+			if r := refusalIf(t, strict, x.text, false, x.args...); r != nil {
 				t.Errorf("%s: %q %v is refused: %v", rule.Name, x.text, x.args, r)
 			}
 		}
@@ -330,7 +377,7 @@ func TestArgumentsFitTheColumnsThatTheyAreStoredIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, r := Check(script)
+	plan, r := Check(script, false)
 	if r != nil {
 		t.Fatal(r)
 	}

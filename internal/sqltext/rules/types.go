@@ -71,12 +71,12 @@ func (l *look) uuidRows(i *tree.Insert) {
 	selects, ok := i.Query.(*tree.Select)
 	if !ok {
 		// Of UNION, WITH and the like the types are not told apart.
-		l.refuseTables(i.Query, "", nil, func(tables Tables, _ Args) bool { return !l.anyUUID(tables, i) })
+		l.refuseTables(i.Query, "", nil, func(tables Tables, _ Args) bool { return !l.names(tables, i, "UUID") })
 		return
 	}
 	s := scopeOf(selects, nil)
-	l.refuseTables(i.Query, "", nil, func(tables Tables, _ Args) bool {
-		if !l.anyUUID(tables, i) {
+	l.refuseTables(i.Query, "", nil, func(tables Tables, args Args) bool {
+		if !l.names(tables, i, "UUID") {
 			return true
 		}
 		if selects.Star {
@@ -99,6 +99,12 @@ func (l *look) uuidRows(i *tree.Insert) {
 			if !isUUID(column(tables, at)) {
 				continue
 			}
+			if p, ok := tree.Bare(selects.Targets[at].Expr).(*tree.Param); ok {
+				if isOtherBlob(args(p.Index)) {
+					return false
+				}
+				continue
+			}
 			if typ := s.typeOf(tables, selects.Targets[at].Expr); typ == "BLOB" || typ == "" {
 				return false
 			}
@@ -107,22 +113,22 @@ func (l *look) uuidRows(i *tree.Insert) {
 	})
 }
 
-// anyUUID reports whether an INSERT names a UUID column.
-func (l *look) anyUUID(tables Tables, i *tree.Insert) bool {
+// names reports whether an INSERT names a column of that type.
+func (l *look) names(tables Tables, i *tree.Insert, columnType string) bool {
 	t := l.table(tables, i.Table.Name)
 	if t == nil {
 		return false
 	}
 	if len(i.Columns) == 0 {
 		for at := range t.Columns {
-			if t.Columns[at].Type == "UUID" {
+			if t.Columns[at].Type == columnType {
 				return true
 			}
 		}
 		return false
 	}
 	for _, name := range i.Columns {
-		if c := t.Column(name.Name); c != nil && c.Type == "UUID" {
+		if c := t.Column(name.Name); c != nil && c.Type == columnType {
 			return true
 		}
 	}

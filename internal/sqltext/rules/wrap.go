@@ -13,6 +13,9 @@ func isWrapped(s *tree.Select) bool {
 	if hasWindow(s) {
 		return len(s.OrderBy) > 0
 	}
+	if len(s.GroupBy) == 0 && !s.Star && !s.Distinct && ordersBySubquery(s) {
+		return true
+	}
 	return len(s.GroupBy) > 0 && !s.Distinct && len(missing(s)) > 0
 }
 

@@ -22,8 +22,9 @@ func main() {
 	out := flag.String("o", "RELIABILITY.md", "write the report to this `file`")
 	soak := flag.Duration("soak", 10*time.Minute, "play with a flapping network for this `time`; 0: not at all")
 	only := flag.String("only", "", "play these `faults` only, separated by commas")
+	work := flag.String("work", "", "play these `workloads` only, separated by commas")
 	flag.Parse()
-	failures, err := run(*out, *soak, *only)
+	failures, err := run(*out, *soak, *only, *work)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faultmatrix:", err)
 		os.Exit(2)
@@ -36,36 +37,42 @@ func main() {
 	}
 }
 
-func run(out string, soak time.Duration, only string) (failures []string, err error) {
+func run(out string, soak time.Duration, only, work string) (failures []string, err error) {
 	set := faulttest.Together
-	set.Rounds, set.Bar = 1, 5*time.Second
-	var workloads []*faulttest.Workload
-	for _, w := range faulttest.Workloads {
-		if len(w.Server) == 0 {
-			workloads = append(workloads, w)
-		}
+	set.Bar = 5 * time.Second
+	groups := faulttest.Groups()
+	for i, g := range groups {
+		groups[i] = slices.DeleteFunc(g, func(w *faulttest.Workload) bool { return !named(work, w.Name) })
 	}
+	groups = slices.DeleteFunc(groups, func(g []*faulttest.Workload) bool { return len(g) == 0 })
 	var results []faulttest.Result
 	began := time.Now()
 	for _, f := range faulttest.Faults {
-		if only != "" && !slices.Contains(strings.Split(only, ","), f.Name) {
+		if !named(only, f.Name) {
 			continue
 		}
-		fmt.Fprintln(os.Stderr, f.Name)
-		r, err := faulttest.Run(f, workloads, set, faulttest.StageOptions{})
-		if err != nil {
-			return nil, err
+		for _, g := range groups {
+			fmt.Fprintln(os.Stderr, f.Name, "×", g[0].Name)
+			r, err := faulttest.Run(f, g, set, faulttest.StageOptions{})
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, r)
+			failures = append(failures, r.Failures(set)...)
 		}
-		results = append(results, r)
-		failures = append(failures, r.Failures(set)...)
 	}
 	took := time.Since(began)
-	s, err := soaked(workloads, set, soak)
+	s, err := soaked(groups[0], set, soak)
 	if err != nil {
 		return nil, err
 	}
 	failures = append(failures, s.failures...)
 	return failures, os.WriteFile(out, report(results, failures, set, took, s), 0o644)
+}
+
+// named reports whether a name is in a list separated by commas. An empty list has all names.
+func named(list, name string) bool {
+	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
 // soakResult is what a long play was like at its beginning and its end.
@@ -114,15 +121,23 @@ func report(results []faulttest.Result, failures []string, set faulttest.Setting
 		"the database afterwards.\n\n")
 	fmt.Fprintf(&b, "One run of %v on a machine with %d processors, %s. Each fault lasts %v.\n\n", took.Round(time.Second), runtime.NumCPU(), runtime.Version(), set.Window)
 	b.WriteString("| fault | operations | acknowledged | unknown | slowest to recover | sessions left | violations |\n|---|---:|---:|---:|---:|---:|---:|\n")
-	for _, r := range results {
-		var ops, acked, unknown, violations int
+	for _, f := range faulttest.Faults {
+		var ops, acked, unknown, violations, sessions int
 		var slowest time.Duration
-		for _, c := range r.Cells {
-			ops, acked, unknown = ops+c.Ops, acked+c.Acked, unknown+c.Unknown
-			violations += len(c.Violations)
-			slowest = max(slowest, c.Recovery)
+		for _, r := range results {
+			if r.Fault != f.Name {
+				continue
+			}
+			for _, c := range r.Cells {
+				ops, acked, unknown = ops+c.Ops, acked+c.Acked, unknown+c.Unknown
+				violations += len(c.Violations)
+				slowest = max(slowest, c.Recovery)
+			}
+			sessions += r.End.Sessions
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %.1f s | %d | %d |\n", r.Fault, ops, acked, unknown, slowest.Seconds(), r.End.Sessions, violations)
+		if ops > 0 {
+			fmt.Fprintf(&b, "| %s | %d | %d | %d | %.1f s | %d | %d |\n", f.Name, ops, acked, unknown, slowest.Seconds(), sessions, violations)
+		}
 	}
 	b.WriteString("\nA violation is a write that was acknowledged and is not there once, one that failed and is there, one of unknown outcome that\n" +
 		"is there twice, a sum that does not add up, a read that misses its own write, a history that is not linearizable, a\n" +

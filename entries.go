@@ -1,0 +1,42 @@
+package immudb
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// adds reports whether each row of a statement is a new one: then it is an entry that
+// the transaction did not have before.
+func adds(st *sqltext.Statement) bool {
+	return st.Kind == sqltext.Insert && st.OnConflict == sqltext.ConflictFails
+}
+
+// added counts the rows that a statement has added.
+func (t *tx) added(st *sqltext.Statement, rows int64) {
+	if adds(st) {
+		t.inserted += rows
+	}
+}
+
+// hasRoom refuses an INSERT that cannot be committed because of the number of rows,
+// before it is sent: the transaction stays as it was. The server would tell when it is
+// too late to divide them.
+func (t *tx) hasRoom(ctx context.Context, st *sqltext.Statement) error {
+	if !adds(st) || t.inserted+int64(st.NumRows) <= defaultTxEntries {
+		return nil
+	}
+	var settings wire.DatabaseSettings
+	err := t.conn.call(ctx, reads, "", wire.MethodDatabaseSettings, nil, &settings)
+	if err != nil && !refusesToTell(err) {
+		return err
+	}
+	limit := int64(settings.MaxTxEntries)
+	if err != nil || limit == 0 || t.inserted+int64(st.NumRows) <= limit {
+		return nil // the server knows
+	}
+	return newError(ErrTooManyEntries, "54000", fmt.Sprintf("the transaction has added %d rows, and with the %d of this statement it would be more than the %d "+
+		"that it holds: commit in between, or write the rows with CopyFrom", t.inserted, st.NumRows, limit))
+}

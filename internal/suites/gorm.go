@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+)
+
+const gormRelease = "v1.31.2"
+
+// gormSuite is the tests folder of gorm with one more dialect. It is a module of its
+// own, which no module proxy has, so that it is cloned.
+func (s *settings) gormSuite(ctx context.Context, root, dir string) (tests, error) {
+	clone := filepath.Join(dir, "gorm")
+	if out, err := exec.CommandContext(ctx, "git", "clone", "-q", "--branch", gormRelease, s.gorm, clone).CombinedOutput(); err != nil {
+		return tests{}, failedCommand("git clone "+s.gorm, out, err)
+	}
+	at := filepath.Join(clone, "tests")
+	open := "\tcase \"immudb\":\n\t\tdb, err = gorm.Open(gormimmudb.New(gormimmudb.Config{DSN: dbDSN, RebuildTables: os.Getenv(\"IMMUDB_REBUILD\") != \"\"}), cfg)\n"
+	err := edit(filepath.Join(at, "tests_test.go"),
+		change{old: "\tcase \"mysql\":\n", new: open + "\tcase \"mysql\":\n", times: 1},
+		change{old: "\t\"gorm.io/gorm/logger\"\n", new: "\t\"gorm.io/gorm/logger\"\n\n\t\"github.com/immudb-go/immudb/gormimmudb\"\n", times: 1})
+	if err != nil {
+		return tests{}, err
+	}
+	// One of the other dialects requires a genproto from before it was divided, of which
+	// two modules have the same packages.
+	const genproto = "google.golang.org/genproto@v0.0.0-20240213162025-012b6fc9bca9"
+	module := "github.com/immudb-go/immudb"
+	err = run(ctx, at, "go", "mod", "edit", "-go=1.26.0", "-require="+genproto, "-require="+module+"/gormimmudb@v0.0.0", "-require="+module+"@v0.0.0",
+		"-replace="+module+"="+root, "-replace="+module+"/gormimmudb="+filepath.Join(root, "gormimmudb"))
+	if err != nil {
+		return tests{}, err
+	}
+	rebuild := ""
+	if s.rebuild {
+		rebuild = "1"
+	}
+	return tests{dir: at, env: func(dsn string) []string {
+		return []string{"GORM_DIALECT=immudb", "GORM_DSN=" + dsn, "DEBUG=false", "IMMUDB_REBUILD=" + rebuild}
+	}}, run(ctx, at, "go", "mod", "tidy")
+}

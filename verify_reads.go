@@ -1,0 +1,398 @@
+package immudb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// ReadProof tells what verify=reads has proven of the queries under a context of
+// [WithReadProof].
+type ReadProof struct {
+	Proven   int    // queries whose rows were all proven
+	Unproven int    // queries that were answered without a proof
+	Reason   string // why, for the last one of these
+}
+
+// readReport is a ReadProof that several goroutines may write to.
+type readReport struct {
+	mu   sync.Mutex
+	info *ReadProof
+}
+
+type (
+	readReportKey struct{}
+	noProofKey    struct{}
+)
+
+// WithReadProof returns a context under which queries are counted in info as proven
+// or not, with verify=reads, when they return. Several goroutines may query under one
+// such context; info is to be read when all have returned. (A sql.Rows keeps what the
+// driver knows of it to itself.)
+func WithReadProof(ctx context.Context, info *ReadProof) context.Context {
+	return context.WithValue(ctx, readReportKey{}, &readReport{info: info})
+}
+
+// WithoutProof returns a context under which queries are answered without a proof,
+// whatever verify says.
+func WithoutProof(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noProofKey{}, true)
+}
+
+// noteRead counts a query; unproven is why it is not proven, or nil.
+func noteRead(ctx context.Context, unproven error) {
+	r, _ := ctx.Value(readReportKey{}).(*readReport)
+	if r == nil || r.info == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if unproven == nil {
+		r.info.Proven++
+		return
+	}
+	r.info.Unproven++
+	r.info.Reason = strings.TrimPrefix(unproven.Error(), "immudb: ")
+}
+
+// queryOrProve runs a query for a caller, and proves its rows if verify=reads asks
+// for that.
+func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+	if !c.connector.cfg.Verify.Reads || !t.reads || len(t.statements) == 0 || ctx.Value(noProofKey{}) != nil {
+		return orNil(c.query(ctx, t, args))
+	}
+	if err := checkArgs(t.Query, args); err != nil {
+		return nil, err
+	}
+	r, unproven, err := c.prove(ctx, t, args)
+	switch {
+	case err != nil:
+		return nil, fromTrust(err)
+	case unproven == nil:
+		noteRead(ctx, nil)
+		return r, nil
+	case c.connector.cfg.Verify.Strict:
+		return nil, unproven
+	}
+	noteRead(ctx, unproven)
+	return orNil(c.query(ctx, t, args))
+}
+
+// orNil keeps a nil *rows from becoming a driver.Rows that is not nil.
+func orNil(r *rows, err error) (driver.Rows, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// prove runs a query and proves its rows. unproven says why it cannot, in which case
+// nothing was done.
+func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
+	if c.tx != nil {
+		return nil, errProofInTx, nil
+	}
+	plan := t.provable()
+	if plan.unproven != nil {
+		return nil, plan.unproven, nil
+	}
+	if r, err := c.proveByKey(ctx, plan, args); r != nil || err != nil {
+		return r, nil, err
+	}
+	columns, list, err := c.verifyRows(ctx, plan.rows, args, defaultConcurrency)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		return nil, err, nil
+	case errors.Is(fromTrust(err), ErrNoSuchTable):
+		return nil, c.notATable(ctx, t, args, plan.rows.table), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	all := make([][]driver.Value, len(list))
+	for i, q := range list {
+		all[i] = q.values
+	}
+	r, err = plan.answer(columns, all)
+	return r, nil, err
+}
+
+// notATable is the error of a query for rows of what is no table, whether the query
+// itself succeeds, as for a view, or not.
+func (c *Conn) notATable(ctx context.Context, t *query, args []driver.NamedValue, name string) error {
+	r, err := c.query(ctx, t, args)
+	if err != nil {
+		return err
+	}
+	_ = r.Close() // which has no error
+	return unsupported("the rows of the query cannot be proven: " + name + " is no table")
+}
+
+var errProofInTx error = unsupported("rows read in a transaction cannot be proven: they are those of its snapshot and of its own writes; " +
+	"read them outside the transaction, or under WithoutProof")
+
+// readPlan is how the rows of a query are proven: as those of SELECT * with the same
+// condition, of which the client then takes the columns that the query asks for.
+type readPlan struct {
+	unproven error // why they cannot be, or nil
+	rows     *rowsQuery
+	targets  []target // nil: all columns
+	equal    map[string]tree.Expr
+	paged    bool // there is an OFFSET
+}
+
+// target is a column of the answer.
+type target struct{ column, name string }
+
+// provable returns the plan for a query, made when it is first asked for.
+func (t *query) provable() *readPlan {
+	if plan := t.proof.Load(); plan != nil {
+		return plan
+	}
+	plan, err := newReadPlan(t.plan.Original())
+	if err != nil {
+		plan = &readPlan{unproven: err}
+	}
+	t.proof.Store(plan)
+	return plan
+}
+
+func newReadPlan(text string) (*readPlan, error) {
+	script, err := tree.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTail(script); err != nil {
+		return nil, unsupported("the rows of the query cannot be proven: " + err.Error())
+	}
+	s := script.Statements[0].(*tree.Select)
+	from := s.From.(*tree.Table)
+	plan := &readPlan{paged: s.Offset != nil}
+	all := text
+	if !s.Star {
+		if plan.targets, err = targetsOf(s, text); err != nil {
+			return nil, err
+		}
+		all = text[:s.TargetsAt.Start] + "*" + text[s.TargetsAt.End:]
+		if script, err = tree.Parse(all); err != nil {
+			return nil, err
+		}
+		s = script.Statements[0].(*tree.Select)
+	}
+	if plan.rows, err = compileRowsQuery(all, from.Name.Name, script); err != nil {
+		return nil, err
+	}
+	plan.equal = make(map[string]tree.Expr)
+	collectEqual(s.Where, plan.equal)
+	return plan, nil
+}
+
+// targetsOf returns the columns that a SELECT answers, if they are columns of the
+// table and nothing else depends on their names or places.
+func targetsOf(s *tree.Select, text string) ([]target, error) {
+	var targets []target
+	renamed := make(map[string]bool)
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if t.Star {
+			if len(s.Targets) == 1 {
+				return nil, nil
+			}
+			return nil, unsupported("the rows of the query cannot be proven: write all columns of " + t.Table.Name + ".*, or it alone")
+		}
+		column, ok := tree.Bare(t.Expr).(*tree.Column)
+		if !ok {
+			return nil, unsupported("the rows of the query cannot be proven: it computes values; ask for the columns and compute them in the program")
+		}
+		name := column.Name.Name
+		if t.Alias.Given() {
+			name = asWritten(t.Alias, text)
+			renamed[t.Alias.Name] = t.Alias.Name != column.Name.Name
+		}
+		targets = append(targets, target{column.Name.Name, name})
+	}
+	for i := range s.OrderBy {
+		switch x := tree.Bare(s.OrderBy[i].Expr).(type) {
+		case *tree.Column:
+			if x.Table.Given() || !renamed[x.Name.Name] {
+				continue
+			}
+		case *tree.Literal:
+		default:
+			continue
+		}
+		return nil, unsupported("the rows of the query cannot be proven: name the column itself in ORDER BY")
+	}
+	return targets, nil
+}
+
+// asWritten is an alias as the answer shows it: in quotes as it is, else in lower case.
+func asWritten(alias tree.Ident, text string) string {
+	raw := alias.Of(text)
+	if alias.Quoted {
+		return raw[1 : len(raw)-1]
+	}
+	return strings.ToLower(raw)
+}
+
+// collectEqual finds the columns that a condition asks to be equal to a literal or an
+// argument.
+func collectEqual(x tree.Expr, equal map[string]tree.Expr) {
+	switch x := tree.Bare(x).(type) {
+	case *tree.Chain:
+		if x.Operators[0] == "AND" {
+			for _, operand := range x.Operands {
+				collectEqual(operand, equal)
+			}
+		}
+	case *tree.Compare:
+		if x.Operator != "=" {
+			return
+		}
+		for _, sides := range [][2]tree.Expr{{x.Left, x.Right}, {x.Right, x.Left}} {
+			column, ok := tree.Bare(sides[0]).(*tree.Column)
+			switch value := tree.Bare(sides[1]).(type) {
+			case *tree.Param, *tree.Literal:
+				if ok && equal[column.Name.Name] == nil {
+					equal[column.Name.Name] = value
+				}
+			}
+		}
+	}
+}
+
+// proveByKey answers a query for the row with a primary key: one call, where a query
+// and a proof are two. r is nil if the query is none of that kind, as far as the
+// client knows yet.
+func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.NamedValue) (r driver.Rows, err error) {
+	def := c.prover().Table(plan.rows.table)
+	if def == nil || plan.paged {
+		return nil, nil
+	}
+	var key []any
+	for _, id := range def.PrimaryKey {
+		at := slices.IndexFunc(def.Columns, func(c proof.Column) bool { return c.ID == id })
+		v, ok := plan.rows.valueOf(plan.equal[def.Columns[at].Name], args)
+		if !ok {
+			return nil, nil
+		}
+		key = append(key, v)
+	}
+	if _, err := def.RowKey(key...); err != nil {
+		return nil, nil // the server may take it for a key all the same
+	}
+	bound, err := plan.rows.bind(def, args)
+	if err != nil {
+		return nil, nil
+	}
+	row, err := c.verifyRow(ctx, plan.rows.table, 0, key)
+	switch {
+	case errors.Is(err, errNoSuchKey), err == nil && row.Deleted:
+		return plan.answer(columnsOf(def), nil)
+	case err != nil:
+		return nil, err
+	case row.Table.Same(def) != nil:
+		return nil, nil // the table was changed meanwhile
+	}
+	values := make([]driver.Value, len(row.Values))
+	for i, v := range row.Values {
+		values[i] = asQueried(v)
+	}
+	ok, err := bound.Satisfies(values)
+	switch {
+	case err != nil:
+		return nil, nil
+	case !ok:
+		return plan.answer(columnsOf(def), nil)
+	}
+	return plan.answer(columnsOf(def), [][]driver.Value{values})
+}
+
+// valueOf returns what an expression of collectEqual stands for, unless it is NULL.
+func (q *rowsQuery) valueOf(x tree.Expr, args []driver.NamedValue) (any, bool) {
+	switch x := x.(type) {
+	case *tree.Param:
+		v := args[x.Index].Value
+		if q.script.Style == tree.Named {
+			v = namedArg(args, q.script.Names[x.Index]).Value
+		}
+		return v, v != nil
+	case *tree.Literal:
+		switch x.Kind {
+		case tree.Integer:
+			n, err := strconv.ParseInt(x.Raw, 10, 64)
+			return n, err == nil
+		case tree.String:
+			return x.String(), true
+		case tree.Bool:
+			return x.Int == 1, true
+		case tree.Blob:
+			return x.Bytes(), true
+		}
+	}
+	return nil, false
+}
+
+// columnsOf describes the columns of a table as a query does.
+func columnsOf(def *proof.Table) *columns {
+	list := make([]wire.Column, len(def.Columns))
+	for i, c := range def.Columns {
+		list[i] = wire.Column{Name: c.Name, Type: string(c.Type)}
+	}
+	return newColumns(list, nil, nil)
+}
+
+// answer gives the query the columns that it asks for.
+func (p *readPlan) answer(all *columns, list [][]driver.Value) (driver.Rows, error) {
+	r := &provenRows{list: list}
+	r.set = &resultSet{columns: all}
+	if p.targets == nil {
+		return r, nil
+	}
+	picked, names, at := make([]wire.Column, len(p.targets)), make([]string, len(p.targets)), make([]int, len(p.targets))
+	for i, t := range p.targets {
+		if at[i] = slices.Index(all.names, t.column); at[i] < 0 {
+			return nil, newError(ErrNoSuchColumn, "42703", fmt.Sprintf("table %s has no column %s", p.rows.table, t.column))
+		}
+		picked[i], names[i] = all.list[at[i]], t.name
+	}
+	r.set.columns = newColumns(picked, names, nil)
+	for i, values := range list {
+		r.list[i] = make([]driver.Value, len(at))
+		for j, from := range at {
+			r.list[i][j] = values[from]
+		}
+	}
+	return r, nil
+}
+
+// provenRows are rows that have been proven, and so received before.
+type provenRows struct {
+	rows
+	list [][]driver.Value
+}
+
+// Next hands out the next row.
+func (r *provenRows) Next(dest []driver.Value) error {
+	if len(r.list) == 0 {
+		return io.EOF
+	}
+	copy(dest, r.list[0])
+	r.list = r.list[1:]
+	return nil
+}
+
+// Close forgets the rows not read.
+func (r *provenRows) Close() error {
+	r.list = nil
+	return nil
+}
