@@ -85,13 +85,21 @@ func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool) (*Se
 	return nil, joinErrors(failed...)
 }
 
-// isAway reports that no server was reached.
+// isAway reports that no server was reached, but for those that were and are not of
+// the role asked for: a server that can be used may come back.
 func isAway(err error) bool {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(many.Unwrap(), func(err error) bool { return !isAway(err) })
+		all := many.Unwrap()
+		return slices.ContainsFunc(all, isAway) && !slices.ContainsFunc(all, func(err error) bool { return !isAway(err) && !isWrongRole(err) })
 	}
 	e, ok := err.(*HostError)
 	return ok && e.Failure != nil && e.Failure.Fate == wire.NotSent
+}
+
+// isWrongRole reports a server that was reached and is not of the role asked for.
+func isWrongRole(err error) bool {
+	e, ok := err.(*HostError)
+	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class == wire.Replica || e.Failure.Message == notAReplica)
 }
 
 // isFinal reports a refusal that has nothing to do with the server that said so.

@@ -20,6 +20,9 @@ const (
 	Standby               // those that replicate another server
 )
 
+// notAReplica is the message about a primary where a replica is asked for.
+const notAReplica = "the database is a primary, and target_session_attrs asks for a replica"
+
 // roleMemory is how long a server of the wrong role is tried after the others.
 const roleMemory = 5 * time.Second
 
@@ -66,7 +69,7 @@ func (p *Pool) checkRole(ctx context.Context, s *Session) error {
 	case !settings.Replica && p.cfg.Target == Standby:
 		err = &HostError{Addr: s.host.addr, Failure: &wire.Failure{
 			Fate: wire.Refused, Code: codes.FailedPrecondition,
-			Message: "the database is a primary, and target_session_attrs asks for a replica",
+			Message: notAReplica,
 		}}
 	default:
 		return nil

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"testing"
 
-	immudb "github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
