@@ -9,11 +9,11 @@ import (
 // ErrConnectTimeout is the cause of an error that ended a wait for a session.
 var ErrConnectTimeout = errors.New("connect_timeout passed")
 
-// HostError says why a server gave no session.
+// HostError says why no session could be opened on a server.
 type HostError struct {
 	Addr    string
-	Failure *wire.Failure // of the call, or nil
-	Err     error         // why it ended, or nil
+	Failure *wire.Failure // the failed call; nil if none was made
+	Err     error         // what ended the call or the attempt, or nil
 }
 
 func (e *HostError) Error() string {
@@ -28,11 +28,11 @@ func (e *HostError) Error() string {
 
 func (e *HostError) Unwrap() error { return e.Err }
 
-// LimitError says that there may be no more sessions.
+// LimitError says that a limit allows no further session.
 type LimitError struct {
-	Own     bool          // max_sessions allows no more; else the server
+	Own     bool          // the limit is max_sessions; false: it is the server's own
 	Failure *wire.Failure // the server's refusal, or nil
-	Waited  error         // why the wait for one ended
+	Waited  error         // what ended the wait for a session
 }
 
 func (e *LimitError) Error() string { return "no session is left" }
@@ -43,8 +43,8 @@ func (e *LimitError) after(waited error) error {
 	return &LimitError{Own: e.Own, Failure: e.Failure, Waited: waited}
 }
 
-// joinErrors is errors.Join that leaves a single error as it is. A limit on one
-// server counts for less than a failure of another.
+// joinErrors is errors.Join, but returns a single error unwrapped, and leaves
+// LimitErrors out unless there is no other error.
 func joinErrors(errs ...error) error {
 	var others []error
 	var limit error

@@ -35,21 +35,21 @@ type host struct {
 	channel *wire.Channel
 	watch   watch
 
-	// epoch counts the events that may have ended the sessions on this server: a
-	// connection lost, a session of ours that the server did not know.
+	// epoch counts the events after which the sessions on this server are doubtful: a
+	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
 
 	// What follows is guarded by Pool.mu.
 	sessions  int         // on the server: used, being opened, being closed
-	ghosts    []time.Time // when sessions that may exist, because the answer to OpenSession was lost, will have expired
-	uuid      string      // what the server called itself last
-	wrongRole time.Time   // when it was last found to be of a role that is not asked for
+	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
+	uuid      string      // the server's UUID in its last answer to OpenSession
+	wrongRole time.Time   // when the server was last found to be of a role that is not asked for
 }
 
-// window is how much of an answer the server may send ahead, in bytes: about a
-// message of 2,048 short rows. With the message being read and the one being put
-// together, three are in memory; and over a way of 14 ms the server, which makes
-// 45 MB/s of them, need not wait.
+// window is how many bytes of one answer the server may send before the driver
+// has read them: about a message of 2,048 short rows. So at most three messages of
+// an answer are in memory. The server produces 45 MB/s of rows; with this window it
+// need not wait for the driver up to a round trip of 14 ms.
 const window = 640 << 10
 
 func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*host, error) {
@@ -61,18 +61,19 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		}
 	}
 	if connectTimeout == 0 {
-		connectTimeout = 24 * time.Hour // a caller's context ends its wait, not the attempt
+		connectTimeout = 24 * time.Hour // the callers' contexts bound their waits; the attempt goes on
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.Credentials),
 		grpc.WithDefaultCallOptions(wire.CallOptions()...),
 		grpc.WithDisableServiceConfig(),
-		// The DSN alone says where a connection goes: no proxy of the environment.
+		// The environment's HTTPS_PROXY is ignored: only the DSN decides where a
+		// connection goes.
 		grpc.WithNoProxy(),
-		// Whether a call may be sent again is not for gRPC to decide.
+		// gRPC must not retry: it does not know which calls may run twice.
 		grpc.WithDisableRetry(),
-		// Windows of a fixed size spare gRPC its measuring: two allocations and a ping
-		// for each query.
+		// With windows of a fixed size gRPC does not estimate the bandwidth, which costs
+		// two allocations and a ping for each query.
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(4 * window),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -96,7 +97,8 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 	return h, nil
 }
 
-// dial connects within ctx, in attempts of dialTimeout each. A refusal is final.
+// dial connects within ctx, in attempts of dialTimeout each. A refused connection
+// is not tried again.
 func dial(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
 	for {
 		conn, silent, err := dialOnce(ctx, addr, attempt)
@@ -106,8 +108,8 @@ func dial(ctx context.Context, addr string, attempt func(context.Context, string
 	}
 }
 
-// dialOnce makes one attempt to connect. silent says that nothing answered it in
-// time.
+// dialOnce makes one attempt to connect. silent reports that it ended without an
+// answer.
 func dialOnce(ctx context.Context, addr string, attempt func(context.Context, string) (net.Conn, error)) (conn net.Conn, silent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -123,9 +125,10 @@ func (h *host) down() bool {
 // tryNow ends the pause before the next attempt to connect.
 func (h *host) tryNow() { h.channel.Connection().ResetConnectBackoff() }
 
-// call makes a call. patiently: after a failure to connect that is only the last
-// one told again, it waits a little for a connection. Only that wait is bounded,
-// not the call.
+// call makes a call. While a channel is down, gRPC fails each call with the error
+// of the last attempt to connect. With patiently, call then waits up to
+// reconnectPatience for a connection and makes the call again. Only that wait is
+// bounded, not the call.
 func (h *host) call(ctx context.Context, patiently bool, call func(ctx context.Context) *wire.Failure) *wire.Failure {
 	wasDown := patiently && h.down()
 	f := call(ctx)
@@ -159,13 +162,13 @@ func (h *host) connects(ctx context.Context) bool {
 	}
 }
 
-// watch sees to it that no connection of a host stays in use that has been dead
-// for a few seconds: a peer that vanished without a word, a firewall that dropped
-// the flow. TCP finds out after minutes, and the server's policy forbids gRPC's
-// pings. A connection is looked at while calls have not ended, or something was
-// written and nothing read since: when no byte has come for a while a small call
-// is made, to which every server answers something, and when nothing comes then
-// either, the connection is closed. gRPC fails its calls and dials again.
+// watch closes a host's dead connections within a few seconds: the peer vanished
+// without closing, or a firewall dropped the flow. TCP notices that after minutes,
+// and the server's policy punishes gRPC's pings. An answer is due on a connection
+// while a call has not ended, or when bytes were written and none read since. When
+// no byte has arrived for a while although an answer is due, watch makes a small
+// call (probe) that every server answers; when still no byte arrives, it closes the
+// connection. gRPC then fails the connection's calls and dials again.
 type watch struct {
 	host *host
 	log  *slog.Logger
@@ -176,14 +179,13 @@ type watch struct {
 	probing atomic.Bool
 }
 
-// watchedConn is a connection that notes what passes. Only its watch reads the
-// notes.
+// watchedConn is a connection that records its reads and writes for watch.
 type watchedConn struct {
 	net.Conn
 	watch *watch
 	reads atomic.Uint64 // how often bytes came
-	due   atomic.Bool   // something was written since
-	once  sync.Once     // guards the end
+	due   atomic.Bool   // bytes were written after the last read
+	once  sync.Once     // the first Close counts
 
 	// What follows is guarded by watch.mu.
 	seen  uint64 // reads at the last look
@@ -233,7 +235,7 @@ func (w *watch) start() {
 	}
 }
 
-// tick looks at the connections, and comes again as long as an answer is due.
+// tick checks the connections, and schedules the next check while an answer is due.
 func (w *watch) tick() {
 	pending := w.host.channel.Pending() > 0
 	var dead []*watchedConn
@@ -257,7 +259,7 @@ func (w *watch) tick() {
 	w.mu.Unlock()
 	for _, c := range dead {
 		w.log.Warn("immudb connection is dead, it is closed and dialled again", slog.String("host", w.host.addr))
-		_ = c.Close() // what it says about a dead connection does not matter
+		_ = c.Close() // the connection is dead: an error of Close adds nothing
 	}
 	if probe && w.probing.CompareAndSwap(false, true) {
 		go w.probe()
@@ -268,7 +270,7 @@ func (w *watch) tick() {
 	}
 }
 
-// probe asks the server for a sign of life. What it answers does not matter.
+// probe makes a call only so that the server sends bytes; its result is ignored.
 func (w *watch) probe() {
 	defer w.probing.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), (deadTicks-probeTicks)*watchTick)

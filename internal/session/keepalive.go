@@ -9,10 +9,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// keepSessions keeps the sessions alive until the pool is closed: the server drops
-// one that is silent for a few minutes, and the idle ones of a sql.DB are silent.
-// Sessions that no lease used for IdleTimeout are closed, so that a burst does not
-// hold the server's sessions for ever.
+// keepSessions runs until the pool is closed. It keeps silent sessions alive, as
+// the server drops a session after a few minutes without a call, and closes those
+// that no lease used for IdleTimeout, so that the sessions of a burst go again.
 func (p *Pool) keepSessions(ctx context.Context) {
 	var touch, unused <-chan time.Time // never, where the config says 0
 	if d := p.cfg.KeepAlive; d > 0 {
@@ -45,8 +44,8 @@ func (p *Pool) retireUnused(since time.Time) {
 	}
 }
 
-// touchSilent asks for every session that would be silent for longer than
-// KeepAlive by the next tick, a quarter of that away.
+// touchSilent sends a keep-alive for every session that would otherwise be silent
+// for longer than KeepAlive by the next tick, which comes KeepAlive/4 later.
 func (p *Pool) touchSilent(ctx context.Context) {
 	since := time.Now().Add(-p.cfg.KeepAlive * 3 / 4).UnixNano()
 	p.mu.Lock()

@@ -12,20 +12,22 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Lease is a connection's use of a session, which other leases may share. Which
-// session that is may change between two calls. Session and Move may be called
-// from several goroutines, the rest from one at a time.
+// Lease is the right of one database/sql connection to use a session. Several
+// leases may share a session, and a lease may move to another session between two
+// calls. Session and Move may be called from several goroutines at once, the other
+// methods by one at a time.
 type Lease struct {
 	pool   *Pool
-	moving sync.Mutex // one goroutine moves
+	moving sync.Mutex // held during Move
 
 	session atomic.Pointer[Session] // changes with Pool.mu held
 	alone   bool                    // the lease does not share its session; guarded by Pool.mu
 }
 
-// Lease hands out the use of a session. While there is none to be had, because
-// max_sessions or the server allows no more, it waits within ctx and
-// connect_timeout.
+// Lease returns a new lease. While max_sessions or the server's own limit leaves no
+// session for it, it waits within ctx and connect_timeout, and then returns a
+// *LimitError. Any other error is a *HostError, several of those joined, ErrClosed,
+// or the error of ctx.
 func (p *Pool) Lease(ctx context.Context) (*Lease, error) {
 	p.mu.Lock()
 	p.leases++
@@ -66,11 +68,12 @@ func (p *Pool) leave(s *Session, alone bool) {
 	p.signalFreed()
 }
 
-// Session is the session used now.
+// Session is the session that the lease uses now.
 func (l *Lease) Session() *Session { return l.session.Load() }
 
-// Move goes to another session because from is leaving, unless that has been done.
-// If there is no other one and there can be none, it stays.
+// Move makes the lease use another session instead of from, which is leaving. It
+// does nothing if the lease has moved already, and stays on from if there is no
+// other session and none may be opened.
 func (l *Lease) Move(ctx context.Context, from *Session) error {
 	l.moving.Lock()
 	defer l.moving.Unlock()
@@ -83,8 +86,8 @@ func (l *Lease) Move(ctx context.Context, from *Session) error {
 	return l.wait(ctx, l.join)
 }
 
-// use makes the lease use s, which counts it already, instead of what it used
-// before. mu is held.
+// use makes the lease use s instead of its session so far. The caller has already
+// counted the lease in s.leases. mu is held.
 func (l *Lease) use(s *Session, alone bool) {
 	before, wasAlone := l.session.Load(), l.alone
 	l.alone = alone
@@ -94,8 +97,8 @@ func (l *Lease) use(s *Session, alone bool) {
 	}
 }
 
-// Rebalance goes to a session that nobody uses if others use this one too, or
-// else has one opened, within max_sessions.
+// Rebalance moves a lease that shares its session to one that no lease uses. If
+// there is none it has one opened for later, within max_sessions.
 func (l *Lease) Rebalance(ctx context.Context) {
 	p, s := l.pool, l.session.Load()
 	if s.leases.Load() == 1 || s.leaving.Load() {
@@ -116,8 +119,9 @@ func (l *Lease) Rebalance(ctx context.Context) {
 	}
 }
 
-// Isolate makes the session the lease's alone until Share, perhaps another one:
-// the next call will change what the others would find in it.
+// Isolate gives the lease a session of its own until Share, the present one or
+// another. A caller uses it before a call that changes the session itself (USE
+// DATABASE), which other leases must not see.
 func (l *Lease) Isolate(ctx context.Context) error {
 	if l.claim() {
 		return nil
@@ -125,7 +129,8 @@ func (l *Lease) Isolate(ctx context.Context) error {
 	return l.wait(ctx, l.joinAlone)
 }
 
-// claim makes the session the lease's alone if nobody else uses it.
+// claim makes the lease's session its own if no other lease uses it, and reports
+// whether the lease has a session of its own.
 func (l *Lease) claim() bool {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
@@ -136,7 +141,7 @@ func (l *Lease) claim() bool {
 	return l.alone
 }
 
-// Share ends what Isolate began.
+// Share lets other leases use the session again, after Isolate.
 func (l *Lease) Share() {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
@@ -146,8 +151,8 @@ func (l *Lease) Share() {
 	}
 }
 
-// wait calls join until it has a session or says why there is none, and waits in
-// between while there is none only because of a limit.
+// wait calls join until it succeeds or fails. After a LimitError it waits, until a
+// session may have become free or for a short random time, and calls join again.
 func (l *Lease) wait(ctx context.Context, join func(context.Context) error) error {
 	var patience <-chan time.Time // never, without connect_timeout
 	if d := l.pool.cfg.ConnectTimeout; d > 0 {
@@ -155,7 +160,7 @@ func (l *Lease) wait(ctx context.Context, join func(context.Context) error) erro
 		defer timer.Stop()
 		patience = timer.C
 	}
-	var full *LimitError // the last answer of that kind
+	var full *LimitError // the last one
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, 500*time.Millisecond) {
 		freed := l.pool.nextFreed()
 		err := join(ctx)
@@ -182,9 +187,9 @@ func (l *Lease) wait(ctx context.Context, join func(context.Context) error) erro
 	}
 }
 
-// full is the error after a wait for a session that a limit does not allow. Where
-// sessions are being closed and their server does not answer, that is what is
-// wrong, not the limit.
+// full is the error after a wait for a session that a limit did not allow. If
+// max_sessions is the limit and a session is still being closed, it reports the
+// server that does not answer CloseSession, because that is the cause.
 func (p *Pool) full(limit *LimitError, waited error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,7 +202,8 @@ func (p *Pool) full(limit *LimitError, waited error) error {
 	return limit.after(waited)
 }
 
-// join uses the session that the fewest leases use.
+// join makes the lease use the session that the fewest leases use, or waits for
+// one to be opened.
 func (l *Lease) join(ctx context.Context) error {
 	p := l.pool
 	for mayOpen := true; ; {
@@ -227,11 +233,11 @@ func (l *Lease) join(ctx context.Context) error {
 	}
 }
 
-// pick takes the best session, which the caller leaves if it turns out to be of no
-// use. If other leases use the session, or it serves only until there is another,
-// pick has one opened for later callers, within max_sessions. If there is no
-// session, or only one that is leaving, pick returns the opening of another one to
-// wait for; s is then one to fall back on.
+// pick counts the caller as a user of the best session; the caller must leave it if
+// it cannot be used. If other leases use the session, or it is leaving, pick also
+// has one opened for later callers, within max_sessions. If there is no session, or
+// only one that is leaving, pick instead returns the opening of another one to wait
+// for; s is then the leaving one, for use if the opening fails, or nil.
 func (p *Pool) pick(ctx context.Context, mayOpen bool) (s *Session, o *opening, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -258,10 +264,10 @@ func (p *Pool) pick(ctx context.Context, mayOpen bool) (s *Session, o *opening, 
 	return best, nil, nil
 }
 
-// best returns the session to be shared, or nil, and how many sessions are
-// shared: one that is not leaving before one that is, one that is certain before
-// a doubtful one, then the one that the fewest leases use, and of those that none
-// uses the warmest. mu is held.
+// best returns the session to lease next, or nil, and how many sessions can be
+// shared. It prefers sessions that are not leaving, then those that are not
+// doubtful, then those with the fewest leases, then, if no lease uses them, the one
+// used last. mu is held.
 func (p *Pool) best() (best *Session, shared int) {
 	for _, s := range p.sessions {
 		if s.alone || s.ended {
@@ -288,17 +294,17 @@ func (s *Session) better(other *Session) bool {
 	return s.idleSince.After(other.idleSince)
 }
 
-// grow has a session opened, if it is time for one more than there are to share.
-// mu is held.
+// grow starts to open one more session to share, if max_sessions allows it, none
+// is being opened and growthPause has passed. mu is held.
 func (p *Pool) grow(ctx context.Context, shared int) {
 	if shared < p.cfg.MaxSessions && p.opening == nil && time.Since(p.tried) >= growthPause && p.room() {
 		p.opening = p.open(ctx, nil)
 	}
 }
 
-// confirm asks the server whether it knows a session, if that is doubtful. If the
-// server is away, others may have a session to give, and err says so if there is
-// none.
+// confirm asks the server whether it knows a doubtful session, and reports whether
+// the session may be used. If the server cannot be reached, confirm has a session
+// opened on another server; err is set if that fails too.
 func (p *Pool) confirm(ctx context.Context, s *Session) (ok bool, err error) {
 	if !s.doubtful() {
 		return true, nil
@@ -312,7 +318,7 @@ func (p *Pool) confirm(ctx context.Context, s *Session) (ok bool, err error) {
 	if err == nil || only || !isAway(err) {
 		return false, err
 	}
-	// All are away. This one is waited for as well.
+	// No server can be reached: wait for this one as well.
 	ok, away, answered := p.question(ctx, s, true)
 	if away != nil {
 		return false, err
@@ -320,9 +326,9 @@ func (p *Pool) confirm(ctx context.Context, s *Session) (ok bool, err error) {
 	return ok, answered
 }
 
-// question asks the server whether it knows a session. away is the failure to
-// reach the server. A session about which the server says nothing may be used: the
-// next call in it finds out.
+// question asks the server whether it knows a session. away is set if the server
+// could not be reached. If the server received the question but did not answer, ok
+// is true: the next call in the session finds out.
 func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok bool, away *wire.Failure, err error) {
 	patient, cancel := p.patience(ctx)
 	defer cancel()
@@ -347,8 +353,8 @@ func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok boo
 	return false, f, nil
 }
 
-// elsewhere has a session opened on another server because h is away, and returns
-// why there is none.
+// elsewhere opens a session on another server than h, which cannot be reached. It
+// returns nil when a session was opened, else an error that names h too.
 func (p *Pool) elsewhere(ctx context.Context, h *host, f *wire.Failure) error {
 	away := &HostError{Addr: h.addr, Failure: f}
 	if f.Ended != nil {
@@ -373,7 +379,7 @@ func (p *Pool) elsewhere(ctx context.Context, h *host, f *wire.Failure) error {
 	return nil
 }
 
-// joinAlone uses a session that nobody uses, or opens one.
+// joinAlone gives the lease a session that no other lease uses, or opens one.
 func (l *Lease) joinAlone(ctx context.Context) error {
 	p := l.pool
 	for {
@@ -427,14 +433,15 @@ func (l *Lease) openAlone(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if o.session == nil {
-		o.alone = false // for whoever comes next, should it still come
+		o.alone = false // if it is opened after all, any lease may use it
 		return err
 	}
 	l.use(o.session, true)
 	return nil
 }
 
-// nextFreed is closed when those who wait for a session may find one.
+// nextFreed returns a channel that is closed when a waiting lease should look for a
+// session again.
 func (p *Pool) nextFreed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -4,8 +4,8 @@ import "time"
 
 // The bounds of time of this package, with their reasons.
 const (
-	// closeTimeout bounds what Close, and whoever gives up a connection, waits for a
-	// server that does not answer.
+	// closeTimeout bounds how long Pool.Close, Lease.Release after it, and one attempt
+	// to close a session wait for a server that does not answer.
 	closeTimeout = 5 * time.Second
 
 	// detachedTimeout bounds a call that its caller has left. The server answers
@@ -16,34 +16,33 @@ const (
 	// drops sessions that were silent for two to three minutes.
 	expiry = 3 * time.Minute
 
-	// growthPause is how long after one session the next is opened while connections
-	// share: what that costs the server stays below a tenth of one core, also for
-	// the queries that are under way.
+	// growthPause is the shortest time between opening one session to share and the
+	// next: with it, logins take less than a tenth of one of the server's cores.
 	growthPause = time.Second
 
-	// reconnectPatience is how long a connection is waited for on a channel that
-	// has failed before: long enough for a server on its way up, short enough for an
-	// error to come at once.
+	// reconnectPatience bounds the wait for a connection to a server that was down:
+	// long enough for a server that is just starting, short enough for an error to
+	// come soon.
 	reconnectPatience = time.Second
 
 	// maxBackoff bounds the pause between two attempts to connect: a server that
 	// comes back is found within it.
 	maxBackoff = 500 * time.Millisecond
 
-	// dialTimeout bounds one attempt to connect. Networks that drop packets answer
-	// neither yes nor no, and the system asks again after 1, 2, 4 … seconds; a new
-	// attempt every 2 s finds a way within 2 s of its return.
+	// dialTimeout bounds one attempt to connect. On a network that drops packets the
+	// operating system repeats its attempt after 1, 2, 4 … seconds; with a new attempt
+	// every 2 s a connection is made within 2 s after the network is back.
 	dialTimeout = 2 * time.Second
 
-	// A connection on which an answer is due is looked at every watchTick. After
-	// probeTicks of them without a byte a probe is sent, and after deadTicks the
-	// connection is dead: 3.5 s. They are counted, not timed, so that a process that
-	// was itself stopped for a while does not blame its connections.
+	// A connection on which an answer is due is checked every watchTick. After
+	// probeTicks checks without a new byte a probe is sent, and after deadTicks checks
+	// (3.5 s) the connection is dead. Checks are counted, not time, so that a process
+	// that was itself suspended does not close its connections when it resumes.
 	watchTick  = 500 * time.Millisecond
 	probeTicks = 3
 	deadTicks  = 7
 
-	// undoPause is the longest pause between two attempts to tell a server what
-	// must be undone there.
+	// undoPause is the longest pause between two attempts to send a Rollback or
+	// CloseSession that must reach the server.
 	undoPause = time.Second
 )

@@ -9,12 +9,12 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// opening is a session on its way. It goes on without those who wait for it: what
-// comes late is for whoever comes next.
+// opening is a session that is being opened. It goes on when the callers that wait
+// for it have left; the session is then for later leases.
 type opening struct {
-	done    chan struct{} // closed at the end
-	alone   bool          // whoever waits wants it alone; guarded by Pool.mu
-	session *Session      // then, used by whoever waits; guarded by Pool.mu
+	done    chan struct{} // closed when the session is open, or could not be opened
+	alone   bool          // the session is for one lease alone; guarded by Pool.mu
+	session *Session      // if alone, the session opened, already counted as used by that lease; guarded by Pool.mu
 	err     error         // readable once done is closed
 }
 
@@ -27,8 +27,8 @@ func (o *opening) wait(ctx context.Context) error {
 	}
 }
 
-// open opens a session, on another server than that of away unless that is nil.
-// mu is held and the pool is not closed.
+// open starts to open a session, on any server but away, which may be nil. mu is
+// held and the pool is not closed.
 func (p *Pool) open(ctx context.Context, away *host) *opening {
 	o := &opening{done: make(chan struct{})}
 	values := context.WithoutCancel(ctx)
@@ -52,9 +52,10 @@ func (p *Pool) open(ctx context.Context, away *host) *opening {
 	return o
 }
 
-// openSomewhere opens a session on the first server that has one to give. Only
-// when all are away does it wait for each a little. A refusal that would be the
-// same anywhere (a wrong password, no such database) is final.
+// openSomewhere opens a session on the first server that can be reached and allows
+// one. If none can be reached it tries each again, and waits a little for each. A
+// refusal that every server would give (a wrong password, no such database) ends
+// the search.
 func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) {
 	if len(p.hosts) > 1 {
 		if s, err := p.openOnFirst(ctx, away, false); err == nil || ctx.Err() != nil || !isAway(err) {
@@ -102,7 +103,7 @@ func isWrongRole(err error) bool {
 	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class == wire.Replica || e.Failure.Message == notAReplica)
 }
 
-// isFinal reports a refusal that has nothing to do with the server that said so.
+// isFinal reports whether err is a refusal that every server would give.
 func isFinal(err error) bool {
 	e, ok := err.(*HostError)
 	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && e.Failure.Class != wire.Replica && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
@@ -129,7 +130,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 			return nil, &LimitError{Failure: f}
 		}
 		err := &HostError{Addr: h.addr, Failure: f}
-		if f.Ended != nil { // but for Close, that is connect_timeout
+		if f.Ended != nil { // callers do not end ctx: connect_timeout does, or Close
 			err.Err = ErrConnectTimeout
 		}
 		return nil, err
@@ -141,7 +142,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	return s, nil
 }
 
-// adopt puts a session just opened on the books.
+// adopt adds a session just opened to the pool, or closes it if the pool is closed.
 func (p *Pool) adopt(s *Session, o *opening) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,8 +170,9 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 	return nil
 }
 
-// noteServer logs that another server answers at an address than did before: a
-// replacement, a restored copy, or a replica behind the same name. mu is held.
+// noteServer logs when the server at an address is not the one that answered
+// before: a replacement, a restored copy, or a replica behind the same name. mu is
+// held.
 func (p *Pool) noteServer(s *Session) {
 	h := s.host
 	if h.uuid != "" && h.uuid != s.ServerUUID {
@@ -180,11 +182,13 @@ func (p *Pool) noteServer(s *Session) {
 	h.uuid = s.ServerUUID
 }
 
-// room reports whether some server has room for one more session. mu is held.
+// room reports whether max_sessions allows one more session on some server. mu is
+// held.
 func (p *Pool) room() bool { return slices.ContainsFunc(p.hosts, p.hasRoom) }
 
-// hasRoom reports whether max_sessions allows one more on h. Sessions that only
-// may exist do not keep the first one from being opened. mu is held.
+// hasRoom reports whether max_sessions allows one more session on h. Sessions that
+// may exist because an answer was lost count as well, unless there is no other
+// session to share. mu is held.
 func (p *Pool) hasRoom(h *host) bool {
 	h.ghosts = slices.DeleteFunc(h.ghosts, func(until time.Time) bool { return time.Now().After(until) })
 	if h.sessions >= p.cfg.MaxSessions {
@@ -196,7 +200,8 @@ func (p *Pool) hasRoom(h *host) bool {
 	return !slices.ContainsFunc(p.sessions, func(s *Session) bool { return s.host == h && !s.alone && !s.ended })
 }
 
-// reserve takes room for a session on h, if there is any.
+// reserve counts a session that is about to be opened on h, if max_sessions allows
+// it.
 func (p *Pool) reserve(h *host) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,8 +212,8 @@ func (p *Pool) reserve(h *host) bool {
 	return true
 }
 
-// unreserve gives the room back after OpenSession has failed. If the session may
-// exist it counts until it must have expired.
+// unreserve takes the count of reserve back after OpenSession has failed. If the
+// session may exist all the same, it counts until it must have expired.
 func (p *Pool) unreserve(h *host, f *wire.Failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -216,7 +221,7 @@ func (p *Pool) unreserve(h *host, f *wire.Failure) {
 	if f.Fate == wire.Unknown {
 		h.ghosts = append(h.ghosts, time.Now().Add(expiry))
 	}
-	if f.Class != wire.MaxSessions { // then there is no room after all
+	if f.Class != wire.MaxSessions { // a waiting lease would meet the same limit
 		p.signalFreed()
 	}
 }

@@ -15,21 +15,21 @@ import (
 
 // Config says what a Pool connects to and how.
 type Config struct {
-	Hosts          []HostConfig // in the order tried
-	Target         Target       // which of them may be used
-	OpenSession    []byte       // the request
-	ConnectTimeout time.Duration
+	Hosts          []HostConfig  // in the order tried
+	Target         Target        // which of them may be used
+	OpenSession    []byte        // the request, see [wire.OpenSessionRequest]
+	ConnectTimeout time.Duration // bounds the wait for a session; 0: only the caller's context does
 	KeepAlive      time.Duration // 0: sessions are not kept alive
 	IdleTimeout    time.Duration // 0: unused sessions are kept
 	MaxSessions    int           // on one server
 	Log            *slog.Logger
-	// Metadata is what a call of a session, inside a transaction unless tx is "",
-	// carries.
+	// Metadata returns the gRPC metadata of a call in a session; tx is the id of the
+	// transaction, or "" outside one.
 	Metadata func(serverUUID, session, tx string) metadata.MD
 }
 
-// Pool is the sessions of one connector. Its methods may be called from several
-// goroutines.
+// Pool holds the sessions of one connector. Its methods may be called from several
+// goroutines at once.
 type Pool struct {
 	cfg   Config
 	hosts []*host
@@ -37,9 +37,9 @@ type Pool struct {
 	mu       sync.Mutex
 	sessions []*Session    // on the servers, those being closed included
 	leases   int           // how many have not been released
-	opening  *opening      // of a session to be shared, or nil
-	tried    time.Time     // when the last opening of one ended
-	freed    chan struct{} // closed, and replaced, when those who wait for a session may find one
+	opening  *opening      // the session to share that is being opened, or nil
+	tried    time.Time     // when the last opening ended
+	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
 	keeping  bool // the keep-alive loop runs
 
@@ -69,9 +69,9 @@ func New(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// Close ends the sessions that no lease uses, and what goes on in the background.
-// Leases stay usable; the last one to be released closes the connections. A
-// server that does not answer holds Close up for closeTimeout at most.
+// Close closes the sessions that no lease uses, and waits for the pool's background
+// jobs. Leases stay usable; the last one to be released closes the connections.
+// Close waits for a server that does not answer for closeTimeout at most.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	if p.closed {
@@ -97,8 +97,8 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// closeHostsWhenUnused closes the channels of a closed pool once nobody needs
-// them.
+// closeHostsWhenUnused closes the channels of a closed pool once it has no lease,
+// no session and no job.
 func (p *Pool) closeHostsWhenUnused() {
 	p.mu.Lock()
 	unused := p.closed && p.leases == 0 && len(p.sessions) == 0 && p.jobs == 0
@@ -115,8 +115,8 @@ func (p *Pool) closeHosts() {
 }
 
 // start starts a job: a goroutine that Close waits for. Its context ends when
-// Close has waited for closeTimeout; that of a job begun after Close as late after
-// its own beginning. mu is held.
+// Close has waited for closeTimeout. A job started after Close has closeTimeout
+// from its own start. mu is held.
 func (p *Pool) start(job func(ctx context.Context)) {
 	ctx, cancel := p.ctx, context.CancelFunc(func() {})
 	if p.closed {
@@ -151,9 +151,9 @@ func (p *Pool) patience(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, p.cfg.ConnectTimeout)
 }
 
-// lost takes a session off the books that its server does not know. The others on
-// that server are probably gone too, and become doubtful: to ask is cheaper than a
-// failed call for each.
+// lost removes a session that its server does not know. The other sessions on that
+// server are probably lost too, so they become doubtful: asking about each before
+// its next use is cheaper than a failed call in each.
 func (p *Pool) lost(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +165,8 @@ func (p *Pool) lost(s *Session) {
 	s.host.epoch.Add(1)
 	p.forget(s)
 	p.cfg.Log.Info("immudb session lost", slog.String("host", s.host.addr))
-	// Where several servers are behind one address, it was another that said so.
+	// If several servers share one address, the session may still exist on another
+	// one of them: close it there.
 	p.start(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
@@ -173,8 +174,8 @@ func (p *Pool) lost(s *Session) {
 	})
 }
 
-// retire sees to it that the session is closed as soon as no transaction is open
-// in it, and that leases move to another one.
+// retire makes leases move from the session to another one, and closes it as soon
+// as no transaction is open in it.
 func (p *Pool) retire(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,10 +183,10 @@ func (p *Pool) retire(s *Session) {
 	p.endIfUnused(s)
 }
 
-// retireGently is retire for a session that serves as well as before, but holds on
-// to something on the server: if it is the last one, it is closed when another has
-// been opened. A login is what the network can make cost most: when its answer is
-// lost, a session stays on the server until it expires.
+// retireGently is retire for a session that still works but may hold a transaction
+// that cannot be named. If it is the last session, it is kept until another has
+// been opened: on a bad network a login may be the costliest call, because each one
+// whose answer is lost leaves a session on the server until that expires.
 func (p *Pool) retireGently(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,9 +198,9 @@ func (p *Pool) retireGently(s *Session) {
 	}
 }
 
-// endIfUnused closes a session that is to go, or any one of a closed pool, unless
-// something is in the way: a transaction, or in a session that is to stay a lease.
-// mu is held.
+// endIfUnused closes a session that is leaving, or that no lease uses in a closed
+// pool. It keeps the session while a transaction is open in it, or while it is
+// needed. mu is held.
 func (p *Pool) endIfUnused(s *Session) {
 	toGo := s.leaving.Load() || p.closed && s.leases.Load() == 0
 	if s.ended || !toGo || s.txs > 0 || p.needed(s) {
@@ -215,8 +216,8 @@ func (p *Pool) endIfUnused(s *Session) {
 	})
 }
 
-// needed reports whether leases would have no session if s were closed, and another
-// can be opened beside it. mu is held.
+// needed reports whether s is a leaving session that works, the last one that the
+// leases can share, and another can be opened beside it. mu is held.
 func (p *Pool) needed(s *Session) bool {
 	if p.closed || !s.serves || s.alone || s.leases.Load() == 0 || p.cfg.MaxSessions == 1 {
 		return false
@@ -224,8 +225,8 @@ func (p *Pool) needed(s *Session) bool {
 	return !slices.ContainsFunc(p.sessions, func(other *Session) bool { return other != s && !other.alone && !other.ended })
 }
 
-// forget takes a session off the books: its server has room for another one. mu
-// is held.
+// forget removes a session from the pool; it no longer counts against max_sessions.
+// mu is held.
 func (p *Pool) forget(s *Session) {
 	at := slices.Index(p.sessions, s)
 	if at < 0 {
@@ -236,7 +237,7 @@ func (p *Pool) forget(s *Session) {
 	p.signalFreed()
 }
 
-// signalFreed wakes those who wait for a session. mu is held.
+// signalFreed wakes the leases that wait for a session. mu is held.
 func (p *Pool) signalFreed() {
 	close(p.freed)
 	p.freed = make(chan struct{})

@@ -23,7 +23,8 @@ import (
 
 const hour = time.Hour
 
-// dialer opens connections to the fake, unless attempts are not to be answered.
+// dialer opens connections to the fake server. With hang set, no attempt is
+// answered.
 type dialer struct {
 	fake *fakeserver.Server
 	hang atomic.Bool
@@ -37,9 +38,9 @@ func (d *dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return d.fake.Dial(ctx, addr)
 }
 
-// withPool runs f with a pool on a fake that follows the script, on the clock of a
-// bubble. Afterwards the pool is closed, and must have left no session that it
-// knew of.
+// withPool runs f with a pool on a fake server that follows the script, in a
+// synctest bubble. Then it closes the pool, and fails the test if a session whose
+// id the pool has received is still open.
 func withPool(t *testing.T, script fakeserver.Script, f func(t *testing.T, p *session.Pool, d *dialer), change ...func(*session.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +152,7 @@ func TestQueryThatTakesAnHourIsNotTakenForADeadConnection(t *testing.T) {
 	})
 }
 
-func TestConnectionThatIsSilentFromTheBeginningIsGivenUp(t *testing.T) {
+func TestConnectionThatNeverAnsweredIsClosedAndDialledAgain(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		d.fake.Mute(true)
 		time.AfterFunc(time.Second, func() { d.fake.Mute(false) })
@@ -164,19 +165,19 @@ func TestConnectionThatIsSilentFromTheBeginningIsGivenUp(t *testing.T) {
 			}
 		}
 		if took := time.Since(began); took > 6*time.Second {
-			t.Errorf("it took %v to connect, want at most 5s after the way was there", took)
+			t.Errorf("it took %v to connect, want at most 5s after the server began to answer", took)
 		}
 	})
 }
 
-func TestAttemptToConnectThatIsNotAnsweredIsMadeAgain(t *testing.T) {
+func TestUnansweredAttemptToConnectIsRepeated(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		d.hang.Store(true)
 		time.AfterFunc(5*time.Second, func() { d.hang.Store(false) })
 		began := time.Now()
 		lease(t, p).Release()
 		if took := time.Since(began); took > 8*time.Second {
-			t.Errorf("it took %v to connect, want at most 3s after the way was there", took)
+			t.Errorf("it took %v to connect, want at most 3s after the network was back", took)
 		}
 	})
 }
@@ -189,7 +190,7 @@ func TestWithoutConnectTimeoutTheCallersContextIsTheOnlyLimit(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.ConnectTimeout = 0 })
 }
 
-func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
+func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
@@ -222,7 +223,7 @@ func TestZoneOfAnIPv6AddressReachesTheDialer(t *testing.T) {
 	})
 }
 
-func TestServerThatCannotBeReachedHasLostNothing(t *testing.T) {
+func TestSessionOfAnUnreachableServerIsUsedAgain(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		d.fake.Down()
@@ -241,15 +242,15 @@ func TestServerThatCannotBeReachedHasLostNothing(t *testing.T) {
 	})
 }
 
-// The wait for a connection is bounded, not the login: its answer, however late,
-// names a session.
-func TestLoginOnAConnectionThatCameBackIsWaitedFor(t *testing.T) {
+// Only the wait for a connection is bounded by reconnectPatience. The login is not:
+// its late answer names a session that would otherwise be left on the server.
+func TestSlowLoginAfterReconnectIsWaitedFor(t *testing.T) {
 	withPool(t, rule("OpenSession", 1, fakeserver.Fault{AnswerDelay: 3 * time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
 		d.fake.Down()
 		if _, err := p.Lease(t.Context()); err == nil {
 			t.Fatal("a lease while the server is down")
 		}
-		synctest.Wait() // for gRPC to know that it is down
+		synctest.Wait() // gRPC notices that the server is down
 		d.fake.Up()
 		lease(t, p).Release()
 		if n := len(d.fake.Log("OpenSession")); n != 1 {
@@ -276,7 +277,7 @@ func TestSessionThatTheServerForgotIsReplaced(t *testing.T) {
 	})
 }
 
-func TestCallerThatGivesUpBeginLeavesNothingBehind(t *testing.T) {
+func TestCancelledBeginIsRolledBackAndHarmsNoOtherTransaction(t *testing.T) {
 	withPool(t, rule("NewTx", 2, fakeserver.Fault{AnswerDelay: 20 * time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()
@@ -303,7 +304,7 @@ func TestCallerThatGivesUpBeginLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t *testing.T) {
+func TestSessionAfterAnUnansweredBeginIsClosedWhenItsLastTransactionEnds(t *testing.T) {
 	withPool(t, rule("NewTx", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()
@@ -315,7 +316,7 @@ func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t
 		if _, f := begin(t.Context(), l); f == nil || f.Fate != wire.Unknown {
 			t.Fatalf("%+v, want an unknown fate", f)
 		}
-		synctest.Wait() // for another session
+		synctest.Wait() // until another session is open
 		if err := l.Move(t.Context(), old); err != nil || l.Session() == old {
 			t.Errorf("the lease stays: %v", err)
 		}
@@ -331,8 +332,8 @@ func TestSessionThatMayHoldANamelessTransactionIsClosedAfterItsLastTransaction(t
 }
 
 // While the answers to logins are lost, every login leaves a session on the server
-// until it expires. So the last session that serves is kept until there is another.
-func TestLoginsWhoseAnswersAreLostAddNoMoreSessionsThanAllowed(t *testing.T) {
+// until it expires. So the last session that works is kept until another is open.
+func TestUnansweredLoginsNeverExceedMaxSessions(t *testing.T) {
 	script := rule("NewTx", 1, fakeserver.Fault{CutAfter: true})
 	for nth := 2; nth <= 9; nth++ {
 		script.Rules = append(script.Rules, fakeserver.Rule{Method: "OpenSession", Nth: nth, Do: fakeserver.Fault{CutAfter: true}})
@@ -356,7 +357,7 @@ func TestLoginsWhoseAnswersAreLostAddNoMoreSessionsThanAllowed(t *testing.T) {
 		if l.Session() != first {
 			t.Error("the lease moved, though no login was answered")
 		}
-		time.Sleep(10 * time.Minute) // the sessions that nobody knows have expired
+		time.Sleep(10 * time.Minute) // the sessions whose ids were lost have expired
 		for l.Session() == first {
 			if err := l.Move(t.Context(), first); err != nil {
 				t.Fatal(err)
@@ -366,8 +367,7 @@ func TestLoginsWhoseAnswersAreLostAddNoMoreSessionsThanAllowed(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.MaxSessions = 4 })
 }
 
-// With one session allowed, one that is leaving is shared rather than nobody served.
-func TestLeavingSessionIsSharedIfThereCanBeNoOther(t *testing.T) {
+func TestLeavingSessionIsSharedWhenMaxSessionsAllowsNoOther(t *testing.T) {
 	withPool(t, rule("NewTx", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()
@@ -385,7 +385,7 @@ func TestLeavingSessionIsSharedIfThereCanBeNoOther(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.MaxSessions = 1 })
 }
 
-func TestMaxSessionsCountsSessionsThatAreAlone(t *testing.T) {
+func TestMaxSessionsCountsIsolatedSessions(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		var alone []*session.Lease
 		for range 3 {
@@ -415,7 +415,7 @@ func TestMaxSessionsCountsSessionsThatAreAlone(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.MaxSessions = 3 })
 }
 
-func TestSessionWhoseOpeningWasNotAnsweredCounts(t *testing.T) {
+func TestMaxSessionsCountsUnansweredOpenSession(t *testing.T) {
 	withPool(t, rule("OpenSession", 2, fakeserver.Fault{CutAfter: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		first := lease(t, p)
 		defer first.Release()
@@ -442,7 +442,7 @@ func TestSessionWhoseOpeningWasNotAnsweredCounts(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.MaxSessions = 3 })
 }
 
-func TestSessionBeingOpenedWhenThePoolClosesIsClosedToo(t *testing.T) {
+func TestSessionOpenedWhileThePoolClosesIsClosed(t *testing.T) {
 	withPool(t, rule("OpenSession", 2, fakeserver.Fault{AnswerDelay: time.Second}), func(t *testing.T, p *session.Pool, d *dialer) {
 		l, second := lease(t, p), lease(t, p) // the first is shared, and another one opened
 		time.Sleep(2 * time.Second)
@@ -460,7 +460,7 @@ func TestSessionBeingOpenedWhenThePoolClosesIsClosedToo(t *testing.T) {
 	})
 }
 
-func TestCloseIsToldUntilTheServerAnswers(t *testing.T) {
+func TestCloseSessionIsRepeatedUntilTheServerAnswers(t *testing.T) {
 	withPool(t, rule("CloseSession", 1, fakeserver.Fault{CutBefore: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		lease(t, p).Release()
 		p.Close()
@@ -470,7 +470,7 @@ func TestCloseIsToldUntilTheServerAnswers(t *testing.T) {
 	})
 }
 
-func TestCloseDoesNotWaitForAServerThatIsAway(t *testing.T) {
+func TestCloseDoesNotWaitForAnUnreachableServer(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		lease(t, p).Release()
 		d.fake.Down()
@@ -482,7 +482,7 @@ func TestCloseDoesNotWaitForAServerThatIsAway(t *testing.T) {
 	})
 }
 
-func TestUndoneTransactionIsRolledBackThoughTheConnectionBreaks(t *testing.T) {
+func TestUndoRollsBackThoughTheConnectionBreaks(t *testing.T) {
 	withPool(t, rule("Rollback", 1, fakeserver.Fault{CutBefore: true}), func(t *testing.T, p *session.Pool, d *dialer) {
 		l := lease(t, p)
 		defer l.Release()

@@ -23,17 +23,17 @@ type Session struct {
 	// confirmed is the host's epoch at which the server last knew the session.
 	confirmed atomic.Int64
 	// leaving is set when leases should move to another session: the server does not
-	// know this one any more, or it holds a transaction that cannot be named and only
-	// the session's end will end.
+	// know this one any more, or it may hold a transaction whose id the driver never
+	// learned, which only the end of the session ends.
 	leaving atomic.Bool
 
 	leases atomic.Int32 // how many leases use the session; changes with pool.mu held
 
 	// What follows is guarded by pool.mu.
-	txs       int       // transactions open in it, begun, or being undone
-	alone     bool      // its only lease does not share it
+	txs       int       // transactions open in it, being begun, or being rolled back
+	alone     bool      // it has one lease, which does not share it
 	ended     bool      // it is being closed, or the server does not know it
-	serves    bool      // though leaving, it serves as well as before
+	serves    bool      // it still works although it is leaving
 	idleSince time.Time // when its last lease left
 }
 
@@ -43,13 +43,13 @@ func (s *Session) Addr() string { return s.host.addr }
 // Leaving reports whether leases should move to another session.
 func (s *Session) Leaving() bool { return s.leaving.Load() }
 
-// doubtful reports whether something happened since the server last knew the
-// session that may have ended it: the connection broke, or the server did not
-// know another session of ours.
+// doubtful reports whether the server may have lost the session: since the server
+// last confirmed it, the connection broke, or the server did not know another of
+// our sessions.
 func (s *Session) doubtful() bool { return s.confirmed.Load() != s.host.epoch.Load() }
 
 // ask asks the server whether it knows the session, which also keeps it alive.
-// patiently: a server that is away is waited for a little.
+// With patiently it waits a little for a server that was down, see host.call.
 func (s *Session) ask(ctx context.Context, patiently bool) *wire.Failure {
 	epoch := s.host.epoch.Load()
 	f := s.host.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
@@ -64,8 +64,8 @@ func (s *Session) ask(ctx context.Context, patiently bool) *wire.Failure {
 // Lost tells the pool that the server does not know the session.
 func (s *Session) Lost() { s.pool.lost(s) }
 
-// Retire has the session closed, as soon as no transaction is open in it, because
-// it is in a state that cannot be known.
+// Retire has the session closed as soon as no transaction is open in it. A caller
+// uses it when the session's state on the server is not known.
 func (s *Session) Retire() { s.pool.retire(s) }
 
 // Scope is where a call is made: in a session, or in a transaction of one.
@@ -92,16 +92,17 @@ func (sc *Scope) Fetch(ctx context.Context, stream *wire.Stream, method string, 
 	return stream.Fetch(sc.context(ctx), sc.session.host.channel, method, req, known, b)
 }
 
-// Open sends a query whose answer comes through stream, until own ends: own
-// becomes the caller's ctx with the scope's tokens and an end of its own.
+// Open sends a query whose answer is read from stream until own ends. Open makes
+// own a context that ends with the caller's ctx or by own.Cancel, with the scope's
+// tokens in it.
 func (sc *Scope) Open(ctx context.Context, own *StreamContext, stream *wire.Stream, method string, req *wire.Request, known []wire.Column) *wire.Failure {
 	sc.session.touch()
 	own.begin(ctx, sc.md)
 	return stream.Open(own, sc.session.host.channel, method, req, known)
 }
 
-// context is ctx with the scope's tokens. Metadata that the caller attached for
-// other servers does not travel.
+// context is ctx with the scope's tokens. gRPC metadata that the caller put into
+// ctx is not sent.
 func (sc *Scope) context(ctx context.Context) context.Context {
 	sc.session.touch()
 	if ctx == context.Background() {
@@ -112,8 +113,8 @@ func (sc *Scope) context(ctx context.Context) context.Context {
 
 func (s *Session) touch() { s.lastCall.Store(time.Now().UnixNano()) }
 
-// callContext is a caller's context with a call's tokens in it. Made once for a
-// session or transaction, the tokens cost a call one allocation at most.
+// callContext is a caller's context with a call's tokens in it. The tokens are made
+// once for a session or transaction, so a call allocates at most this struct.
 type callContext struct {
 	context.Context
 	md context.Context

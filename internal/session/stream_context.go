@@ -5,30 +5,31 @@ import (
 	"sync"
 )
 
-// StreamContext is the context of one query: the caller's, which it ends with,
-// the call's tokens, and an end of its own, by which rows that nobody wants are
-// given up. It is used for one stream, for gRPC looks at it until that has ended.
+// StreamContext is the context of one query. It has the values and the deadline of
+// the caller's context and the call's tokens. It ends with the caller's context, or
+// by Cancel, which ends a query whose remaining rows are not wanted. It serves one
+// stream only, because gRPC uses it until that stream has ended.
 //
-// It is context.WithCancel for what a stream needs of it, in the memory of the
-// resultSet: 1 to 2 % of the wall of a query of one row, most of it because gRPC
-// derives one context from it, for which WithCancel makes a map.
+// It does what context.WithCancel does, without allocations of its own, which saves
+// 1 to 2 % of the time of a query of one row. Most of that is the map that
+// WithCancel makes for the one context that gRPC derives.
 type StreamContext struct {
 	callContext
-	forget func() bool // keeps the caller's end from ending this; nil if it has none
+	forget func() bool // unregisters from the caller's context; nil if that never ends
 	done   chan struct{}
 
 	mu    sync.Mutex
 	err   error
-	first atEnd    // gRPC's, the only one as a rule
-	taken bool     // first is
-	more  []*atEnd // after the first
+	first atEnd    // usually gRPC's and the only one
+	taken bool     // first is in use
+	more  []*atEnd // those after first
 }
 
-// atEnd is something to do when a StreamContext ends. A nil one was stopped.
+// atEnd holds a function to call when a StreamContext ends; nil if it was stopped.
 type atEnd struct{ do func() }
 
-// begin makes s the caller's ctx with the tokens in md. It holds on to ctx until
-// it ends, by ctx or by cancel.
+// begin prepares s for a query, with the caller's ctx and the tokens in md. s stays
+// registered with ctx until s ends, so it must be cancelled if ctx does not end.
 func (s *StreamContext) begin(ctx, md context.Context) {
 	s.callContext = callContext{ctx, md}
 	s.done = make(chan struct{})
@@ -44,7 +45,7 @@ func (s *StreamContext) begin(ctx, md context.Context) {
 	s.forget = context.AfterFunc(ctx, func() { s.end(ctx.Err()) })
 }
 
-// Cancel ends it, if it has not ended.
+// Cancel ends the context, if it has not ended.
 func (s *StreamContext) Cancel() { s.end(context.Canceled) }
 
 func (s *StreamContext) end(err error) {

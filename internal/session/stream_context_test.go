@@ -23,7 +23,7 @@ func TestStreamContextHasTheValuesOfBothAndTheDeadlineOfTheCaller(t *testing.T) 
 	}
 }
 
-func TestStreamContextEndsOnceAndWithItAllThatComesFromIt(t *testing.T) {
+func TestStreamContextEndsOnceWithItsDerivedContexts(t *testing.T) {
 	passed := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
 	for name, test := range map[string]struct {
 		caller func(context.Context) (context.Context, context.CancelFunc)
@@ -74,7 +74,7 @@ func TestStreamContextEndsOnceAndWithItAllThatComesFromIt(t *testing.T) {
 					t.Errorf("the one cancelled before ended with %v", second.Err())
 				}
 				if n := done.Load(); n != 1 {
-					t.Errorf("what was to be done at the end: %d, want once, and what was stopped never", n)
+					t.Errorf("sum of the functions called at the end: %d, want 1: one call, and none of the stopped function", n)
 				}
 				late, cancelLate := context.WithCancel(ctx)
 				defer cancelLate()
@@ -87,7 +87,7 @@ func TestStreamContextEndsOnceAndWithItAllThatComesFromIt(t *testing.T) {
 	}
 }
 
-func TestStreamContextOfACallerThatHasEndedHasEnded(t *testing.T) {
+func TestStreamContextOfAnEndedCallerHasEnded(t *testing.T) {
 	caller, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := newStreamContext(caller, t.Context()).Err(); err != context.Canceled {
@@ -95,7 +95,7 @@ func TestStreamContextOfACallerThatHasEndedHasEnded(t *testing.T) {
 	}
 }
 
-func TestStopOfOneEndDoesNotStopTheNext(t *testing.T) {
+func TestSecondStopDoesNotStopAnotherFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := newStreamContext(context.Background(), context.Background())
 		stop := context.AfterFunc(ctx, func() {})
@@ -106,7 +106,7 @@ func TestStopOfOneEndDoesNotStopTheNext(t *testing.T) {
 		ctx.Cancel()
 		synctest.Wait()
 		if !done {
-			t.Error("nothing was done at the end")
+			t.Error("the function was not called at the end")
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Tx is a transaction on the server. The session it is in stays open until End.
+// Tx is a transaction on the server. Its session stays open until End is called.
 // Its calls go through the embedded Scope.
 type Tx struct {
 	Scope
@@ -15,8 +15,8 @@ type Tx struct {
 }
 
 // Begin begins a transaction in the lease's session, with the given request. If
-// ctx ends first the server's answer is waited for without the caller, and the
-// transaction undone.
+// ctx ends first, Begin returns a failure of unknown fate, and a background job
+// waits for the server's answer and rolls the transaction back.
 func (l *Lease) Begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 	s := l.session.Load()
 	if !s.hold() {
@@ -56,8 +56,8 @@ func (l *Lease) Begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 	}
 }
 
-// begin begins a transaction in a session that is held, and lets go of it if that
-// fails.
+// begin begins a transaction in a session that hold has kept open, and calls letGo
+// if that fails.
 func (s *Session) begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 	var ans wire.NewTx
 	f := s.Call(ctx, wire.MethodNewTx, req, &ans)
@@ -65,26 +65,26 @@ func (s *Session) begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 		return &Tx{s.scope(ans.ID), ans.ID}, nil
 	}
 	if f.Fate == wire.Unknown {
-		s.pool.retireGently(s) // it may hold a transaction that nobody can name
+		s.pool.retireGently(s) // it may hold a transaction whose id the driver does not know
 	}
 	s.letGo()
 	return nil, f
 }
 
-// End says that the server has ended the transaction, or that it does not matter
-// any more whether it has. It is called once.
+// End releases the transaction's session. The caller calls it once, when the server
+// has ended the transaction or it no longer matters whether it has.
 func (t *Tx) End() { t.session.letGo() }
 
-// Undo ends the transaction on the server and then says End. It goes on in the
-// background until the server has answered, whatever the answer: a rollback that
-// comes twice, or after a commit, does nothing.
+// Undo rolls the transaction back in the background and then calls End. It repeats
+// the call until the server has answered, whatever the answer: a second rollback,
+// or one after a commit, does nothing.
 func (t *Tx) Undo() {
 	p := t.session.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.start(func(ctx context.Context) {
 		defer t.End()
-		// A pool that is closed ends the session instead.
+		// A closed pool closes the session, which rolls back as well.
 		closed := func(*wire.Failure) bool { return p.isClosed() }
 		tell(ctx, p.quit, closed, func(ctx context.Context) *wire.Failure {
 			return t.Call(ctx, wire.MethodRollback, nil, wire.Empty)
@@ -92,8 +92,8 @@ func (t *Tx) Undo() {
 	})
 }
 
-// hold keeps the session open for a transaction, and reports whether it could: the
-// session may be closing already.
+// hold keeps the session open for a transaction until letGo. It reports false if
+// the session is being closed already.
 func (s *Session) hold() bool {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()

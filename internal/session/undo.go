@@ -7,8 +7,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// tell makes a call that must reach a server, again until the server has answered
-// or must have dropped the session, or until enough says so of a failure.
+// tell makes a call that must reach a server. It repeats the call until the server
+// has answered, until the server must have dropped the session, or until enough
+// returns true for a failure.
 func tell(ctx context.Context, quit <-chan struct{}, enough func(f *wire.Failure) bool, call func(ctx context.Context) *wire.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, expiry)
 	defer cancel()
@@ -32,9 +33,9 @@ func tell(ctx context.Context, quit <-chan struct{}, enough func(f *wire.Failure
 	}
 }
 
-// closeOnServer ends the session on the server, which also ends its transactions.
-// A pool that is closed does not wait for a server that is away: either that has
-// lost the session, or the session will expire.
+// closeOnServer closes the session on the server, which also ends its
+// transactions. A closed pool does not repeat the call to a server that cannot be
+// reached: the session will expire there.
 func (s *Session) closeOnServer(ctx context.Context) {
 	away := func(f *wire.Failure) bool { return f.Fate == wire.NotSent && s.pool.isClosed() }
 	tell(ctx, s.pool.quit, away, func(ctx context.Context) *wire.Failure {
