@@ -67,7 +67,7 @@ func (s *Session) decode(msg []byte) error {
 
 // ServerInfo answers ServerInfo.
 type ServerInfo struct {
-	Version string // as the server was built, without a leading v; "" for one embedded in a program
+	Version string // without a leading v; "" for a server embedded in a program
 }
 
 func (i *ServerInfo) decode(msg []byte) error {
@@ -144,10 +144,10 @@ type InsertedKey struct {
 	Key   int64
 }
 
-// CommittedTx answers Commit; SQLExec answers with one per transaction it
+// CommittedTx answers Commit; SQLExec answers with one for each transaction it
 // committed.
 type CommittedTx struct {
-	TxID        uint64 // 0: nothing was written, so that there is no transaction
+	TxID        uint64 // 0: nothing was written, so there is no transaction
 	Header      []byte // the transaction's header, for DecodeHeader
 	Time        time.Time
 	UpdatedRows int64
@@ -158,7 +158,7 @@ func (c *CommittedTx) decode(msg []byte) error {
 	return fields(msg, func(num protowire.Number, n uint64, bytes []byte) error {
 		switch num {
 		case 1:
-			c.Header = append([]byte(nil), bytes...) // 150 bytes, beside the cost of a commit
+			c.Header = append([]byte(nil), bytes...) // gRPC owns bytes
 			return fields(bytes, func(num protowire.Number, n uint64, _ []byte) error {
 				switch num {
 				case 1:
@@ -203,8 +203,8 @@ func appendInsertedKey(keys *[]InsertedKey, entry []byte) error {
 	return err
 }
 
-// maxCommittedTxs is the most transactions that one Exec may answer with. The
-// driver sends texts that commit one; an entry of two bytes may stand for each.
+// maxCommittedTxs bounds the transactions in one answer to SQLExec. The driver
+// sends statements that commit one; a hostile server could send one in two bytes.
 const maxCommittedTxs = 256
 
 // ExecResult answers SQLExec.
@@ -263,7 +263,7 @@ type Column struct {
 	Name string // without the table
 	Type string // INTEGER, VARCHAR, …, or ANY
 
-	msg string // what it was decoded from
+	msg string // the message it was decoded from, to recognise the same column again
 }
 
 func (c *Column) decode(msg []byte) error {
@@ -289,9 +289,9 @@ func (c *Column) decode(msg []byte) error {
 
 var errNoName = fmt.Errorf("%w: column without a name", errMalformed)
 
-// columnName takes the column out of a selector "(table.column)". Names hold
-// letters, digits and underscores only, so the last dot ends the table, but for
-// those in the keys of "(table.column->'key.of.a.JSON')".
+// columnName returns the column of a selector "(table.column)". Names hold
+// letters, digits and underscores only, so the table ends at the last dot. Dots
+// after "->" belong to the JSON key of "(table.column->'key.of.a.JSON')".
 func columnName(selector []byte) (string, error) {
 	s := selector
 	if len(s) >= 2 && s[0] == '(' && s[len(s)-1] == ')' {

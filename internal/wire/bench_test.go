@@ -64,9 +64,9 @@ func BenchmarkRowDecode(b *testing.B) {
 	batch.Release()
 }
 
-// What a row costs beside its seven values: an INTEGER above 255, a FLOAT, a TIMESTAMP and a BLOB each need a box, two
-// strings a box each and one copy of their text for both. A BOOLEAN needs none.
-func TestARowOfSevenTypesCostsSevenAllocations(t *testing.T) {
+// An INTEGER above 255, a FLOAT, a TIMESTAMP, a BLOB and each of two strings are allocated as an interface value; the two
+// strings share one copy of their bytes. A BOOLEAN needs no allocation.
+func TestDecodingARowOfSevenTypesTakesAtMostSevenAllocations(t *testing.T) {
 	batch := Batch{stream: new(Stream)}
 	if err := batch.take(mem.BufferSlice{mem.SliceBuffer(batchMessage())}); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestARowOfSevenTypesCostsSevenAllocations(t *testing.T) {
 	}
 }
 
-// However many messages an answer has, and whichever processor reads them, one buffer holds them in turn.
+// One buffer holds the messages of an answer one after the other, whichever processor reads them.
 func TestMessagesOfAStreamShareABuffer(t *testing.T) {
 	var stream Stream
 	half := batchMessage()

@@ -2,8 +2,8 @@ package wire
 
 import "strings"
 
-// Class is what a refusal of the server means. ClassNone: the driver does not
-// know the server's words.
+// Class is what an error message of the server means. ClassNone: the driver does
+// not know the message.
 type Class uint8
 
 const (
@@ -44,25 +44,26 @@ func (c Class) Safe() bool {
 	return false
 }
 
-// phrase is something the server says and what it means. The server sends most
-// SQL errors as bare text (code Unknown, no details), so the text is all there
-// is. Messages come as "text", "text (name)", "text: more" or "wrapper: text".
+// phrase is a part of an error message of the server and its meaning. The server
+// sends most SQL errors with code Unknown and no details, so only the message tells
+// them apart. Messages come as "text", "text (name)", "text: more" or
+// "wrapper: text".
 type phrase struct {
 	text     string
-	prefix   bool // the text must begin the message
+	prefix   bool // the message must begin with text
 	class    Class
 	sqlState string
 
 	verdict verdict
 }
 
-// verdict is what a phrase says about whether a call that writes has committed.
+// verdict is what a message tells about whether a call that writes has committed.
 type verdict uint8
 
 const (
 	decided        verdict = iota // nothing was committed
-	undecided                     // the server says so also when it has committed
-	deadlinePassed                // likewise, once the caller's deadline is over
+	undecided                     // the server may have committed
+	deadlinePassed                // the server may have committed, and the caller's deadline has passed
 )
 
 var phrases = []phrase{
@@ -74,15 +75,15 @@ var phrases = []phrase{
 	{"transaction pool exhausted", false, Overloaded, "53000", decided},
 	{"max active snapshots limit reached", false, Overloaded, "53000", decided},
 	{"write stalling", false, Overloaded, "53000", decided},
-	// A database that the server is unloading or has just closed; it is loaded
-	// again when it is next used.
+	// The server is unloading or has just closed the database; it loads the database
+	// again when that is next used.
 	{"already closed", false, Overloaded, "57P03", undecided},
 	// The server's copy of the caller's deadline passed while it waited.
 	{"context deadline exceeded", true, ClassNone, "", deadlinePassed},
 	{"context canceled", true, ClassNone, "", deadlinePassed},
 
-	// Errors of what the server does behind a commit, such as deleting the index of a
-	// table that was made and dropped in the same transaction.
+	// Errors of work that the server does after a commit, such as deleting the index
+	// of a table that was created and dropped in the same transaction.
 	{"[", true, ClassNone, "", undecided},
 
 	{"session not found", true, SessionLost, "08003", decided},
@@ -120,7 +121,7 @@ var phrases = []phrase{
 	{"parsing error", true, Syntax, "42601", decided},
 	{"missing parameter", false, Syntax, "07001", decided},
 
-	// What is wrong with a statement, in the states that PostgreSQL has for it.
+	// Errors of the statement itself, with the SQLSTATE that PostgreSQL has for each.
 	{"function does not exist", false, Syntax, "42883", decided},
 	{"illegal arguments: unknown function", true, Syntax, "42883", decided},
 	{"duplicated column", false, Syntax, "42701", decided},
@@ -176,26 +177,26 @@ var phrases = []phrase{
 	{"permission denied", false, Permission, "42501", decided},
 	{"does not have permission", false, Permission, "42501", decided},
 	{"insufficient permission", false, Permission, "42501", decided},
-	// Said (seen in v1.11.1) of a transaction that writes a value of an indexed
-	// column and takes it away, be it of other rows.
+	// Seen in v1.11.1: the transaction writes a value of an indexed column and also
+	// removes that value, even if from another row.
 	{"cannot change a non-transient key to transient", false, IndexedTwice, "0A000", decided},
 	{"not supported", false, Unsupported, "0A000", decided},
 }
 
-// notGrouped ends what the server says of a column outside GROUP BY.
+// notGrouped is the end of the message for a column that GROUP BY does not name.
 const notGrouped = "must appear in the group by clause or be used in an aggregated function"
 
-// requestTooLarge begins what gRPC says of a message over the receiver's limit
-// (the server's max-recv-msg-size, 32 MiB by default).
+// requestTooLarge is the beginning of gRPC's error for a message over the
+// receiver's limit (the server's max-recv-msg-size, 32 MiB by default).
 const requestTooLarge = "grpc: received message larger than max"
 
-// classify finds what a refusal means, or nil. What the server quotes of the
-// caller's data comes after its own words, so the known text that begins first
-// in the server's own words decides, and nothing behind the first quotation
-// counts.
+// classify finds the phrase that a message means, or nil. The server quotes the
+// caller's data only after its own words. So the phrase that begins first decides,
+// and nothing after the first quotation is looked at: a value that a program writes
+// never changes the class of an error.
 func classify(text string) *phrase {
 	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, notGrouped) {
-		text = notGrouped // before it stands a column, with the name of a field that may be any text
+		text = notGrouped // it follows a column with the name of a JSON field, which may hold any characters
 	}
 	text = ownWords(text)
 	var found *phrase
@@ -229,8 +230,8 @@ func ownWords(text string) string {
 
 // unwrapped is the message without the wrappers that name a clause, a CTE, a
 // view, a column or an aggregate before the reason, as in "error in 'LIKE' clause:
-// reason", "(t.c): reason" and "MAX(t.c): reason". Such names
-// hold letters, digits and underscores only; what does not may be a caller's data.
+// reason", "(t.c): reason" and "MAX(t.c): reason". Such names hold letters, digits
+// and underscores only. Other text may be the caller's data and is kept.
 func unwrapped(text string) string {
 	for {
 		begin, rest, ok := strings.Cut(text, ": ")
@@ -256,7 +257,8 @@ func isWrapper(s string) bool {
 	return isName(strings.NewReplacer("'", "", " ", "", "(", "", ")", "").Replace(s))
 }
 
-// isSelector reports whether s is what the server calls a column or an aggregate.
+// isSelector reports whether s is the server's notation of a column or aggregate:
+// (t.c), MAX(t.c), COUNT(*).
 func isSelector(s string) bool {
 	function, inner, ok := strings.Cut(s, "(")
 	inner, closed := strings.CutSuffix(inner, ")")
@@ -266,7 +268,7 @@ func isSelector(s string) bool {
 	return isName(strings.TrimSuffix(inner, "*"))
 }
 
-// isName reports whether s is a name, or two with a dot between them.
+// isName reports whether s consists of letters, digits, underscores and dots.
 func isName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {

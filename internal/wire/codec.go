@@ -1,12 +1,11 @@
-// Package wire is the part of immudb's gRPC protocol that the driver speaks:
-// method paths, field numbers and the bytes between them. It is the only place
-// that knows them.
+// Package wire is the part of immudb's gRPC protocol that the driver uses. Only
+// this package knows the method paths, the field numbers and the server's error
+// messages.
 //
-// Nothing is generated and nothing is registered: a program may link the
-// official client beside this driver, and two packages that register messages
-// named immudb.schema.* in one process panic. Message names do not travel, so
-// requests are appended as bytes and answers are decoded from bytes, under the
-// methods' full paths.
+// The package encodes requests and decodes answers by hand, without generated
+// protobuf types. Generated types register the names immudb.schema.* in the
+// process, and a program that links the official client beside this driver would
+// register them twice and panic. The names are not part of the encoded messages.
 package wire
 
 import (
@@ -22,13 +21,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Answer decodes itself from the bytes of one response message. The bytes are
-// gRPC's and valid during the call only.
+// Answer decodes itself from the bytes of one response message. The bytes belong to
+// gRPC and are valid during the call of decode only.
 type Answer interface{ decode(msg []byte) error }
 
-// codec hands request bytes to gRPC as they are and answers to their decoder.
-// Its name gives the content type application/grpc+proto, which is what the
-// bytes are.
+// codec passes request bytes to gRPC unchanged and answers to their decoder. Its
+// name sets the content type, application/grpc+proto.
 type codec struct{}
 
 func (codec) Name() string { return "proto" }
@@ -45,9 +43,9 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return nil, fmt.Errorf("wire: request of type %T", v)
 }
 
-// Request is a request with the memory that gRPC wants around it: kept in
-// something that is allocated anyway it saves three allocations. It belongs to
-// gRPC from the call on and is not to be changed or used for another one.
+// Request is a request together with the slices that gRPC needs for it: embedded in
+// a struct that is allocated anyway, it saves three allocations. From the call on
+// it belongs to gRPC and must not be changed or used for another call.
 type Request struct {
 	Bytes []byte
 
@@ -67,11 +65,11 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return fmt.Errorf("wire: answer of type %T", v)
 }
 
-// CallOptions are the options every channel to a server is dialled with: the
-// codec above, and no limit on the size of an answer, because the server sends
-// 2,048 rows in one message whatever they weigh (gRPC's default of 4 MB fails
-// at rows of 2 kB). Rows are decoded one at a time, out of the message itself;
-// answers that are decoded whole have the limit [maxRaw].
+// CallOptions are the call options of every channel to a server: the codec above,
+// and no limit on the size of an answer, because the server sends 2,048 rows in one
+// message however large they are (gRPC's default limit of 4 MB fails at rows of
+// 2 kB). Rows are decoded one at a time, out of the message itself; answers that
+// are decoded whole have the limit [maxRaw].
 func CallOptions() []grpc.CallOption {
 	return []grpc.CallOption{
 		grpc.ForceCodecV2(codec{}),
@@ -80,29 +78,30 @@ func CallOptions() []grpc.CallOption {
 	}
 }
 
-// maxMessage is the largest length gRPC's five-byte message header is used
-// with: 2 GiB less one.
+// maxMessage is the largest message, in bytes, that gRPC can send: 2 GiB less one.
 const maxMessage = 1<<31 - 1
 
-// maxRaw is the largest answer, in bytes, that is taken as [Raw]: a transaction
-// whole, its values included. Decoded it takes a few times as much memory. The
-// server takes at most 32 MiB in one request by default.
+// maxRaw is the largest answer, in bytes, that is received as [Raw]: a whole
+// transaction with its values. Decoded it takes a few times as much memory. A
+// transaction is smaller as a rule: by default the server takes at most 32 MiB in
+// one request.
 const maxRaw = 128 << 20
 
-// Channel is the way to one server: gRPC's channel, and how many calls on it have
-// not ended.
+// Channel is gRPC's channel to one server, and counts the calls on it that have not
+// ended.
 type Channel struct {
 	cc      *grpc.ClientConn
 	pending atomic.Int64
 }
 
-// NewChannel makes a Channel of gRPC's. Close closes both.
+// NewChannel makes a Channel that owns cc: Close closes both.
 func NewChannel(cc *grpc.ClientConn) *Channel { return &Channel{cc: cc} }
 
 // Close ends every call and the connection.
 func (ch *Channel) Close() error { return ch.cc.Close() }
 
-// Connection is gRPC's channel, for what concerns the connection alone.
+// Connection is gRPC's channel, for its state and its attempts to connect. Calls go
+// through Call.
 func (ch *Channel) Connection() *grpc.ClientConn { return ch.cc }
 
 // Pending is how many calls have not ended.
@@ -122,9 +121,9 @@ func (ch *Channel) Call(ctx context.Context, method string, req []byte, ans Answ
 	if err == nil {
 		return nil
 	}
-	// The requests for such answers are short: what is too large is the answer.
+	// Requests for Raw answers are short, so it is the answer that is too large.
 	if st := status.Convert(err); raw && st.Code() == codes.ResourceExhausted && strings.HasPrefix(st.Message(), requestTooLarge) {
-		return Malformed(fmt.Sprintf("the server's answer is larger than %d MiB, which is the most that is taken to prove something", maxRaw>>20))
+		return Malformed(fmt.Sprintf("the server's answer is larger than %d MiB, the limit for an answer that carries a proof", maxRaw>>20))
 	}
 	return newFailure(ctx, err, p.Addr != nil)
 }
@@ -134,11 +133,11 @@ type none struct{}
 
 func (none) decode([]byte) error { return nil }
 
-// Empty is passed for an answer that carries nothing.
+// Empty is the Answer to pass for methods whose answer has no content.
 var Empty Answer = none{}
 
-// Probe makes the smallest call that there is, to which any server answers
-// something, if only no. It does not count as pending.
+// Probe makes a small call that every server answers, if only with an error. It does
+// not count as pending.
 func (ch *Channel) Probe(ctx context.Context) error {
 	return ch.cc.Invoke(ctx, MethodHealth, []byte(nil), Empty)
 }

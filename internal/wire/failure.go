@@ -8,17 +8,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Fate is how a call ended that brought no answer to use. It is decided once,
-// here, where it is known whether the request left.
+// Fate is how a failed call ended. It is decided once, here, where it is known
+// whether the request was sent.
 type Fate uint8
 
 const (
 	_ Fate = iota
-	// NotSent: no server has seen the call.
+	// NotSent: the request did not reach a server.
 	NotSent
-	// Refused: the server answered no. What the refusal means is its Class.
+	// Refused: the server answered with an error. Its meaning is the Class.
 	Refused
-	// NoSession: the server does not know the session. It has run nothing.
+	// NoSession: the server answered that it does not know the session. It has run
+	// nothing.
 	NoSession
 	// Unknown: the call was sent and its answer has not arrived. The server may
 	// have carried it out, or may yet do so.
@@ -32,17 +33,17 @@ func (f Fate) String() string {
 // Failure is a failed call.
 type Failure struct {
 	Fate     Fate
-	Class    Class      // what the server's words mean; ClassNone where it said nothing known
-	Code     codes.Code // of the call's status
+	Class    Class      // what the server's message means; ClassNone if it is not known
+	Code     codes.Code // of the call's gRPC status
 	Message  string     // the server's, or gRPC's
-	SQLState string     // what the class stands for, else what the server sent, else ""
+	SQLState string     // that of the class, else the one the server sent, else ""
 
 	// Ended is the error of the caller's context, if that is what ended the call.
 	Ended error
 }
 
-// newFailure decides how a call made under ctx ended, from what gRPC says and
-// whether the call had left.
+// newFailure decides how a call made under ctx ended, from gRPC's error and whether
+// the request had been sent.
 func newFailure(ctx context.Context, err error, sent bool) *Failure {
 	st := status.Convert(err)
 	f := &Failure{Fate: Unknown, Code: st.Code(), Message: st.Message()}
@@ -60,7 +61,7 @@ func newFailure(ctx context.Context, err error, sent bool) *Failure {
 	return f
 }
 
-// refused reads the server's refusal.
+// refused takes the meaning of the server's error from its status.
 func (f *Failure) refused(ctx context.Context, st *status.Status) {
 	f.Fate = Refused
 	for _, detail := range st.Proto().GetDetails() {
@@ -77,9 +78,9 @@ func (f *Failure) refused(ctx context.Context, st *status.Status) {
 		if p.verdict == deadlinePassed {
 			f.Ended = endedBy(ctx, codes.DeadlineExceeded)
 		}
-	case f.SQLState == "3F000": // "'name' does not exist", said of databases only
+	case f.SQLState == "3F000": // "'name' does not exist"; the server sends it for databases only
 		f.Class, f.SQLState = NoSuchDatabase, "3D000"
-	case f.SQLState == "XX000": // what the server sends when it has no state to tell
+	case f.SQLState == "XX000": // the server's value for errors without a SQLSTATE
 		f.SQLState = ""
 	}
 	if f.Class == SessionLost {
@@ -94,8 +95,8 @@ func endedBy(ctx context.Context, code codes.Code) error {
 	case codes.Canceled:
 		return ctx.Err()
 	case codes.DeadlineExceeded:
-		// The deadline travels with the call, so that the server may notice it a
-		// moment before ctx does.
+		// The server knows the deadline too, and may answer that it has passed a moment
+		// before ctx ends.
 		if _, ok := ctx.Deadline(); ok {
 			return context.DeadlineExceeded
 		}
@@ -103,13 +104,13 @@ func endedBy(ctx context.Context, code codes.Code) error {
 	return nil
 }
 
-// answered reports whether a status comes from the server rather than from the
-// way to it. The server's own errors carry one of the codes below, or Internal
-// with details, which errors of the transport never have.
+// answered reports whether a status comes from the server and not from the
+// transport. The server's own errors carry one of the codes below, or Internal with
+// details, which errors of the transport never have.
 func answered(st *status.Status) bool {
 	switch st.Code() {
 	case codes.ResourceExhausted:
-		// Said by the server of the request: no answer is too large for us.
+		// The server's limit on requests; the driver itself takes answers of any size.
 		return strings.HasPrefix(st.Message(), requestTooLarge)
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.Aborted, codes.OutOfRange, codes.Unimplemented:

@@ -61,8 +61,8 @@ func TestFateOfAFailedCall(t *testing.T) {
 	}
 }
 
-// quoting is every form in which immudb v1.11.1 quotes what a caller wrote, with %s
-// where that stands, and the class of the message.
+// quoting is every message in which immudb v1.11.1 quotes a caller's data, with %s
+// in place of the data, and the class of the message.
 var quoting = []struct {
 	form  string
 	class Class
@@ -90,8 +90,8 @@ var quoting = []struct {
 	{"duplicated parameters (%s)", Syntax},
 }
 
-// What decides about retries, about a transaction and about a session must never
-// be a caller's own words.
+// The class decides about retries, transactions and sessions. A value that a caller
+// wrote must never choose it.
 func TestQuotedDataDoesNotDecideTheClass(t *testing.T) {
 	for _, q := range quoting {
 		for _, p := range phrases {
@@ -122,7 +122,7 @@ func FuzzQuotedDataDoesNotDecideTheClass(f *testing.F) {
 	})
 }
 
-func TestEveryPhraseIsFoundWhereTheServerSaysIt(t *testing.T) {
+func TestEveryPhraseIsFoundInTheServersMessages(t *testing.T) {
 	for _, p := range phrases {
 		for _, form := range []string{"%s", "%s (name)", "%s: more", "error in 'LIKE' clause: %s", "error in recursive CTE 'c' iteration 7: %s"} {
 			message := strings.ReplaceAll(form, "%s", p.text)

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// maxGrowth is how many bytes may be allocated for a byte received, and
-// maxStart how many however short the message is. A field of two bytes can
-// stand for a Column, which has 32 and is copied while its slice grows.
+// maxGrowth is how many bytes may be allocated for each byte received, and
+// maxStart how many more for a message of any length. A field of two bytes can
+// become a Column, which has 32 and is copied while its slice grows.
 const (
 	maxGrowth = 128
 	maxStart  = 64 << 10
@@ -68,9 +68,9 @@ func seedRows() [][]byte {
 		[]byte("\x0b\x0b\x0b\x0b\x0c"), []byte("\x0a\x06\x12\xff\xff\xff\xff\x0f"))
 }
 
-// FuzzRows decodes bytes that a server may send as the rows of a query: an
-// error, never a panic, never an allocation out of proportion, and what was
-// decoded is of the types that database/sql knows.
+// FuzzRows decodes arbitrary bytes as the rows of a query. Decoding may fail with
+// an error, but must never panic or allocate out of proportion to the message, and
+// every decoded value must have a type that database/sql knows.
 func FuzzRows(f *testing.F) {
 	for _, seed := range seedRows() {
 		f.Add(seed, 0)
@@ -129,7 +129,7 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// FuzzAnswer decodes bytes that a server may send as any of the other answers.
+// FuzzAnswer decodes arbitrary bytes as each of the other answers.
 func FuzzAnswer(f *testing.F) {
 	seeds := seedRows()
 	header := appendWrapped(nil, 1, 7)

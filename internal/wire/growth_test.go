@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A server can send a part of a list in two bytes. Whatever list that is, what is
-// decoded takes memory in proportion to the message.
-func TestAListOfEmptyPartsTakesMemoryInProportion(t *testing.T) {
+// A server can send an element of a list in two bytes. The memory for the decoded
+// list must stay in proportion to the message, whichever list it is.
+func TestListOfEmptyElementsTakesMemoryInProportion(t *testing.T) {
 	decoders := map[string]func(msg []byte){
 		"SignedState":   func(msg []byte) { _, _ = DecodeSignedState(msg) },
 		"VerifiableRow": func(msg []byte) { _, _ = DecodeVerifiableRow(msg, "t") },
@@ -46,8 +46,8 @@ func TestAListOfEmptyPartsTakesMemoryInProportion(t *testing.T) {
 	}
 }
 
-// Parts that are not empty, as short as they can be and still be taken.
-func TestAListOfShortestPartsTakesMemoryInProportion(t *testing.T) {
+// The elements are the shortest that the decoder accepts.
+func TestListOfShortestElementsTakesMemoryInProportion(t *testing.T) {
 	const n = 100_000
 	entry := nested(2, message(nested(1, []byte("k")), nested(2, digest(1))))
 	header := nested(1, message(nested(2, digest(1)), nested(5, digest(2))))
@@ -67,7 +67,7 @@ func TestAListOfShortestPartsTakesMemoryInProportion(t *testing.T) {
 	}
 }
 
-func TestAPartWithoutWhatEveryHonestOneHasIsMalformed(t *testing.T) {
+func TestElementWithoutARequiredFieldIsMalformed(t *testing.T) {
 	header := nested(1, aHeader(9))
 	for what, decode := range map[string]func() error{
 		"an entry without a key":       func() error { _, err := DecodeTx(nested(2, nested(2, digest(1)))); return err },

@@ -55,7 +55,8 @@ type NewTxRequest struct {
 	// include; the server waits until it is indexed. 0: any snapshot.
 	SnapshotMustIncludeTx uint64
 	// SnapshotRenewalPeriod is how old a shared snapshot may be before the
-	// server takes a new one; it travels in whole milliseconds. 0: the server's.
+	// server takes a new one. It is sent in whole milliseconds. 0: the server's
+	// default.
 	SnapshotRenewalPeriod time.Duration
 	// UnsafeMVCC turns the server's read-conflict checks off.
 	UnsafeMVCC bool
@@ -90,10 +91,10 @@ func appendWrapped(b []byte, num protowire.Number, v uint64) []byte {
 
 // AppendSQL begins a SQLExec, SQLQuery, TxSQLExec or TxSQLQuery request. Query
 // requests also need AppendAcceptStream. Arguments follow with AppendParam.
-func AppendSQL(b []byte, text string) []byte { return appendString(b, 1, text) }
+func AppendSQL(b []byte, query string) []byte { return appendString(b, 1, query) }
 
-// AppendAcceptStream asks for rows in as many messages as they take; without it
-// the server fails a query that has more rows than one message.
+// AppendAcceptStream allows the server to send the rows in several messages.
+// Without it the server refuses a query with more rows than fit into one message.
 func AppendAcceptStream(b []byte) []byte {
 	b = protowire.AppendTag(b, 4, protowire.VarintType)
 	return protowire.AppendVarint(b, 1)
@@ -106,11 +107,11 @@ func AppendNumberedParam(b []byte, n int, v any) ([]byte, error) {
 	return appendParam(b, strconv.AppendInt(append(name[:0], "param"...), int64(n), 10), v)
 }
 
-// ParamSize is about how many bytes an argument takes, or the error that
-// appending it would return.
+// ParamSize is about how many bytes an argument takes in a request, or the error
+// that appending it would return.
 func ParamSize(v any) (int, error) {
 	size, err := sqlValueSize(v)
-	return size + 16, err // its name and what surrounds it
+	return size + 16, err // 16: its name, tags and lengths
 }
 
 // AppendNamedParam appends the argument for @name.
@@ -163,8 +164,8 @@ func sqlValueSize(v any) (int, error) {
 }
 
 // AppendSQLValue appends a SQLValue message for one of the types that
-// driver.Value allows. Times travel as microseconds since 1970 in UTC; finer
-// digits are cut.
+// driver.Value allows. Times are sent as microseconds since 1970 in UTC; finer
+// digits are cut off.
 func AppendSQLValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:

@@ -17,10 +17,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows up to
-// the end. It ends by itself with a failure or at the end of the answer; before
-// that, GiveUp ends it, beside cancelling the context of Open, which ends the
-// query on the server.
+// Stream is the answer to a SQLQuery or TxSQLQuery call: batches of rows. It ends
+// with a failure or at the end of the answer. To end it earlier the caller cancels
+// the context of Open, which ends the query on the server, and calls GiveUp.
 type Stream struct {
 	ctx     context.Context
 	cs      grpc.ClientStream
@@ -29,9 +28,9 @@ type Stream struct {
 	spare   spareBuffer
 }
 
-// spareBuffer keeps the buffer of the message read before for the next one. A
-// shared pool would clear it each time, and have another one for each processor
-// that the reader runs on.
+// spareBuffer keeps the buffer of the last message for the next one. gRPC's shared
+// pool would clear the buffer each time, and keep one for each processor that the
+// reader runs on.
 type spareBuffer struct{ buf *[]byte }
 
 func (s *spareBuffer) Get(length int) *[]byte {
@@ -55,15 +54,15 @@ func (s *spareBuffer) free() {
 	}
 }
 
-// Free gives back what is kept for further messages, once the batches are
-// released.
+// Free gives the spare buffer back to gRPC's pool. It is called after all batches
+// have been released.
 func (s *Stream) Free() { s.spare.free() }
 
 var rowStream = &grpc.StreamDesc{ServerStreams: true}
 
-// Open sends the query. known are the columns that the query had before, if it is
-// known: when it has them again, the same slice is given out, which saves three
-// allocations for each.
+// Open sends the query. known are the columns of the query's last result, or nil:
+// if the result has the same columns again, Batch.Columns is that slice, which
+// saves three allocations for each column.
 func (s *Stream) Open(ctx context.Context, ch *Channel, method string, req *Request, known []Column) *Failure {
 	cs, err := ch.cc.NewStream(ctx, rowStream, method)
 	if err != nil {
@@ -82,10 +81,10 @@ func (s *Stream) Open(ctx context.Context, ch *Channel, method string, req *Requ
 	return nil
 }
 
-// Fetch is Open and Recv up to the end, by a unary call, for what has an answer of
-// one message. That does without the goroutine and the contexts of a stream. whole
-// is false if the answer turned out to have more than one message: then the query
-// can be sent again, if it may run twice.
+// Fetch is Open and Recv for a query whose answer is one message. It makes a unary
+// call, which needs no goroutine and no contexts of a stream. whole is false if the
+// answer turned out to have more messages: the caller then runs the query again by
+// Open, if it may run twice.
 func (s *Stream) Fetch(ctx context.Context, ch *Channel, method string, req *Request, known []Column, b *Batch) (whole bool, f *Failure) {
 	*s = Stream{known: known}
 	b.stream = s
@@ -119,7 +118,7 @@ func (s *Stream) Recv(b *Batch) (ok bool, f *Failure) {
 	return false, newFailure(s.ctx, err, true)
 }
 
-// GiveUp says that nothing more will be received.
+// GiveUp ends the stream: the caller will not call Recv again.
 func (s *Stream) GiveUp() {
 	if s.channel != nil {
 		s.channel.pending.Add(-1)
@@ -130,8 +129,8 @@ func (s *Stream) GiveUp() {
 // errNotWhole ends a unary call whose answer has more than one message.
 var errNotWhole = errors.New("the answer has more than one message")
 
-// Batch is one message of a result: rows, undecoded, and in the first message
-// of a result its columns. The zero value is empty.
+// Batch is one message of a result: its rows, not decoded yet, and in the first
+// message also the columns of the result. The zero value is empty.
 type Batch struct {
 	Columns []Column // nil in all but the first message
 
@@ -140,8 +139,8 @@ type Batch struct {
 	rest   []byte     // fields of the message not looked at yet
 }
 
-// take takes over a message and finds the columns. They have a higher field
-// number than the rows and so come last: the rows are stepped over, not decoded.
+// take takes ownership of a message and decodes its columns. They have a higher
+// field number than the rows and so come after them; take skips the rows.
 func (b *Batch) take(msg mem.BufferSlice) error {
 	if b.buf != nil {
 		// Fetch's second message. If we took it, gRPC would return an error and leave
@@ -173,8 +172,8 @@ func (b *Batch) take(msg mem.BufferSlice) error {
 	return nil
 }
 
-// takeColumn appends a column. As long as they are those known, Columns is a
-// part of known.
+// takeColumn appends a column. While all columns are the known ones, Columns is a
+// prefix of known.
 func (b *Batch) takeColumn(msg []byte) error {
 	known := b.stream.known
 	i := len(b.Columns)
@@ -188,7 +187,7 @@ func (b *Batch) takeColumn(msg []byte) error {
 		return err
 	}
 	if shared {
-		b.Columns = slices.Clip(b.Columns) // known belongs to others too
+		b.Columns = slices.Clip(b.Columns) // known is shared: append must copy
 	}
 	b.Columns = append(b.Columns, c)
 	return nil
@@ -237,13 +236,13 @@ func (b *Batch) Next(dest []driver.Value) (bool, error) {
 	return false, nil
 }
 
-// Returned answers a statement with a RETURNING clause of one column by a unary
-// call. Only what has a single message can be asked that way.
+// Returned is the answer to a statement with a RETURNING clause of one column, sent
+// by a unary call. The statement must return no more rows than fit into a message.
 type Returned struct {
 	Rows int64
 	Last driver.Value // of the last row; not valid if it is a []byte
 
-	whole bool // the message has come
+	whole bool // the message has been decoded
 }
 
 func (r *Returned) decode(msg []byte) error {
@@ -278,15 +277,15 @@ const (
 	tagFloat     = valueFloat<<3 | byte(protowire.Fixed64Type)
 )
 
-// sharedText bounds the bytes copied at once for all strings of a row, so that
-// a short string kept by the program never pins more than this.
+// sharedText bounds, in bytes, the one copy that the strings of a row share, so that
+// a short string that the program keeps never holds more memory than this.
 const sharedText = 512
 
-// decodeRow decodes a Row message: column names (field 1), which every row
-// repeats and nobody needs, then the values (field 2).
+// decodeRow decodes a Row message: the column names (field 1), which every row
+// repeats and decodeRow skips, then the values (field 2).
 //
-// The strings of a short row share one allocation: the rest of the row, copied
-// when its first string comes up.
+// The strings of a short row share one allocation: a copy of the row from its first
+// string on.
 func decodeRow(row []byte, dest []driver.Value) error {
 	i := 0
 	var text string // copy of row[textAt:], once there is one
@@ -378,8 +377,8 @@ func decodeValue(v []byte) (driver.Value, error) {
 	return nil, fmt.Errorf("%w: value of an unknown type (field %d)", errMalformed, v[0]>>3)
 }
 
-// uvarint is binary.Uvarint with the one-byte case, nearly every length and tag
-// of a row, inlined into its callers.
+// uvarint is binary.Uvarint with the case of one byte inlined into its callers:
+// nearly every length and tag of a row is one byte.
 func uvarint(b []byte) (uint64, int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1

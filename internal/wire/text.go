@@ -2,8 +2,8 @@ package wire
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// AppendSQLParts is AppendSQL with a text in several parts that are kept as
-// bytes, as a bulk write is.
+// AppendSQLParts is AppendSQL for a query that is the concatenation of several
+// parts, which saves a bulk write from joining them first.
 func AppendSQLParts(b []byte, parts ...[]byte) []byte {
 	size := 0
 	for _, part := range parts {

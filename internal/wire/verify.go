@@ -12,7 +12,7 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// The methods that answer with something that can be checked.
+// The methods whose answers carry what proofs are checked with.
 const (
 	MethodCurrentState  = service + "CurrentState"
 	MethodVerifiableRow = service + "VerifiableSQLGet"
@@ -21,9 +21,9 @@ const (
 	MethodTxScan        = service + "TxScan"
 )
 
-// Raw takes an answer as it is. Answers that carry proofs are received as Raw
-// and decoded after the call, so that one that is no proof at all is told from a
-// call that failed.
+// Raw is an answer that is not decoded. Answers that carry proofs are received as
+// Raw and decoded after the call, so that a malformed proof is not mistaken for a
+// failed call.
 type Raw []byte
 
 func (r *Raw) decode(msg []byte) error {
@@ -38,8 +38,8 @@ type SignedState struct {
 	Signature []byte // empty if the server does not sign
 }
 
-// VerifiableRow is what VerifiableSQLGet answers. What the server says about the
-// table is a claim, see [proof.Table].
+// VerifiableRow is what VerifiableSQLGet answers. The definition of the table in it
+// is the server's claim, not proven, see [proof.Table].
 type VerifiableRow struct {
 	Proof     proof.RowProof
 	Keys      [][]byte // of all entries of the row's transaction, as claimed
@@ -54,19 +54,20 @@ type VerifiableTx struct {
 	Signature []byte // of the target of Dual; empty if the server does not sign
 }
 
-// Tx is a transaction as TxById and TxScan tell it, without any proof.
+// Tx is a transaction as TxById and TxScan answer it, without any proof.
 type Tx struct {
 	Header  *proof.Header
 	Entries []proof.Entry
 }
 
-// The decoders below share memory with msg and treat it as hostile: lengths are
-// those of bytes that are there, digests have 32 bytes, numbers fit their
-// fields, and each part of a list has what no honest one lacks, so that a short
-// message cannot become a long list. What they let through may still be nonsense;
-// proof judges that.
+// The results of the decoders below share memory with msg. The decoders treat msg
+// as hostile: no length may exceed the message, digests have 32 bytes, numbers fit
+// their fields, and each element of a list must have the fields that every honest
+// one has, so that a short message cannot become a long list. A message that passes
+// may still prove nothing; package proof checks that.
 
-// The most that an honest answer holds of what may be as short as two bytes.
+// Limits on lists whose elements may be as short as two bytes. No honest answer
+// exceeds them.
 const (
 	maxColumns      = 1 << 14 // of a table
 	maxLinearProofs = 1 << 14 // inclusion proofs of one linear advance
@@ -91,8 +92,8 @@ func DecodeSignedState(msg []byte) (*SignedState, error) {
 	return s, err
 }
 
-// DecodeVerifiableRow decodes the answer for a row of the table of that name,
-// which the answer does not repeat.
+// DecodeVerifiableRow decodes the answer for a row of the named table. The answer
+// itself does not hold the name.
 func DecodeVerifiableRow(msg []byte, table string) (*VerifiableRow, error) {
 	r := &VerifiableRow{Claim: proof.Table{Name: table}}
 	columns := make(map[uint32]*proof.Column)
@@ -143,8 +144,8 @@ func DecodeVerifiableRow(msg []byte, table string) (*VerifiableRow, error) {
 	return r, nil
 }
 
-// decodeEntry decodes a SQLEntry; its key is not looked at, because the key of
-// a row follows from its table and primary key.
+// decodeEntry decodes a SQLEntry without its key: the key of a row is computed from
+// its table and primary key.
 func (r *VerifiableRow) decodeEntry(msg []byte) error {
 	return fields(msg, func(num protowire.Number, n uint64, b []byte) (err error) {
 		switch num {
@@ -159,8 +160,8 @@ func (r *VerifiableRow) decodeEntry(msg []byte) error {
 	})
 }
 
-// decodeTx decodes the VerifiableTx around a row. Of the other entries of the
-// transaction it takes the keys alone; their digests prove nothing more.
+// decodeTx decodes the VerifiableTx around a row. Of the transaction's other entries
+// it keeps only the keys; the proof of the row does not need their digests.
 func (r *VerifiableRow) decodeTx(msg []byte) error {
 	return fields(msg, func(num protowire.Number, _ uint64, b []byte) (err error) {
 		switch num {
@@ -395,8 +396,8 @@ func decodeEntryProof(msg []byte) (*proof.EntryProof, error) {
 	return p, err
 }
 
-// decodeSignature takes the signature and leaves the public key beside it,
-// which proves nothing.
+// decodeSignature returns the signature. It ignores the public key that the server
+// sends with it: only the key that the user configured counts.
 func decodeSignature(msg []byte) (signature []byte, err error) {
 	err = fields(msg, func(num protowire.Number, _ uint64, b []byte) error {
 		if num == 2 {
@@ -452,8 +453,8 @@ func appendDigest(list *[]proof.Digest, b []byte) error {
 	return err
 }
 
-// toInt32 refuses what protobuf would silently cut: the rest could differ
-// between what is checked and what is used.
+// toInt32 refuses numbers that protobuf would silently cut to 32 bits: the number
+// that is checked must be the number that is used.
 func toInt32(n uint64) (int32, error) {
 	if int64(n) != int64(int32(n)) {
 		return 0, fmt.Errorf("%w: %d is not a 32-bit number", errMalformed, int64(n))

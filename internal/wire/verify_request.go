@@ -2,20 +2,20 @@ package wire
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// EntryDetail says what an answer tells of the entries of a transaction.
+// EntryDetail selects what an answer holds of a transaction's entries.
 type EntryDetail int
 
 const (
 	NoEntries  EntryDetail = iota // the header alone
 	KeysOnly                      // key, metadata and value hash
-	WithValues                    // the same, and the values of what SQL wrote
-	// AnyKeys is KeysOnly for transactions that a document store wrote: the
-	// server leaves their entries out of the answers above.
+	WithValues                    // KeysOnly, and the values of entries that SQL wrote
+	// AnyKeys is KeysOnly for transactions that a document store wrote, whose
+	// entries the server leaves out of the answers above.
 	AnyKeys
 )
 
-// appendEntriesSpec appends an EntriesSpec, or nothing for AnyKeys. A kind of
-// entry that it does not name is excluded.
+// appendEntriesSpec appends an EntriesSpec, or nothing for AnyKeys. The server
+// excludes the kinds of entry that the spec does not name.
 func appendEntriesSpec(b []byte, num protowire.Number, d EntryDetail) []byte {
 	const onlyDigest, rawValue = 1, 2
 	var spec []byte
@@ -47,8 +47,8 @@ func appendUint(b []byte, num protowire.Number, v uint64) []byte {
 }
 
 // VerifiableRowRequest asks for the row with the given primary key and for a
-// proof that ties it to transaction since. at is the transaction whose revision
-// of the row is wanted, 0 for the latest one.
+// proof that links it to transaction since. at is the transaction that wrote the
+// wanted revision of the row; 0: the latest revision.
 func VerifiableRowRequest(table string, pk []any, at, since uint64) ([]byte, error) {
 	get := appendString(nil, 1, table)
 	for _, v := range pk {
@@ -64,7 +64,7 @@ func VerifiableRowRequest(table string, pk []any, at, since uint64) ([]byte, err
 	return appendUint(b, 2, since), nil
 }
 
-// VerifiableTxRequest asks for transaction tx and for a proof that ties it to
+// VerifiableTxRequest asks for transaction tx and for a proof that links it to
 // transaction since.
 func VerifiableTxRequest(tx, since uint64, d EntryDetail) []byte {
 	b := appendUint(nil, 1, tx)

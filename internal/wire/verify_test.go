@@ -79,7 +79,7 @@ func TestDecodeVerifiableRowTakesEveryField(t *testing.T) {
 	}
 }
 
-func TestWhatProtobufWouldCutOrPadIsMalformed(t *testing.T) {
+func TestNumbersAndDigestsThatDoNotFitAreMalformed(t *testing.T) {
 	for reason, header := range map[string][]byte{
 		"a digest of 31 bytes":       nested(2, digest(1)[:31]),
 		"a digest of 33 bytes":       nested(5, append(digest(1), 1)),
