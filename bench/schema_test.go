@@ -56,7 +56,7 @@ func TestSchemaChangesBesideReadersOfBothClientsAreThereForBoth(t *testing.T) {
 		})
 	}
 
-	n, stale, lost := testserver.Rounds(t, 25, 400), 0, 0
+	n, stale, lost := testserver.Rounds(t, 25, 100), 0, 0
 	// both reports whether both clients see a value.
 	both := func(query string, want int) bool {
 		for _, db := range []*sql.DB{vendor, db} {

@@ -22,7 +22,7 @@ func TestTransactionsSeeTheirWritesAsInSQLite(t *testing.T) {
 	}
 	refusals := map[string]int{}
 	compared, complete := 0, 0
-	n := testserver.Rounds(t, 300, 2000)
+	n := testserver.Rounds(t, 200, 500)
 	for i := range n {
 		ours, theirs := dbtest.Begin(t, db, nil), dbtest.Begin(t, lite, nil)
 		g := newGenerator(3, uint64(i))

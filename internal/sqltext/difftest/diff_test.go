@@ -178,7 +178,7 @@ func state(t *testing.T, w *dbtest.Wire) string {
 }
 
 func TestTextsThatNoRuleIsAboutAreAnsweredAsByTheServer(t *testing.T) {
-	want := testserver.Rounds(t, 1500, 30_000)
+	want := testserver.Rounds(t, 1500, 6_000)
 	const perDatabase = 1500 // comparisons
 	var w *twins
 	compared, failed, skipped, states, differences := 0, 0, 0, 0, 0
