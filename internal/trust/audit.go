@@ -11,10 +11,10 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// AuditOptions say how far [Prover.Audit] goes.
+// AuditOptions say what [Prover.Audit] checks.
 type AuditOptions struct {
-	FromStart bool     // read the history from its first transaction on
-	Tables    []string // whose rows are read, in lower case; "*": all. Implies FromStart
+	FromStart bool     // read the history from its first transaction on, not only what is new
+	Tables    []string // tables whose rows are checked, in lower case; "*": all. Implies FromStart
 	// Progress, if not nil, is called with the last transaction checked and the last
 	// one to check.
 	Progress func(tx, last uint64)
@@ -24,23 +24,24 @@ type AuditOptions struct {
 type AuditReport struct {
 	ServerUUID, Database, Host string
 
-	Trusted  State // what was trusted before
-	FirstUse bool  // nothing was; Trusted is what the server said at the beginning
-	State    State // what is trusted now
-	Signed   bool  // the server signed State with the key
+	Trusted  State // the state trusted before the audit
+	FirstUse bool  // nothing was trusted before; Trusted is the server's state at the beginning
+	State    State // the state trusted after the audit
+	Signed   bool  // the server signed State with the configured key
 
 	First        uint64 // the first transaction checked
 	Transactions int64
 	Entries      int64
 	Rows         map[string]int64 // revisions checked, by table
-	// SchemaChanges are what the transactions that were checked did to tables. Without
-	// the history from its start they name neither the table nor the change.
+	// SchemaChanges are the changes of tables and indexes in the checked transactions.
+	// An audit that did not read the history from its start names neither the table
+	// nor the change.
 	SchemaChanges []proof.SchemaChange
 }
 
-// Audit reads the history and checks every transaction, and then trusts the
-// newest one. When it fails, the report says how far it came, and what is
-// trusted is what was trusted before.
+// Audit reads the history, checks every transaction, and then trusts the newest
+// one. When it fails, the trusted state stays as it was, and the report says how far
+// the audit came.
 func (p *Prover) Audit(ctx context.Context, opts AuditOptions) (*AuditReport, error) {
 	r := &AuditReport{ServerUUID: p.server.UUID, Database: p.id.database, Host: p.server.Host}
 	a := &audit{Prover: p, opts: opts, report: r}
@@ -56,9 +57,9 @@ type audit struct {
 	catalog *proof.Catalog          // nil unless the history is read from its start
 	tables  map[string]*proof.Table // that the catalog defines at this point
 
-	dropped []uint32 // the tables that were dropped, where there is no catalog
+	dropped []uint32 // without a catalog: the ids of the tables that were dropped
 
-	chosen, all bool // rows are read; of all tables
+	chosen, all bool // rows are checked; the rows of all tables are
 	progress    time.Time
 }
 
@@ -110,8 +111,8 @@ func (a *audit) run(ctx context.Context) error {
 	return a.accept(ctx)
 }
 
-// begin returns the state that the history has to lead to: the trusted one, or at
-// first use the newest, which is trusted only when the audit has come to its end.
+// begin returns the state that the history must contain: the trusted one, or at
+// first use the newest, which is trusted only after the whole audit has passed.
 func (a *audit) begin(ctx context.Context) (State, error) {
 	if s, ok := a.snapshot(); ok {
 		return s, nil
@@ -134,9 +135,9 @@ func (a *audit) begin(ctx context.Context) (State, error) {
 	return a.moved(State{}, head.state, head.signature).begun(), nil
 }
 
-// adopt trusts what the audit has found in order, begun at a state that nothing
-// was known of. If somebody else trusts something by now, that stands, for accept
-// to compare.
+// adopt stores the first trusted state, after an audit that began without one. If
+// another goroutine or process has stored a state meanwhile, that one stays, and
+// accept checks it.
 func (a *audit) adopt(ctx context.Context, begun State) error {
 	if a.end.TxID == 0 {
 		return nil
@@ -157,8 +158,9 @@ func (a *audit) adopt(ctx context.Context, begun State) error {
 	return err
 }
 
-// provesEnd checks that the server, asked for a proof as any client asks, proves
-// the history that was read: its proofs come from files of their own.
+// provesEnd checks that the server's own proof of the newest transaction agrees
+// with the history that was read. The server keeps the data for proofs in separate
+// files, so that only such a proof checks them.
 func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
 	h, pr, err := a.proveTx(ctx, trusted, a.end.TxID, wire.NoEntries)
 	if err != nil {
@@ -167,8 +169,8 @@ func (a *audit) provesEnd(ctx context.Context, trusted State) (proven, error) {
 	return pr, a.expect(h, a.end, "the proof is one of the history that was read")
 }
 
-// beginChain decides where to start: after what audits have read before, wherever
-// reads have moved the trusted state since.
+// beginChain decides where to start: after the last audited transaction, even if
+// reads have moved the trusted state further since.
 func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, error) {
 	a.all, a.chosen = slices.Contains(a.opts.Tables, "*"), len(a.opts.Tables) > 0
 	if a.opts.FromStart || a.chosen || trusted.AuditedTxID == 0 {
@@ -182,7 +184,7 @@ func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, er
 	}
 	chain, err := proof.ChainFrom(audited, v.Dual)
 	if errors.Is(err, proof.ErrUnlinked) {
-		return proof.NewChain(), nil // an old server's transaction: no way in but from the start
+		return proof.NewChain(), nil // an old server wrote the transaction: it must be read from the start
 	}
 	if err != nil {
 		return nil, a.Tampering(err)
@@ -190,7 +192,7 @@ func (a *audit) beginChain(ctx context.Context, trusted State) (*proof.Chain, er
 	return chain, nil
 }
 
-// visit is called for each transaction, which the chain has checked.
+// visit takes a transaction that the chain has checked into the report.
 func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
 	r := a.report
 	at := chain.State()
@@ -224,7 +226,7 @@ func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
 // progressEvery is how often Progress is called.
 const progressEvery = 100 * time.Millisecond
 
-// define takes what a transaction says of tables.
+// define takes the definitions of tables from a transaction.
 func (a *audit) define(tx *proof.Tx, changed bool) error {
 	if err := a.catalog.Apply(tx); err != nil {
 		return a.Tampering(err)
@@ -237,7 +239,7 @@ func (a *audit) define(tx *proof.Tx, changed bool) error {
 		t, err := a.catalog.Table(name)
 		if err != nil {
 			if !a.all && !slices.Contains(a.opts.Tables, name) {
-				continue // what it is does not matter
+				continue // its rows are not checked
 			}
 			return a.Tampering(err)
 		}
@@ -266,8 +268,8 @@ func (a *audit) rows(tx *proof.Tx) error {
 	return nil
 }
 
-// checkTables checks that the tables asked for were there, and those relied on
-// were what they were taken for.
+// checkTables checks that the requested tables exist in the history, and that the
+// history contains every definition that is relied on.
 func (a *audit) checkTables() error {
 	for _, name := range a.opts.Tables {
 		if name != "*" && a.tables[name] == nil && a.report.Rows[name] == 0 {
@@ -280,7 +282,7 @@ func (a *audit) checkTables() error {
 	return a.checkRelied(a.catalog, a.report.Trusted)
 }
 
-// accept trusts what was checked.
+// accept moves the trusted state to the end of the audited history.
 func (a *audit) accept(ctx context.Context) error {
 	if a.end.TxID > 0 {
 		if err := a.verify(ctx, a.provesEnd); err != nil {
@@ -299,7 +301,7 @@ func (a *audit) accept(ctx context.Context) error {
 	return nil
 }
 
-// noteAudited stores how far the history was read.
+// noteAudited stores which transaction was audited last.
 func (a *audit) noteAudited(ctx context.Context) error {
 	leave, err := a.enter(ctx)
 	if err != nil {
@@ -319,9 +321,9 @@ func (a *audit) noteAudited(ctx context.Context) error {
 	}
 }
 
-// relyOnProven relies on the definitions that the history gives now the tables that
-// are in use, but for one that has to be accepted first, and notes what was
-// dropped.
+// relyOnProven makes the history's current definitions of the tables in use the
+// ones relied on, except changed ones that AcceptSchema must accept first. It also
+// records which tables were dropped.
 func (a *audit) relyOnProven(ctx context.Context) error {
 	if a.catalog == nil {
 		return a.rely(ctx, a.dropped)

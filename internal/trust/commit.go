@@ -8,24 +8,25 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Begun is the moment before a commit is sent. What the server answers must be a
-// transaction that it did not have then: one above everything that it had proven,
-// and none that another commit has been answered with since.
+// Begun marks the moment before a commit is sent. The server must answer the commit
+// with a new transaction: one with a higher id than any it had proven by then, and
+// not one that it has answered another commit with since.
 type Begun struct {
 	of    *history
-	floor uint64
-	since *answered
+	floor uint64    // the newest transaction proven by then
+	since *answered // the last answer by then; the later ones follow it in the list
 }
 
-// answered is a transaction that a commit was answered with, in a list that a
-// [Begun] holds the rest of: those since. What nobody holds any more is collected.
+// answered is an element of the list of transactions that commits were answered
+// with. A [Begun] refers to the part of the list that is newer than itself; older
+// parts are garbage-collected.
 type answered struct {
 	tx   uint64
 	next *answered
 }
 
-// Before makes sure that there is a state to prove a commit against, and returns
-// [Prover.Now].
+// Before makes sure that a state is trusted, against which a commit can be proven,
+// and returns [Prover.Now].
 func (p *Prover) Before(ctx context.Context) (Begun, error) {
 	if _, err := p.Establish(ctx); err != nil {
 		return Begun{}, err
@@ -33,7 +34,7 @@ func (p *Prover) Before(ctx context.Context) (Begun, error) {
 	return p.Now(), nil
 }
 
-// Now notes the moment before a commit is sent.
+// Now returns the mark for a commit that is sent next.
 func (p *Prover) Now() Begun {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,16 +49,16 @@ func (p *Prover) lastAnswer() *answered {
 	return p.answers
 }
 
-// claim takes a transaction for the commit that it was the answer to. The
-// server's word for it is refused if the transaction was there before, or was the
-// answer to another commit.
+// claim assigns a transaction to the commit that the server answered with it. It
+// fails if the transaction existed before the commit was sent, or if another commit
+// was answered with it.
 func (p *Prover) claim(begun Begun, tx uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := p.lastAnswer()
 	if begun.of != p.history {
-		// The connection has moved to another database since, as USE DATABASE does,
-		// which commits nothing: what is trusted now is the floor.
+		// USE DATABASE, which commits nothing, has moved the connection to another
+		// database since. The state trusted now is the floor.
 		begun = Begun{floor: max(p.state.TxID, p.seen), since: last}
 	}
 	if tx <= begun.floor {
@@ -74,10 +75,10 @@ func (p *Prover) claim(begun Begun, tx uint64) error {
 	return nil
 }
 
-// Commit proves that the transaction whose header a commit was answered with
-// extends the trusted history, and is that commit's own. It calls the server
-// without keeping others from moving the state, so that one proof that does not
-// come holds up nobody else.
+// Commit proves that the transaction with the given header, which the server
+// answered a commit with, extends the trusted history and belongs to no other
+// commit. Other goroutines can move the state while Commit waits for the server, so
+// a proof that never arrives does not block them.
 func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) error {
 	alh, err := header.Alh()
 	if err != nil {
@@ -115,9 +116,9 @@ func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) 
 	}
 }
 
-// followChain checks a commit that comes right after the trusted state without
-// asking the server: its header holds all there is to check. ok is false where it does
-// not come right after, or is to be signed.
+// followChain checks a commit that directly follows the trusted state. It needs no
+// call: the header holds everything to check. ok is false if the commit does not
+// directly follow, or if it needs a signature.
 func (p *Prover) followChain(ctx context.Context, header *proof.Header) (ok bool, err error) {
 	leave, err := p.enter(ctx)
 	if err != nil {
@@ -130,7 +131,7 @@ func (p *Prover) followChain(ctx context.Context, header *proof.Header) (ok bool
 		p.mu.Unlock()
 		return false, nil
 	}
-	p.chain = nil // of no use if it fails
+	p.chain = nil // a failed append leaves it unusable
 	p.mu.Unlock()
 	if err := chain.AppendHeader(header); err != nil {
 		return false, p.Tampering(err)

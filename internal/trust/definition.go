@@ -9,18 +9,19 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// schema is what the history says of tables, read from its first transaction
-// on.
+// schema holds the definitions of tables in the history, read from its first
+// transaction on.
 type schema struct {
-	turn    chan struct{} // holds a token while somebody reads
+	turn    chan struct{} // holds a token while a goroutine reads the history
 	chain   *proof.Chain
 	catalog *proof.Catalog
 }
 
-// define puts the definition of a table to use, given what the server claims that
-// to be: the claim if that is relied on, or nothing is and first use is trusted,
-// else what the history says. believed is the claim where a row has to be proven
-// by it first, for [Prover.keep].
+// define decides which definition of a table to use, given the server's claim. If
+// the claim is the definition relied on, or none is and FirstUse is set, define
+// returns the claim; the caller must prove a row by it and then call [Prover.keep].
+// Otherwise define proves the definition from the history, relies on that and
+// returns nil.
 func (p *Prover) define(ctx context.Context, claim *proof.Table) (believed *proof.Table, err error) {
 	if err := claim.Check(); err != nil {
 		return nil, p.Tampering(&proof.Error{Check: "the server describes a table that makes sense: " + err.Error()})
@@ -33,8 +34,8 @@ func (p *Prover) define(ctx context.Context, claim *proof.Table) (believed *proo
 	return nil, p.proveDefinition(ctx, claim.Name, false)
 }
 
-// keep relies from now on on a definition that a row was proven by. kept is false
-// if another one is relied on meanwhile.
+// keep makes a definition by which a row was proven the one that is relied on. kept
+// is false if another one has become that meanwhile.
 func (p *Prover) keep(ctx context.Context, t *proof.Table) (kept bool, err error) {
 	leave, err := p.enter(ctx)
 	if err != nil {
@@ -44,15 +45,15 @@ func (p *Prover) keep(ctx context.Context, t *proof.Table) (kept bool, err error
 	return p.believe(ctx, t)
 }
 
-// AcceptSchema relies from now on on the definition that the history gives a table
-// now, whatever the one relied on before meant.
+// AcceptSchema makes the history's current definition of a table the one that is
+// relied on, even if it gives rows another meaning than the one before.
 func (p *Prover) AcceptSchema(ctx context.Context, name string) error {
 	return p.proveDefinition(ctx, name, true)
 }
 
-// proveDefinition reads the history up to now for what it says of a table, and
-// relies on that. A definition that gives rows another meaning than the one relied
-// on is a [SchemaChanged] unless it is accepted.
+// proveDefinition reads the history up to now and relies on its definition of a
+// table. If that gives rows another meaning than the one relied on, it is a
+// [SchemaChanged] error unless accepted is true.
 func (p *Prover) proveDefinition(ctx context.Context, name string, accepted bool) error {
 	return p.withCatalog(ctx, func(catalog *proof.Catalog) error {
 		t, err := p.definedNow(catalog, name, accepted)
@@ -63,8 +64,8 @@ func (p *Prover) proveDefinition(ctx context.Context, name string, accepted bool
 	})
 }
 
-// definedAt returns the definition that the table with an id, which has that name
-// now, had once transaction tx was committed, as the history says.
+// definedAt returns the history's definition, as of transaction tx, of the table
+// that now has the given name and id.
 func (p *Prover) definedAt(ctx context.Context, name string, id uint32, tx uint64) (t *proof.Table, err error) {
 	err = p.withCatalog(ctx, func(catalog *proof.Catalog) error {
 		if now := catalog.At(id, catalog.Through()); now == nil || now.Name != name {
@@ -79,7 +80,7 @@ func (p *Prover) definedAt(ctx context.Context, name string, id uint32, tx uint6
 }
 
 // withCatalog reads the history up to now, checks the definitions that are relied
-// on against it, and calls f with what it says of tables.
+// on against it, and calls f with the definitions of the history.
 func (p *Prover) withCatalog(ctx context.Context, f func(*proof.Catalog) error) error {
 	s := &p.schema
 	select {
@@ -89,7 +90,7 @@ func (p *Prover) withCatalog(ctx context.Context, f func(*proof.Catalog) error) 
 		return ctx.Err()
 	}
 	before, _ := p.snapshot()
-	// First to now, then the history up to there.
+	// Trust the newest transaction first, then read the history up to it.
 	trusted, err := p.CatchUp(ctx)
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (p *Prover) withCatalog(ctx context.Context, f func(*proof.Catalog) error) 
 		s.chain, s.catalog = proof.NewChain(), proof.NewCatalog()
 	}
 	chain, catalog := s.chain, s.catalog
-	s.chain, s.catalog = nil, nil // of no use after an error
+	s.chain, s.catalog = nil, nil // an error leaves them unusable
 	err = p.replay(ctx, chain, trusted.TxID, wire.KeysOnly, func(tx *proof.Tx) error {
 		if err := catalog.Apply(tx); err != nil {
 			return p.Tampering(err)
@@ -113,20 +114,21 @@ func (p *Prover) withCatalog(ctx context.Context, f func(*proof.Catalog) error) 
 			Expected: trusted.Hash.String(), Found: at.Alh.String()})
 	}
 	s.chain, s.catalog = chain, catalog
-	// What others have come to rely on since may be newer than what was read.
+	// Definitions that others rely on since may be newer than the history just read,
+	// so those relied on before are checked.
 	if err := p.checkRelied(catalog, before); err != nil {
 		return err
 	}
 	return f(catalog)
 }
 
-// checkRelied checks that each definition that is relied on is or was one of the
-// history's.
+// checkRelied checks that the history contains, now or earlier, each definition that
+// is relied on.
 func (p *Prover) checkRelied(catalog *proof.Catalog, s State) error {
 	for name, fingerprint := range s.Tables {
 		if catalog.Had(name, fingerprint) == nil {
 			if _, err := catalog.Table(name); err != nil && slices.Contains(catalog.TableNames(), name) {
-				return p.Tampering(err) // it makes no sense, which is no lie
+				return p.Tampering(err) // the definition is one this package cannot read, which is not tampering
 			}
 			return p.Tampering(&proof.Error{Check: "the definition of table " + name + " that was relied on is one of the history"})
 		}
@@ -134,8 +136,8 @@ func (p *Prover) checkRelied(catalog *proof.Catalog, s State) error {
 	return nil
 }
 
-// definedNow returns the definition of a table that the history gives now, if it
-// means the same as the one that is relied on, or is accepted.
+// definedNow returns the history's current definition of a table. It must give rows
+// the same meaning as the one relied on, unless accepted is true.
 func (p *Prover) definedNow(catalog *proof.Catalog, name string, accepted bool) (*proof.Table, error) {
 	t, err := catalog.Table(name)
 	if err != nil {
@@ -157,8 +159,8 @@ func (p *Prover) definedNow(catalog *proof.Catalog, name string, accepted bool) 
 	return t, nil
 }
 
-// rely makes proven definitions those that are relied on, and notes which tables
-// were dropped.
+// rely makes proven definitions the ones that are relied on, and records which
+// tables were dropped.
 func (p *Prover) rely(ctx context.Context, dropped []uint32, tables ...*proof.Table) error {
 	leave, err := p.enter(ctx)
 	if err != nil {
@@ -176,7 +178,7 @@ func (p *Prover) rely(ctx context.Context, dropped []uint32, tables ...*proof.Ta
 	}
 }
 
-// noDefinition says why the history defines no table of a name.
+// noDefinition returns the error for a table without a usable definition.
 func (p *Prover) noDefinition(catalog *proof.Catalog, name string, err error) error {
 	if !slices.Contains(catalog.TableNames(), name) {
 		return &Error{Kind: NoSuchTable, SQLState: "42P01", Message: fmt.Sprintf("the history of database %s has no table %s", p.id.database, name)}

@@ -14,10 +14,10 @@ type Kind int
 const (
 	Other         Kind = iota
 	Tampered           // the server contradicts what is trusted; the cause is a [*Tampering]
-	StateMissing       // nothing is trusted yet, and first use is not to be
-	BadSignature       // the server does not sign as it has to
-	ServerOlder        // the server ends before the trusted state
-	SchemaChanged      // a table gives older rows another meaning than the one relied on
+	StateMissing       // nothing is trusted yet, and FirstUse is not set
+	BadSignature       // a signature of the server is missing or wrong
+	ServerOlder        // the server's history ends before the trusted state
+	SchemaChanged      // a table's definition gives rows another meaning than the one relied on
 	NoSuchTable        // the proven history has no such table
 	InvalidValue       // a mistake of the caller
 )
@@ -43,8 +43,8 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // Tampering says what an error of the kind [Tampered] found.
 type Tampering struct {
-	Check    string // what should have held, in words
-	TxID     uint64 // the transaction it was about, 0 if none
+	Check    string // the condition that does not hold, in words
+	TxID     uint64 // the transaction concerned, 0 if none
 	Expected string // a hash, a number or a UUID, never a value of a row; "" where the check compares nothing
 	Found    string
 
@@ -67,8 +67,8 @@ func is(err error, kinds ...Kind) bool {
 	return false
 }
 
-// isVerdict reports an error that says of the server that it does not show what
-// is trusted, rather than that nobody knows.
+// isVerdict reports whether err is proof that the server does not show the trusted
+// history; other errors only leave that open.
 func isVerdict(err error) bool { return is(err, Tampered, BadSignature, ServerOlder) }
 
 func (p *Prover) tampered(t *Tampering) error {
@@ -81,8 +81,8 @@ func (p *Prover) tampered(t *Tampering) error {
 	}
 }
 
-// Tampering turns an error of package proof into one of this package. Errors
-// that say nothing of the server's honesty pass as they are.
+// Tampering turns an error of package proof into one of this package. It returns
+// other errors unchanged.
 func (p *Prover) Tampering(err error) error {
 	var e *proof.Error
 	switch {

@@ -8,8 +8,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Establish returns the trusted state. The first time it finds out what that
-// is, and that the server still stands by it.
+// Establish returns the trusted state. On its first call it takes the state from
+// the store, the pin or, with FirstUse, the server, and checks that the server's
+// history contains it.
 func (p *Prover) Establish(ctx context.Context) (State, error) {
 	if s, ok := p.snapshot(); ok {
 		return s, nil
@@ -51,14 +52,15 @@ func (p *Prover) establishInTurn(ctx context.Context) (State, error) {
 		p.mu.Unlock()
 		return stored, nil
 	}
-	// The pin is stored, so that nobody falls back below it who does not know it.
+	// Store the pin, so that other users of the store that have no pin never trust an
+	// older state.
 	_, err = p.swap(ctx, stored, newest)
 	s, _ := p.snapshot()
 	return s, err
 }
 
-// standsBy checks that the server shows one history that holds the stored state,
-// the pin and its newest transaction. Nothing moves.
+// standsBy checks that the server shows one history that contains the stored state,
+// the pin and the newest transaction. It does not move the trusted state.
 func (p *Prover) standsBy(ctx context.Context, stored, newest State) error {
 	head, err := p.head(ctx)
 	if err != nil {
@@ -78,9 +80,9 @@ func (p *Prover) standsBy(ctx context.Context, stored, newest State) error {
 	return err
 }
 
-// firstUse trusts what the server shows, if that is wanted. An empty database has
-// no state to store, but its history can be followed from its first transaction
-// on.
+// firstUse trusts the state that the server shows, if FirstUse is set. An empty
+// database has no state to store, but its history can be followed from its first
+// transaction on.
 func (p *Prover) firstUse(ctx context.Context) (State, error) {
 	if !p.trust.FirstUse {
 		return State{}, p.nothingTrusted()
@@ -109,8 +111,8 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 	return s, err
 }
 
-// sinceEmpty reads what has come since the database was empty: all of it follows
-// from nothing, and leads to what the server says is the newest transaction.
+// sinceEmpty reads the whole history of a database that was empty, and checks that
+// it leads to the server's newest transaction.
 func (p *Prover) sinceEmpty(ctx context.Context, head proof.State) error {
 	chain := proof.NewChain()
 	if err := p.replay(ctx, chain, head.TxID, wire.KeysOnly, func(*proof.Tx) error { return nil }); err != nil {
@@ -127,13 +129,13 @@ func (p *Prover) nothingTrusted() error {
 	return &Error{
 		Kind: StateMissing,
 		Message: fmt.Sprintf("nothing is trusted of database %s on the server at %s: pin a state with trusted_state=tx:hash, "+
-			"name a state_dir that knows it, or say verify=trust-first-use to trust what the server shows now", p.id, p.server.Host),
+			"name a state_dir that holds one, or set verify=trust-first-use to trust the state that the server shows now", p.id, p.server.Host),
 		SQLState: "55000",
 	}
 }
 
-// leadsTo checks that the newest transaction extends the trusted one. Nothing
-// moves.
+// leadsTo checks that the newest transaction extends the trusted one. It does not
+// move the trusted state.
 func (p *Prover) leadsTo(ctx context.Context, trusted State, head proof.State) error {
 	if head.TxID < trusted.TxID {
 		return p.older(head, trusted)
@@ -164,7 +166,7 @@ func (p *Prover) holds(ctx context.Context, trusted State, older proof.State) er
 	return err
 }
 
-// expect checks that a proven transaction is the one that s names.
+// expect checks that a proven transaction has the hash of s.
 func (p *Prover) expect(h *proof.Header, s proof.State, what string) error {
 	alh, err := h.Alh()
 	if err != nil {
@@ -176,15 +178,15 @@ func (p *Prover) expect(h *proof.Header, s proof.State, what string) error {
 	return nil
 }
 
-// anotherServer explains cause, if it may well be that the server is another one
-// than the stored state is of.
+// anotherServer explains cause, if the stored state came from a server with another
+// UUID, which is then the likely reason.
 func (p *Prover) anotherServer(stored State, cause error) error {
 	switch {
 	case stored.ServerUUID == p.server.UUID:
 		return cause
 	case is(cause, ServerOlder):
 		return &Error{
-			Message: fmt.Sprintf("the server at %s is %s, not %s as before: it is a replica that lags behind, or shows another database of that name "+
+			Message: fmt.Sprintf("the server at %s is %s, not %s as before: it is a replica that lags behind, or has another database of that name "+
 				"(then set history= in its DSN; if the old one was replaced on purpose, delete its state)", p.server.Host, p.server.UUID, stored.ServerUUID),
 			SQLState: "XX001",
 			Kind:     ServerOlder,

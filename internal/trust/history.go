@@ -11,32 +11,30 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// history is what is trusted of the history of one database. Its state only
-// moves forward.
+// history holds the trusted state of one database. The state only moves forward.
 //
-// It belongs to what the user calls the database, whichever server shows it: every
-// host of a connector, and every process that shares a store, has to show the same
-// history. What a server calls itself is no part of that.
+// A history is identified by the user's names for it (history and database), not by
+// the server: every host of a connector, and every server that a process sharing
+// the store uses, must show the same history. The server's UUID does not matter.
 //
-// A state moves by compare-and-swap, in memory and in the store alike: what was
-// proven to extend one state must not replace another that somebody else has
-// moved on to meanwhile, for a server could show each of them a future of its
-// own.
+// The state moves by compare-and-swap, in memory and in the store. A state that was
+// proven to extend an old state must not replace a newer one that another goroutine
+// or process has stored meanwhile: otherwise a server could show each of them a
+// different continuation of the history.
 type history struct {
 	trust *Trust
 	id    storeKey
 	pin   proof.State // TxID 0: none
 
-	turn chan struct{} // holds a token while somebody moves the state
+	turn chan struct{} // holds a token while a goroutine moves the state
 
 	mu    sync.Mutex
-	known bool  // state has been established; if its TxID is 0, the database was empty
-	state State // what is trusted
-	chain *proof.Chain
-	// tables are the definitions of state.Tables themselves, by name.
+	known bool         // state has been established; if its TxID is 0, the database was empty
+	state State        // the trusted state
+	chain *proof.Chain // continues state by the next header, see followChain; or nil
+	// tables are the definitions whose fingerprints are in state.Tables, by name.
 	tables map[string]*proof.Table
-	// seen is the newest transaction that was ever proven, which the state need not
-	// have been moved to.
+	// seen is the newest transaction ever proven; it may be newer than state.
 	seen uint64
 	// answers is the end of the list of transactions that commits were answered with.
 	answers *answered
@@ -46,29 +44,30 @@ type history struct {
 	schema schema
 }
 
-// proven is what a check has proven: a state that extends the trusted one, or
-// is that.
+// proven is the state that a check has proven: the trusted one, or one that extends
+// it.
 type proven struct {
 	state     proof.State
 	dual      *proof.DualProof
 	signature []byte
 }
 
-// snapshot returns what is trusted, and whether anything is.
+// snapshot returns the trusted state, and whether there is one.
 func (h *history) snapshot() (State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.state, h.known && h.state.TxID > 0
 }
 
-// saw notes that a transaction was proven to be there.
+// saw records that a transaction was proven to exist.
 func (h *history) saw(tx uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seen = max(h.seen, tx)
 }
 
-// enter waits for the turn to move the state. leave gives it back.
+// enter waits until the caller alone may move the state. The caller then holds the
+// turn until it calls leave.
 func (h *history) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.turn <- struct{}{}:
@@ -78,9 +77,9 @@ func (h *history) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// believe makes a definition that only the server vouches for the one that is
-// relied on, in turn. It reports false if another one is already, or the table was
-// dropped.
+// believe makes a definition that only the server has claimed the one that is
+// relied on. It reports false if another one is relied on, or if the table was
+// dropped. The caller holds the turn.
 func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
 	for {
 		old, _ := h.snapshot()
@@ -93,8 +92,8 @@ func (h *history) believe(ctx context.Context, t *proof.Table) (bool, error) {
 	}
 }
 
-// relyOver adds definitions and dropped tables to the trusted state old, in turn,
-// and reports whether that was still the trusted one.
+// relyOver adds definitions and dropped tables to the trusted state old. It reports
+// false if old is not the trusted state any more. The caller holds the turn.
 func (h *history) relyOver(ctx context.Context, old State, dropped []uint32, tables ...*proof.Table) (bool, error) {
 	newer := old.Clone()
 	if newer.Tables == nil {
@@ -125,8 +124,9 @@ func (h *history) relyOver(ctx context.Context, old State, dropped []uint32, tab
 	return true, nil
 }
 
-// swap replaces old by newer in the store and in memory. If the store has
-// another one, that is what is trusted from now on, unless it is behind.
+// swap replaces old by newer in the store and in memory. If the store holds another
+// state than old, swap reports false, and that state becomes the trusted one; it is
+// an error if it is older than the trusted one.
 func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	ok, err := h.trust.Store.Swap(ctx, old, newer)
 	if err != nil {
@@ -149,8 +149,9 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 	return ok, nil
 }
 
-// reload returns what somebody else has stored. Whoever did so has proven it to
-// extend what was stored before, unless the store was put back.
+// reload returns the state that another process has stored. That process has proven
+// that it extends the one stored before. An older state, or none, means that the
+// store was restored from a backup or deleted, and is an error.
 func (h *history) reload(ctx context.Context) (State, error) {
 	stored, found, err := h.load(ctx)
 	if err != nil {
@@ -160,10 +161,10 @@ func (h *history) reload(ctx context.Context) (State, error) {
 	switch {
 	case !found:
 		return State{}, &Error{Kind: StateMissing, SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was deleted while it was in use: "+
-			"put it back, or start the program anew to trust what the server shows then", h.id)}
+			"restore it, or restart the program to trust the state that the server shows then", h.id)}
 	case stored.TxID < now.TxID || stored.TxID == now.TxID && stored.Hash != now.Hash:
-		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was put back, from %s to %s, while it was in use: "+
-			"store the newer one", h.id, now.Pin(), stored.Pin())}
+		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was replaced, %s by %s, while it was in use: "+
+			"restore the first of them", h.id, now.Pin(), stored.Pin())}
 	}
 	return stored, nil
 }

@@ -10,15 +10,16 @@ import (
 // tryLock refuses: without a lock two processes could overwrite each other's
 // states.
 func tryLock(*os.File) (locked bool, err error) {
-	return false, errors.New("this system has no file locks that this package knows; set Config.StateStore")
+	return false, errors.New("file locks are not supported on this operating system; set Config.StateStore")
 }
 
 const replacesOpenFiles = true
 
 func replaceFile(from, to string) error { return os.Rename(from, to) }
 
-// checkDir: rights are not told by the mode here.
+// checkDir accepts every directory: on this system the mode does not tell who may
+// write to it.
 func checkDir(string) error { return nil }
 
-// syncDir: directories are not synced here.
+// syncDir does nothing: directories cannot be synced on this system.
 func syncDir(string) error { return nil }

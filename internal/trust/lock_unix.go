@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// tryLock locks file for this open of it, without waiting.
+// tryLock tries to lock the open file, without waiting. Closing it unlocks it.
 func tryLock(file *os.File) (locked bool, err error) {
 	for {
 		switch err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
@@ -23,27 +23,27 @@ func tryLock(file *os.File) (locked bool, err error) {
 	}
 }
 
-// replacesOpenFiles: a file may be replaced while somebody reads it.
+// replacesOpenFiles is true: a file may be replaced while it is open for reading.
 const replacesOpenFiles = true
 
 func replaceFile(from, to string) error { return os.Rename(from, to) }
 
-// checkDir refuses a directory that others may write to, who would decide what is
-// trusted.
+// checkDir refuses a directory that other users may write to: they could change what
+// is trusted.
 func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("%s may be written to by others than its owner (mode %04o), who would decide what is trusted: "+
-			"take that right away with chmod go-w, or name a directory of your own", dir, mode)
+		return fmt.Errorf("users other than its owner may write to %s (mode %04o) and change what is trusted: "+
+			"run chmod go-w on it, or name another directory", dir, mode)
 	}
 	return nil
 }
 
-// syncDir makes sure that a file which took its place is there when the machine
-// starts again.
+// syncDir makes sure that a file just renamed into the directory survives a crash of
+// the machine.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

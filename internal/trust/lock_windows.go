@@ -10,7 +10,7 @@ import (
 
 var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
 
-// tryLock locks file for this open of it, without waiting.
+// tryLock tries to lock the open file, without waiting. Closing it unlocks it.
 func tryLock(file *os.File) (locked bool, err error) {
 	const (
 		failImmediately = 1
@@ -27,12 +27,12 @@ func tryLock(file *os.File) (locked bool, err error) {
 	return false, err
 }
 
-// replacesOpenFiles: Windows neither replaces a file that somebody reads nor
-// opens one that is being replaced.
+// replacesOpenFiles is false: Windows neither replaces a file that is open for
+// reading nor opens one that is being replaced.
 const replacesOpenFiles = false
 
-// replaceFile waits a moment for programs that look into every new file, as
-// those against viruses do.
+// replaceFile tries for up to a second, because a virus scanner may have the new
+// file open.
 func replaceFile(from, to string) error {
 	const sharingViolation = syscall.Errno(32)
 	for deadline := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -44,8 +44,9 @@ func replaceFile(from, to string) error {
 	}
 }
 
-// checkDir: rights are not told by the mode here.
+// checkDir accepts every directory: on Windows the mode does not tell who may write
+// to it.
 func checkDir(string) error { return nil }
 
-// syncDir: directories are not synced here.
+// syncDir does nothing: directories cannot be synced on Windows.
 func syncDir(string) error { return nil }

@@ -9,14 +9,14 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Prover asks a server for proofs and checks them against what is trusted of a
-// database. Several goroutines may use one.
+// Prover asks a server for proofs and checks them against the trusted state of a
+// database. Several goroutines may use one at once.
 type Prover struct {
 	*history
 	server Server
 }
 
-// head asks for the newest transaction, whose signature is checked.
+// head asks for the newest transaction and checks its signature.
 func (p *Prover) head(ctx context.Context) (proven, error) {
 	msg, err := p.server.Call(ctx, wire.MethodCurrentState, nil)
 	if err != nil {
@@ -31,7 +31,7 @@ func (p *Prover) head(ctx context.Context) (proven, error) {
 }
 
 func (p *Prover) checkSignature(pr proven) error {
-	if p.trust.Key == nil || pr.state.TxID == 0 { // of an empty database there is nothing to sign
+	if p.trust.Key == nil || pr.state.TxID == 0 { // the server does not sign the state of an empty database
 		return nil
 	}
 	if err := pr.state.VerifySignature(p.trust.Key, p.id.database, pr.signature); err != nil {
@@ -53,7 +53,7 @@ func (p *Prover) verify(ctx context.Context, c check) error {
 	for {
 		// Most checks prove something older than the state, which then stays.
 		pr, err := p.try(ctx, trusted, c)
-		if errors.Is(err, proof.ErrNoState) { // the database was empty and is not any more
+		if errors.Is(err, proof.ErrNoState) { // the database was empty when its state was established
 			if trusted, err = p.Establish(ctx); err == nil {
 				pr, err = p.try(ctx, trusted, c)
 			}
@@ -67,7 +67,7 @@ func (p *Prover) verify(ctx context.Context, c check) error {
 		if ok, err := p.advance(ctx, trusted, pr); ok || err != nil {
 			return err
 		}
-		trusted, _ = p.snapshot() // somebody else has moved it
+		trusted, _ = p.snapshot() // another goroutine has moved it
 	}
 }
 
@@ -80,8 +80,9 @@ func (p *Prover) try(ctx context.Context, trusted State, c check) (proven, error
 	return pr, p.Explain(ctx, trusted, err)
 }
 
-// Explain tells a server that does not show the trusted history any more from
-// one that says no for another reason: a no cannot be proven.
+// Explain finds out why the server refused a call. A refusal carries no proof, so
+// Explain checks whether the server still shows the trusted history, and returns
+// that error if it does not, else err.
 func (p *Prover) Explain(ctx context.Context, trusted State, err error) error {
 	if err == nil || trusted.TxID == 0 || !p.server.Refused(err) {
 		return err
@@ -140,7 +141,7 @@ func (p *Prover) CatchUp(ctx context.Context) (State, error) {
 	return trusted, nil
 }
 
-// fetchTx asks for a transaction with a proof that ties it to the trusted one.
+// fetchTx asks for a transaction with a proof that links it to the trusted one.
 func (p *Prover) fetchTx(ctx context.Context, trusted State, id uint64, d wire.EntryDetail) (*wire.VerifiableTx, error) {
 	msg, err := p.server.Call(ctx, wire.MethodVerifiableTx, wire.VerifiableTxRequest(id, trusted.TxID, d))
 	if err != nil {
@@ -183,9 +184,9 @@ func (p *Prover) proveDual(ctx context.Context, trusted State, dual *proof.DualP
 	return h, s, nil
 }
 
-// advance moves the state from trusted to what was proven against it, and reports
-// whether nothing is left to be done. If not, somebody else has moved it, and
-// snapshot tells where to.
+// advance moves the trusted state from trusted to the state that was proven against
+// it. done is false if the state has moved meanwhile; snapshot returns it, and the
+// caller proves against that one.
 func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (done bool, err error) {
 	if pr.state == trusted.proof() {
 		return true, nil
@@ -202,7 +203,8 @@ func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (done bo
 		return false, err
 	}
 	if p.trust.Commits && p.trust.Key == nil && pr.dual != nil {
-		// Where the tree lags, there is none; then every commit is asked for.
+		// While the server's hash tree lags behind there is no chain, and every commit is
+		// proven by a call.
 		chain, err := proof.ChainFrom(pr.state, pr.dual)
 		if err != nil {
 			chain = nil
@@ -214,7 +216,8 @@ func (p *Prover) advance(ctx context.Context, trusted State, pr proven) (done bo
 	return true, nil
 }
 
-// moved is the state old moved to s, as the server of p shows it.
+// moved is old with the transaction, hash and server replaced: those of s, shown by
+// the server of p.
 func (p *Prover) moved(old State, s proof.State, signature []byte) State {
 	old.History, old.Database = p.id.history, p.id.database
 	old.ServerUUID, old.Host = p.server.UUID, p.server.Host

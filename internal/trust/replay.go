@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	replayBytes = 4 << 20 // how much is asked for at once
-	replayTxs   = 1000    // at most; servers allow 2,500
+	replayBytes = 4 << 20 // the size in bytes that one answer should have
+	replayTxs   = 1000    // the most transactions to ask for at once; servers allow 2,500
 )
 
-// replay reads the transactions after those of the chain up to the last one,
-// appends them and hands each to visit. The chain vouches for them only when it
-// has met a trusted state.
+// replay reads the transactions that follow those of the chain, up to last, appends
+// them to the chain and calls visit for each. They are proven only once the chain
+// has reached a trusted state, which the caller checks.
 func (p *Prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d wire.EntryDetail, visit func(*proof.Tx) error) error {
 	most := replayTxs
 	for limit := 64; chain.State().TxID < last; {
@@ -23,8 +23,8 @@ func (p *Prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d 
 		limit = int(min(uint64(limit), last-next+1))
 		msg, err := p.server.Call(ctx, wire.MethodTxScan, wire.TxScanRequest(next, limit, d))
 		if err != nil && limit > 1 && p.server.Refused(err) {
-			// The server may allow fewer; if that is not it, the error comes again and
-			// is that of one transaction.
+			// The server's limit may be lower, so ask for fewer. If the error has another
+			// reason, it comes again for a single transaction and is returned.
 			limit = max(1, limit/8)
 			most = limit
 			continue
@@ -56,11 +56,11 @@ func (p *Prover) replay(ctx context.Context, chain *proof.Chain, last uint64, d 
 	return nil
 }
 
-// complete asks for what a scan leaves out: the entries of documents, and the
+// complete asks for what TxScan leaves out: the entries of documents, and the
 // values of entries that define tables.
 func (p *Prover) complete(ctx context.Context, tx *wire.Tx, d wire.EntryDetail) (*wire.Tx, error) {
 	if tx.Header == nil {
-		return tx, nil // for the chain to refuse
+		return tx, nil // the chain refuses it
 	}
 	switch {
 	case len(tx.Entries) < int(tx.Header.NEntries):

@@ -37,7 +37,7 @@ func (p *Prover) RowsOf(ctx context.Context, id uint64, tables ...*proof.Table) 
 			return proven{}, err
 		}
 		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
-		rows = nil // of another try
+		rows = nil // drop those of an earlier try
 		for i := 0; err == nil && i < len(tables); i++ {
 			var of []*proof.Row
 			of, err = tx.Rows(tables[i])
@@ -65,14 +65,15 @@ func (p *Prover) Written(ctx context.Context, id uint64) ([]*proof.Row, error) {
 	return p.RowsOf(ctx, id, tables...)
 }
 
-// needsDefinition ends a check that has met a table whose definition is not
-// known, or is another one than the server claims.
+// needsDefinition is the error of a check that needs the definition of a table: it
+// is not known, or differs from the server's claim.
 type needsDefinition struct{ claim *proof.Table }
 
 func (needsDefinition) Error() string { return "the definition of the table is not known" }
 
-// maxDefinitionTries is how often a row is asked for until the server describes
-// its table as it is relied on. Two or three do unless the table changes meanwhile.
+// maxDefinitionTries bounds how often a row is asked for until the server's claim
+// of the table agrees with the definition relied on. Two or three tries are enough
+// unless the table changes meanwhile.
 const maxDefinitionTries = 6
 
 // Row asks for the revision of a row that transaction at wrote, the latest one if
@@ -93,7 +94,7 @@ func (p *Prover) Row(ctx context.Context, table string, at uint64, pk []any) (ro
 			if kept, err = p.keep(ctx, r.believed); kept {
 				return r.row, r.keys, nil
 			}
-			r.believed = nil // somebody else has been told otherwise
+			r.believed = nil // another goroutine or process relies on another definition
 		default:
 			return r.row, r.keys, err
 		}
@@ -112,10 +113,10 @@ type rowProof struct {
 	table string
 	at    uint64
 	pk    []any
-	// believed is, at first use, what the server claims of the table, to be kept if
-	// it proves the row.
+	// believed is, at first use, the server's claim of the definition. It is kept if it
+	// proves the row.
 	believed *proof.Table
-	asOf     *proof.Table // with at: what the history says that the table was then
+	asOf     *proof.Table // with at: the history's definition of the table as of then
 
 	row  *proof.Row
 	keys [][]byte
@@ -156,9 +157,9 @@ func (r *rowProof) check(ctx context.Context, trusted State) (proven, error) {
 	return proven{s, v.Proof.Dual, v.Signature}, nil
 }
 
-// definition returns the definition in use if it is what the server claims, or
-// nil. With at it is what the history says that the table was then, whatever the
-// server claims that it is now.
+// definition returns the definition in use if the server's claim agrees with it,
+// else nil. With at it returns the history's definition as of that transaction; the
+// server's claim is the current one and need not agree.
 func (r *rowProof) definition(claim *proof.Table) *proof.Table {
 	if r.at != 0 {
 		if r.asOf != nil && r.asOf.ID == claim.ID {
@@ -175,7 +176,7 @@ func (r *rowProof) definition(claim *proof.Table) *proof.Table {
 	return nil
 }
 
-// Table returns the definition of a table that is in use, or nil.
+// Table returns the definition of a table that is relied on, or nil.
 func (p *Prover) Table(name string) *proof.Table {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// State is what is trusted of a database: that its history up to TxID has the
-// hash Hash.
+// State is the trusted state of a database: its history up to transaction TxID has
+// the hash Hash.
 type State struct {
-	History  string `json:"history,omitempty"` // what the user calls it, beside the database
+	History  string `json:"history,omitempty"` // the user's name for the history, often ""
 	Database string `json:"database"`
 
-	// Who showed it last. Nothing follows from that.
+	// The server that showed it last, for information only.
 	ServerUUID string `json:"server_uuid"`
 	Host       string `json:"host,omitempty"`
 
@@ -26,8 +26,8 @@ type State struct {
 	Hash      proof.Digest `json:"hash"`
 	Signature []byte       `json:"signature,omitempty"`
 
-	// AuditedTxID and AuditedHash are as far as audits have read the history, or
-	// where trust began. 0: nothing was read.
+	// AuditedTxID and AuditedHash are the last transaction that audits have read, or
+	// the one that was trusted first. 0: none was read.
 	AuditedTxID uint64       `json:"audited_tx_id,omitempty"`
 	AuditedHash proof.Digest `json:"audited_hash,omitzero"`
 
@@ -42,13 +42,13 @@ func (s State) Pin() string { return FormatPin(s.TxID, s.Hash) }
 
 func (s State) proof() proof.State { return proof.State{TxID: s.TxID, Alh: s.Hash} }
 
-// begun is s as a state that trust begins with: audits go on from there.
+// begun is s as the first trusted state: the next audit starts after it.
 func (s State) begun() State {
 	s.AuditedTxID, s.AuditedHash = s.TxID, s.Hash
 	return s
 }
 
-// Clone shares nothing with s.
+// Clone returns a copy that shares no memory with s.
 func (s State) Clone() State {
 	s.Signature = bytes.Clone(s.Signature)
 	s.Tables = maps.Clone(s.Tables)
@@ -58,7 +58,7 @@ func (s State) Clone() State {
 
 func (s State) dropped(table uint32) bool { return slices.Contains(s.DroppedTables, table) }
 
-// same reports whether a and b trust the same.
+// same reports whether s and b are equal apart from the server that showed them.
 func (s State) same(b State) bool {
 	return s.key() == b.key() && s.TxID == b.TxID && s.Hash == b.Hash &&
 		s.AuditedTxID == b.AuditedTxID && s.AuditedHash == b.AuditedHash && maps.Equal(s.Tables, b.Tables) &&
@@ -80,7 +80,7 @@ type Store interface {
 	States(ctx context.Context) ([]State, error)
 }
 
-// checkSwap refuses what no store may do.
+// checkSwap returns an error for replacements that no store may make.
 func checkSwap(old, new State) error {
 	switch {
 	case new.TxID == 0:
@@ -99,8 +99,8 @@ func checkSwap(old, new State) error {
 	return nil
 }
 
-// MemoryStore keeps states as long as the program runs. Its zero value is empty
-// and ready to use.
+// MemoryStore keeps states in memory, until the program ends. Its zero value is
+// empty and ready to use.
 type MemoryStore struct {
 	mu sync.Mutex
 	m  map[storeKey]State

@@ -16,16 +16,16 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// FileStore keeps states in a directory, a file each, readable by its owner
+// FileStore keeps states in a directory, one file for each, readable by its owner
 // only. Several processes may share the directory: a file is replaced as a whole,
-// under a lock, and never by an older state. Whoever can write to the directory
-// decides what is trusted.
+// under a lock, and never by an older state. A user who can write to the directory
+// can change what is trusted.
 type FileStore struct{ dir string }
 
 var _ Store = (*FileStore)(nil)
 
-// NewFileStore uses dir, and makes it, with its parents, if it is not there. A
-// directory that others than its owner may write to is refused.
+// NewFileStore uses dir, and creates it, with its parents, if it does not exist. It
+// refuses a directory that other users than its owner may write to.
 func NewFileStore(dir string) (*FileStore, error) {
 	if dir == "" {
 		return nil, errors.New("immudb: state store: a directory is needed")
@@ -47,9 +47,9 @@ const (
 	stateFormat   = 2
 	stateSuffix   = ".state.json"
 	stateLockName = "lock"
-	// newStateName is the file that a state is written to before it takes its place. It
-	// is used under the lock only, so that one is enough: what a process left there
-	// that died is overwritten.
+	// newStateName is the file that a state is written to before it is renamed. It is
+	// used under the lock only, so one name is enough; if a process died and left the
+	// file, the next write overwrites it.
 	newStateName = "new"
 )
 
@@ -60,7 +60,8 @@ type stateFile struct {
 	State
 }
 
-// path does not hold the names themselves, which need not be fit for files.
+// path is the file of a state. Its name is a hash, because the names of histories
+// and databases need not be valid file names.
 func (f *FileStore) path(history, database string) string {
 	name := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(history), history, database))
 	return filepath.Join(f.dir, hex.EncodeToString(name[:16])+stateSuffix)
@@ -84,8 +85,8 @@ func (f *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// lockToRead keeps a file from being replaced while it is open, where the system
-// does not allow that.
+// lockToRead takes the lock on systems where a file cannot be replaced while it is
+// open.
 func (f *FileStore) lockToRead(ctx context.Context) (unlock func(), err error) {
 	if replacesOpenFiles {
 		return func() {}, nil
@@ -97,7 +98,7 @@ func (f *FileStore) read(history, database string) (State, error) {
 	path := f.path(history, database)
 	s, err := readStateFile(path)
 	if err == nil && (s.History != history || s.Database != database) {
-		err = damaged(path, errors.New("it is that of another history or database"))
+		err = damaged(path, errors.New("it holds the state of another history or database"))
 	}
 	return s, err
 }
@@ -125,8 +126,9 @@ func readStateFile(path string) (State, error) {
 	return file.State, nil
 }
 
-// damaged is not a missing state: what cannot be read is never replaced by
-// whatever the server says today.
+// damaged is the error for a file that cannot be read. It does not match
+// ErrNotStored: otherwise a damaged file would be replaced by whatever state the
+// server shows today.
 func damaged(path string, cause error) error {
 	return fmt.Errorf("immudb: state store: %s cannot be used, restore it from a backup, or delete it to trust the database anew: %w", path, cause)
 }
@@ -213,8 +215,8 @@ func (f *FileStore) States(ctx context.Context) ([]State, error) {
 	return all, nil
 }
 
-// lockFile waits for the lock on a file, which it makes if need be, until ctx
-// ends. The system gives the lock back when the process ends.
+// lockFile creates the file if necessary and waits for its lock until ctx ends. The
+// operating system releases the lock when the process ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -235,8 +237,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// isAt reports whether the file is still the one at path. If it was deleted,
-// others lock another one.
+// isAt reports whether file is still the one at path. If it was deleted, its lock
+// is worthless, because other processes lock a new file.
 func isAt(file *os.File, path string) bool {
 	mine, err := file.Stat()
 	if err != nil {
@@ -246,7 +248,7 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(mine, now)
 }
 
-// lockPoll is how often a lock that somebody holds is tried again; it is held for
+// lockPoll is the pause between two attempts to take the lock, which is held for
 // about a millisecond.
 const lockPoll = 500 * time.Microsecond
 

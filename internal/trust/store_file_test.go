@@ -49,7 +49,7 @@ func TestDirectoryThatOthersMayWriteToIsRefused(t *testing.T) {
 	}
 }
 
-// A server that calls itself by another name each time must not fill the directory.
+// A server that reports another UUID each time must not fill the directory.
 func TestManyServersOfADatabaseMakeOneFile(t *testing.T) {
 	store := newFileStore(t)
 	var last State
@@ -64,7 +64,7 @@ func TestManyServersOfADatabaseMakeOneFile(t *testing.T) {
 	}
 }
 
-func TestWhatAProcessLeftThatDiedIsOverwritten(t *testing.T) {
+func TestUnfinishedFileOfADeadProcessIsOverwritten(t *testing.T) {
 	store := newFileStore(t)
 	left := filepath.Join(store.dir, newStateName)
 	if err := os.WriteFile(left, []byte(strings.Repeat("half a state", 1000)), 0o600); err != nil {
@@ -76,7 +76,7 @@ func TestWhatAProcessLeftThatDiedIsOverwritten(t *testing.T) {
 	}
 	for _, name := range filesOf(t, store) {
 		if name == newStateName {
-			t.Error("it is still there")
+			t.Error("the unfinished file is still there")
 		}
 		if info, err := os.Stat(filepath.Join(store.dir, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v, want mode 0600", name, info.Mode(), err)
@@ -84,7 +84,7 @@ func TestWhatAProcessLeftThatDiedIsOverwritten(t *testing.T) {
 	}
 }
 
-func TestDamagedFileOfAnotherDatabaseIsNoHindrance(t *testing.T) {
+func TestDamagedFileDoesNotAffectOtherDatabases(t *testing.T) {
 	store := newFileStore(t)
 	mustSwap(t, store, State{}, stateAt(5))
 	other := stateAt(7)

@@ -114,7 +114,7 @@ func TestConcurrentSwapsOfOneStateHaveOneWinner(t *testing.T) {
 	}
 }
 
-// Whoever reads sees the old state or the new one, and keeps nobody from writing.
+// A reader sees the old state or the new one, and never blocks a writer.
 func TestReadersSeeWholeStatesDuringSwaps(t *testing.T) {
 	store, err := NewFileStore(t.TempDir())
 	if err != nil {
@@ -165,8 +165,8 @@ func TestSwapWaitsForLockUntilContextEnds(t *testing.T) {
 	mustSwap(t, store, State{}, stateAt(5))
 }
 
-// The lock file may be deleted, with the directory's whole content, while somebody
-// holds it. Whoever waited for it then must not take it for the lock.
+// The lock file may be deleted, with the directory's whole content, while a process
+// holds it. A process that waits for it must then not treat it as the lock.
 func TestLockOnDeletedFileIsNotHeld(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // a file in use cannot be deleted
@@ -194,7 +194,7 @@ func TestLockOnDeletedFileIsNotHeld(t *testing.T) {
 	defer cancel()
 	if third, err := lockFile(ctx, path); err == nil {
 		third()
-		t.Error("two have the lock")
+		t.Error("two holders have the lock at once")
 	}
 }
 

@@ -1,11 +1,11 @@
-// Package trust keeps what a client trusts of the histories of databases and
-// proves what servers say of them.
+// Package trust keeps the trusted states of databases, and checks the proofs that
+// servers give against them.
 //
-// A [Trust] belongs to a connector. Of each database it keeps a [State], which only
-// moves forward: in memory and, through a [Store], wherever the user said. A [Prover]
-// asks one server for proofs through the [Call] that it was given and checks them
-// against that state. The package knows no connection, no session and no SQL: the
-// errors of a Call pass through it unchanged.
+// A [Trust] belongs to a connector. For each database it keeps a [State], in memory
+// and in the [Store] that the user chose. A state only moves forward, to newer
+// transactions. A [Prover] asks one server for proofs through its [Call] and checks
+// them against the state. The package knows nothing of connections, sessions and
+// SQL; it returns the errors of a Call unchanged.
 package trust
 
 import (
@@ -26,33 +26,33 @@ import (
 // Call makes a call that changes nothing on the server.
 type Call func(ctx context.Context, method string, req []byte) (wire.Raw, error)
 
-// Server is a server that a [Prover] asks, and what the user calls the database.
+// Server is a server that a [Prover] asks.
 type Server struct {
-	UUID string // what the server calls itself
-	Host string // where it was reached
+	UUID string // as the server reports it
+	Host string // the address it was reached at
 	Call Call
-	// Refused reports whether err, an error of Call, is a refusal of the server that a
-	// missing history may be the reason for: something was not found, or the server
-	// did not say why.
+	// Refused reports whether err, an error of Call, may mean that the server lacks
+	// part of the history: the server answered that something was not found, or gave
+	// no reason.
 	Refused func(err error) bool
 }
 
 // Options say what is trusted and what is asked for.
 type Options struct {
-	// History is what the user calls the histories of this Trust, "" if nothing.
-	// Databases of one name need names of their own if they are different ones.
+	// History is the user's name for the histories of this Trust, "" by default. It
+	// tells different databases of the same name apart.
 	History  string
-	FirstUse bool // trust what the server shows where nothing is trusted yet
-	Commits  bool // commits are going to be proven
-	// Pin is a state that is trusted of the database Pinned. TxID 0: none.
+	FirstUse bool // while nothing is trusted yet, trust the state that the server shows
+	Commits  bool // commits will be proven
+	// Pin is the state that the user trusts for the database Pinned. TxID 0: none.
 	Pin    proof.State
 	Pinned string
-	Key    *ecdsa.PublicKey // nil: signatures are not asked for
+	Key    *ecdsa.PublicKey // nil: signatures are not checked
 	Store  Store
 	Log    *slog.Logger
 }
 
-// Trust is what is trusted of databases.
+// Trust holds the trusted states of a connector's databases.
 type Trust struct {
 	Options
 
@@ -63,7 +63,7 @@ type Trust struct {
 // New returns a Trust for the given options.
 func New(o Options) *Trust { return &Trust{Options: o, histories: make(map[string]*history)} }
 
-// Prover returns a prover of what server says of a database.
+// Prover returns a prover that asks server about a database.
 func (t *Trust) Prover(server Server, database string) *Prover {
 	p := &Prover{history: t.history(database), server: server}
 	if p.isNew(server.UUID) {
@@ -72,10 +72,10 @@ func (t *Trust) Prover(server Server, database string) *Prover {
 	return p
 }
 
-// logNewServer says that the history is shown by another server than before. That
-// decides nothing: it is the history that has to be the same.
+// logNewServer logs that another server than before serves the database. Trust does
+// not depend on the server, only on its history.
 func (p *Prover) logNewServer() {
-	p.trust.Log.Warn("immudb: a database is shown by another server than before; its history has to be the same",
+	p.trust.Log.Warn("immudb: a database is served by another server than before; its history must be the same",
 		"database", p.id.String(), "host", p.server.Host, "server_uuid", p.server.UUID)
 }
 
@@ -94,11 +94,11 @@ func (t *Trust) history(database string) *history {
 	return h
 }
 
-// maxServers is how many servers of a database are told apart for the log.
+// maxServers bounds how many servers of a database are remembered for the log.
 const maxServers = 16
 
-// isNew notes which server is asked, and reports whether it is none of those
-// that were asked before.
+// isNew remembers a server, and reports whether other servers were asked before
+// but not this one.
 func (h *history) isNew(uuid string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
