@@ -37,6 +37,9 @@ type compiler struct {
 	err   error // the first one
 	// constants: there is no row.
 	constants bool
+	// withoutNull are the lists out of which the driver leaves NULL, with the values
+	// that it looks at.
+	withoutNull map[*tree.InList][]bool
 }
 
 // Compile compiles a SELECT of one table; text is the one it was parsed from. The
@@ -48,6 +51,7 @@ func Compile(text string, s *tree.Select) (*Query, error) {
 		return nil, err
 	}
 	if s.Where != nil {
+		c.leaveNullOut(s.Where)
 		c.query.where = c.expr(s.Where)
 	}
 	c.orderBy(s)
@@ -59,6 +63,33 @@ func Compile(text string, s *tree.Select) (*Query, error) {
 		return nil, c.err
 	}
 	return c.query, nil
+}
+
+// leaveNullOut finds the lists out of which the driver leaves NULL, by its rule
+// null-in-list: those of a column in a condition that has to hold.
+func (c *compiler) leaveNullOut(x tree.Expr) {
+	switch x := tree.Bare(x).(type) {
+	case *tree.Chain:
+		for _, part := range x.Operands {
+			c.leaveNullOut(part)
+		}
+	case *tree.InList:
+		if _, ok := tree.Bare(x.Expr).(*tree.Column); ok && !x.Not {
+			given := make([]bool, len(x.Values))
+			for i, v := range x.Values {
+				switch v := tree.Bare(v).(type) {
+				case *tree.Literal:
+					given[i] = v.Kind == tree.Null
+				case *tree.Param:
+					given[i] = true
+				}
+			}
+			if c.withoutNull == nil {
+				c.withoutNull = make(map[*tree.InList][]bool)
+			}
+			c.withoutNull[x] = given
+		}
+	}
 }
 
 // shape refuses what makes other rows than those of one table.
@@ -164,7 +195,7 @@ func (c *compiler) expr(x tree.Expr) node {
 		}
 		return &isNull{c.expr(x.Expr), x.Not}
 	case *tree.InList:
-		return &inList{c.expr(x.Expr), c.exprs(x.Values), x.Not, c.of(x)}
+		return &inList{c.expr(x.Expr), c.exprs(x.Values), x.Not, c.withoutNull[x], c.of(x)}
 	case *tree.Like:
 		c.query.patterns++
 		return &like{c.expr(x.Expr), c.expr(x.Pattern), x.Not, x.IgnoreCase, c.query.patterns - 1, c.of(x)}

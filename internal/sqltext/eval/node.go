@@ -40,7 +40,10 @@ type (
 		x    node
 		list []node
 		not  bool
-		text string
+		// withoutNull are the values that are left out where they are NULL, or nil; see
+		// [compiler.leaveNullOut].
+		withoutNull []bool
+		text        string
 	}
 	// arithmetic is operands joined by operators, from the left.
 	arithmetic struct {
@@ -176,10 +179,13 @@ func (i *inList) eval(b *Bound) (value, error) {
 	if err != nil {
 		return x, err
 	}
-	for _, y := range i.list {
+	for at, y := range i.list {
 		v, err := y.eval(b)
 		if err != nil {
 			return v, err
+		}
+		if i.withoutNull != nil && i.withoutNull[at] && v.null {
+			continue
 		}
 		if v, err = b.holds(equal, &x, &v, i.text); err != nil {
 			return v, err
