@@ -5,13 +5,15 @@ import "time"
 // The bounds of time of this package, with their reasons. Those of sessions and
 // connections are in internal/session.
 const (
-	// closeTimeout bounds the wait for the rest of rows that nobody reads any more.
+	// closeTimeout bounds the wait for the remaining rows when rows are closed early
+	// in a transaction.
 	closeTimeout = 5 * time.Second
 
-	// endTimeout bounds Commit and Rollback, which run on a context of their own: a
-	// canceled request must not leave a commit half told.
+	// endTimeout bounds Commit and Rollback. They do not use the caller's context: its
+	// end must not turn a commit that succeeds into an unknown outcome.
 	endTimeout = 30 * time.Second
 
-	// roomTimeout bounds the wait of BeginTx for one of the server's 100 snapshots.
+	// roomTimeout bounds how long BeginTx tries again while the server is overloaded:
+	// all of its 100 snapshots are in use.
 	roomTimeout = 30 * time.Second
 )

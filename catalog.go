@@ -85,7 +85,8 @@ func (c *catalog) changed() int {
 	return c.changes
 }
 
-// table looks a table up as the open transaction, if there is one, sees it.
+// table returns the description of a table, as the open transaction sees it if there
+// is one.
 func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	key := c.Database() + "." + name
 	own := c.tx != nil && c.tx.tables != nil // this transaction changed the catalog
@@ -98,7 +99,7 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	}
 	changes := c.connector.catalog.changed()
 	if c.tx != nil {
-		changes = c.tx.changes // what it sees is from when it began
+		changes = c.tx.changes // it sees the catalog as of its beginning
 	}
 	t, err := c.describe(ctx, name)
 	if err != nil {
@@ -112,9 +113,10 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 	return t, nil
 }
 
-// tableWritten is table for an INSERT or UPSERT. One that leaves out the primary
-// key of a table without AUTO_INCREMENT would be refused, so that what is
-// remembered is of another table of that name: it is looked up again.
+// tableWritten is table for an INSERT or UPSERT. If the statement leaves out the
+// primary key although the table has no AUTO_INCREMENT, the cached description is
+// probably outdated, because the server would refuse the statement. So the table is
+// looked up again.
 func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table, error) {
 	t, err := c.table(ctx, st.Table)
 	if err != nil || t.autoIncrement != "" || st.Columns == nil ||
@@ -174,7 +176,7 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 		if auto, _ := row[1].(bool); auto {
 			t.autoIncrement = column
 		}
-		// The server tells of keys that they may be NULL, and refuses that.
+		// The server describes key columns as nullable but refuses NULL in them.
 		t.Columns = append(t.Columns, rules.Column{Name: column, Type: typ, MaxLength: int(length), Nullable: nullable && !primary})
 		if primary {
 			t.Primary = append(t.Primary, column)
@@ -182,7 +184,8 @@ func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
 	}
 }
 
-// indexType stands in place of a column's type where the server describes an index.
+// indexType marks the rows of describe's query that describe an index, in the place
+// of a column's type.
 const indexType = "INDEX"
 
 // indexColumns are the columns of an index called table(a,b).
@@ -192,8 +195,8 @@ func indexColumns(name string) []string {
 }
 
 // checkReturning refuses a RETURNING clause that names columns which the table does
-// not have, for an Exec, which does not send the clause. The server is asked each
-// time: what is remembered may be of another table.
+// not have. It is for Exec, which does not send the clause. It asks the server each
+// time, because the cache may be outdated.
 func (c *Conn) checkReturning(ctx context.Context, st *sqltext.Statement) error {
 	if !st.Returning.Has || st.Returning.Star {
 		return nil
@@ -215,8 +218,8 @@ func noSuchReturned(it sqltext.ReturnItem, st *sqltext.Statement) error {
 }
 
 // checkReturned refuses the answer to a RETURNING clause that names columns which
-// the table does not have: the server answers NULL for them, in a column of no
-// type.
+// the table does not have: the server answers NULL for them, in a column of type
+// ANY.
 func checkReturned(st *sqltext.Statement, columns []wire.Column) error {
 	for i, it := range st.Returning.Items {
 		if i < len(columns) && columns[i].Type == "ANY" {
@@ -226,9 +229,9 @@ func checkReturned(st *sqltext.Statement, columns []wire.Column) error {
 	return nil
 }
 
-// quoteName writes a name that the catalog gave. The server folds quoted names
-// to lower case but leaves unquoted names that are keywords as they are, so a
-// name with upper case in it only works as it stands.
+// quoteName quotes a name from the catalog, unless it holds upper case. The server
+// folds quoted names to lower case. A name with upper case comes from a keyword that
+// was not quoted, whose case the server keeps, so it works only without quotes.
 func quoteName(name string) string {
 	if strings.ToLower(name) != name {
 		return name

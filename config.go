@@ -26,18 +26,18 @@ const (
 	defaultMaxSessions = 8
 )
 
-// Config says which server to reach, as whom and how. Get one from [ParseDSN]
-// or [NewConfig], which fill in the defaults, change what differs and hand it
-// to [NewConnector].
+// Config holds the servers, the user and all options of a [Connector]. Get one from
+// [ParseDSN] or [NewConfig], which set the defaults, change the fields that differ
+// and pass it to [NewConnector].
 //
-// A Config written as a literal means what it says: a zero MaxRetries retries
-// nothing, a zero KeepAlive keeps no session alive. Only what cannot be zero is
-// filled in: Hosts, Database and MaxSessions.
+// In a Config written as a literal, zero fields are zero, not the defaults: with
+// MaxRetries 0 nothing is retried, with KeepAlive 0 no session is kept alive. Only
+// fields that cannot be zero get their defaults: Hosts, Database and MaxSessions.
 //
 // Printing a Config (with any fmt verb, through slog or as JSON) gives its DSN
 // without the passwords; [Config.FormatDSN] gives it with them.
 type Config struct {
-	// UserDatabaseSession is who logs in, and to which database. User is
+	// UserDatabaseSession holds the user, the password and the database. User is
 	// required; Database defaults to "defaultdb".
 	UserDatabaseSession
 
@@ -51,8 +51,8 @@ type Config struct {
 	// Default: "read-write" with several hosts, "any" with one.
 	TargetSessionAttrs string
 
-	// SSL says how a connection is encrypted and how the server proves its
-	// identity. TLS, when set, takes its place.
+	// SSL says how a connection is encrypted and how the server's identity is
+	// checked. If TLS is set, it is used instead.
 	SSL SSLConfig
 
 	// Verify says what is trusted and what is verified, see [VerifiedRow].
@@ -67,15 +67,15 @@ type Config struct {
 	// call refused before it ran). 0: never. Default: 16. At most 1000.
 	MaxRetries int
 
-	// GroupCommit is the most statements of different conns that travel in one
-	// transaction, so that they share the price of one commit. 0: off, the
-	// default. At most 512.
+	// GroupCommit is the most statements of different connections that the driver
+	// sends in one transaction, so that they share the cost of one commit. 0: off,
+	// the default. At most 512.
 	GroupCommit int
 
-	// Strict refuses what the server gets right or wrong depending on the rows that
-	// are there: comparisons that NULL meets for it and not for SQL, times that keys
-	// and indexes put in a wrong place, AVG of integers, JSON numbers that it rounds.
-	// What it refuses is [ErrUnsupported].
+	// Strict refuses statements that the server answers wrongly for some rows and
+	// rightly for others: comparisons that are true for NULL on this server but not
+	// in SQL, times that keys and indexes sort wrongly, AVG of integers, JSON numbers
+	// that the server rounds. They fail with [ErrUnsupported].
 	Strict bool
 
 	// OwnWritesScan is the most rows that a statement in a transaction reads one by
@@ -85,48 +85,50 @@ type Config struct {
 	// takes about 35 ms; a transaction can read 100000 rows in all. At most 100000.
 	OwnWritesScan int
 
-	// MaxSessions is the most sessions a Connector has on one server, whatever they
-	// are used for. Conns beyond that share them, and so do all conns until there
-	// are as many: a session costs the server about 60 ms of CPU to open, so they
-	// are opened one a second while conns share, after the first. A conn that USE
-	// DATABASE has moved does not share its session: when all are taken that way,
-	// a conn waits for one, and fails with [ErrMaxSessions] after ConnectTimeout.
-	// 1 to 1000. Default: 8, so that a dozen programs find room in a server's 100.
+	// MaxSessions is the most sessions that a Connector has on one server. If there
+	// are more connections than sessions, connections share sessions. Opening a
+	// session costs the server about 60 ms of CPU, so after the first one they are
+	// opened one a second, and only while connections share. A connection that USE
+	// DATABASE has moved does not share its session. If all sessions are in use in
+	// that way, a connection waits for one, and fails with [ErrMaxSessions] after
+	// ConnectTimeout. 1 to 1000. Default: 8, so that a dozen programs fit into a
+	// server's limit of 100.
 	MaxSessions int
 
 	// SessionIdleTimeout is how long a session is kept without being used.
 	// 0: until the Connector closes. Default: 2 min.
 	SessionIdleTimeout time.Duration
 
-	// KeepAlive is how long a session, in use or kept, may be silent before
-	// the driver touches it, so that the server does not drop it (servers do
-	// after 2 to 3 min, unless set up otherwise). 0: never touched; otherwise
-	// at least 1 s. Default: 30 s.
+	// KeepAlive is the longest time that a session may be without a call before
+	// the driver sends a keep-alive, so that the server does not drop the session
+	// (by default servers do so after 2 to 3 min). 0: no keep-alives are sent;
+	// otherwise at least 1 s. Default: 30 s.
 	KeepAlive time.Duration
 
-	// What follows can be set in code only: a DSN has no spelling for it.
+	// The fields below can be set in code only, not in a DSN.
 
-	// TLS takes the place of SSL for every host. An empty ServerName becomes
+	// TLS is used instead of SSL, for every host. An empty ServerName becomes
 	// the name of the host dialled. It is cloned before use.
 	TLS *tls.Config
 
-	// DialOptions are added after the driver's own, so they win.
+	// DialOptions are added after the driver's own, so they override those.
 	DialOptions []grpc.DialOption
 
 	// DialContext opens the connection to one of Hosts, given as "host:port",
-	// instead of the net package: a tunnel, an in-memory server in a test.
+	// instead of the net package: through a tunnel, or to an in-memory server in a
+	// test. nil: TCP.
 	DialContext func(ctx context.Context, addr string) (net.Conn, error)
 
-	// StateStore keeps what is trusted, instead of Verify.StateDir.
+	// StateStore stores the trusted states, instead of Verify.StateDir.
 	StateStore StateStore
 
-	// Logger receives what the driver has to say. nil: nothing is logged.
+	// Logger receives the driver's log records. nil: nothing is logged.
 	Logger *slog.Logger
 }
 
-// SSLConfig holds the TLS settings of a DSN; they mean what they mean to
-// PostgreSQL's libpq. The table at [ParseDSN] describes each. The files are read when
-// the Connector is made.
+// SSLConfig holds the TLS settings of a DSN, which have the meaning that they have
+// for PostgreSQL's libpq. The table at [ParseDSN] describes each. The files are read
+// by [NewConnector].
 type SSLConfig struct {
 	// Mode is "disable", "require", "verify-ca", "verify-full" or "". Empty
 	// stands for "disable" on a loopback host when neither RootCert nor Cert
@@ -140,40 +142,42 @@ type SSLConfig struct {
 	NoSNI    bool   // do not name the host in the TLS handshake
 }
 
-// VerifyConfig says what is trusted and what is verified. Its zero value trusts
-// nothing: then [VerifiedRow] and its like fail with [ErrStateMissing].
+// VerifyConfig says what is trusted and what is verified. With its zero value
+// nothing is trusted: then [VerifiedRow] and the other verified reads fail with
+// [ErrStateMissing].
 type VerifyConfig struct {
-	// TrustFirstUse: what a server shows when nothing is known of it yet is
-	// trusted, and everything after that is verified against it. That goes for the
-	// history of the database and for the definitions of its tables.
+	// TrustFirstUse: while nothing is trusted yet, the driver trusts what the server
+	// shows, and verifies everything later against that. This applies to the history
+	// of the database and to the definitions of its tables.
 	TrustFirstUse bool
 	// Commits: every commit is proven to extend the trusted history before Exec
 	// or Commit returns.
 	Commits bool
 	// Reads: the rows of a SELECT outside transactions are proven as by [VerifyRows],
-	// where they are rows of one table, or columns of them, that a condition, an order
-	// and a limit select: whoever asks, be it an ORM. Absence is not proven, nor that
-	// the rows are all there are. Other queries are answered without a proof; see
-	// [WithReadProof] for what was proven, and [WithoutProof].
+	// if the query selects rows of one table, or columns of them, by a condition, an
+	// order and a limit. This also works for the queries of an ORM. It does not prove
+	// that a row is absent, nor that the result is complete. Other queries are answered
+	// without a proof; [WithReadProof] tells what was proven, [WithoutProof] switches
+	// the proof off.
 	Reads bool
-	// Strict: a SELECT whose rows Reads cannot prove is an [ErrUnsupported] that says
-	// why, instead of an answer without a proof.
+	// Strict: a SELECT whose rows Reads cannot prove fails with an [ErrUnsupported]
+	// that gives the reason, instead of an answer without a proof.
 	Strict bool
 	// PublicKey is a PEM file with the ECDSA key that the server must sign with.
-	// "": signatures are not asked for.
+	// "": signatures are not checked.
 	PublicKey string
-	// StateDir is a directory to keep what is trusted in, made if it is not
-	// there. "": it is forgotten when the Connector is.
+	// StateDir is the directory where trusted states are stored; it is created if it
+	// does not exist. "": they are kept in memory, as long as the Connector.
 	StateDir string
-	// State pins what is trusted, as tx:hash (see [State.Pin]).
+	// State pins the trusted state, as tx:hash (see [State.Pin]).
 	State string
-	// History names the history in StateDir, beside the database. What is trusted
-	// belongs to that name and the database, for all Hosts. Databases that have one
-	// name and are different ones need different names here.
+	// History is a name for the history, stored in StateDir beside the name of the
+	// database. A trusted state belongs to both names, and to all Hosts. Different
+	// databases with the same name need different names here.
 	History string
 }
 
-// NewConfig is a Config with every default of [ParseDSN], still lacking a user.
+// NewConfig returns a Config with the defaults of [ParseDSN]. The caller must set User.
 func NewConfig() *Config {
 	c := &Config{Hosts: []string{net.JoinHostPort(defaultHost, defaultPort)}}
 	c.Database = defaultDatabase
@@ -185,8 +189,8 @@ func NewConfig() *Config {
 	return c
 }
 
-// Clone is a copy that shares nothing changeable with c but the Logger and
-// what the DialOptions and DialContext refer to.
+// Clone returns a copy of c. The copy shares with c only the Logger, the StateStore
+// and what DialOptions and DialContext refer to.
 func (c *Config) Clone() *Config {
 	d := *c
 	d.Hosts = slices.Clone(c.Hosts)
@@ -204,8 +208,8 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// normalize is validate with errors that begin with the option's name. None
-// quotes a value: whatever ended up in the wrong place may be a secret.
+// normalize is validate with errors that begin with the option's name. No error
+// quotes a value: a password may have ended up in the wrong option.
 func (c *Config) normalize() error {
 	if c.User == "" {
 		return errors.New("user: missing; write immudb://user:password@host/database or user=name password=…")
@@ -256,7 +260,7 @@ func splitHostPort(s string) (host, port string, err error) {
 			"set Config.DialContext to go through one")
 	}
 	host, port = s, defaultPort
-	if addr, err := netip.ParseAddr(s); err != nil || !addr.Is6() { // a bare IPv6 address is full of colons
+	if addr, err := netip.ParseAddr(s); err != nil || !addr.Is6() { // the colons of a bare IPv6 address separate no port
 		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 			host = s[1 : len(s)-1]
 		} else if strings.Contains(s, ":") {
@@ -294,8 +298,8 @@ func validHost(s string) bool {
 	return true
 }
 
-// isLoopback says whether traffic to host stays on this machine. Of names,
-// only localhost counts: what others resolve to may change.
+// isLoopback reports whether traffic to host stays on this machine. localhost is
+// the only name that counts: other names may resolve to another address later.
 func isLoopback(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.IsLoopback()

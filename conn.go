@@ -24,9 +24,9 @@ var (
 	_ driver.Validator          = (*Conn)(nil)
 )
 
-// Conn is a connection: the use of a session of the [Connector], which other
-// connections may share, with at most one transaction. Which session that is may
-// change between two calls outside transactions. Programs meet a Conn in
+// Conn is a connection of database/sql. It uses a session of the [Connector], which
+// other connections may use too, and has at most one transaction. Between two calls
+// outside transactions it may move to another session. Programs get a Conn from
 // sql.Conn.Raw:
 //
 //	err := conn.Raw(func(c any) error {
@@ -40,11 +40,11 @@ type Conn struct {
 	lease     *session.Lease
 	tx        *tx // the open transaction, or nil
 
-	database string      // where a USE moved the session, or "" if it is where it began
-	broken   atomic.Bool // what a user had made of the session is gone, or not known
+	database string      // the database that USE moved the session to, or ""
+	broken   atomic.Bool // the session's state that its user set by USE is lost or unknown
 	closed   bool
 
-	begun trust.Begun // what was trusted when the commit under way was sent; see readyToProve
+	begun trust.Begun // marks the moment before the current commit was sent; see readyToProve
 
 	closeConnector bool // the connector was made for this connection alone
 }
@@ -75,32 +75,32 @@ func (c *Conn) TransactionTokens() TransactionTokens {
 func (c *Conn) Host() string { return c.session().Addr() }
 
 // ServerVersion asks the server for its version, such as "1.11.1". It is "" for
-// a server embedded in a Go program, which does not know its own.
+// a server embedded in a Go program, which does not know its version.
 func (c *Conn) ServerVersion(ctx context.Context) (string, error) {
 	var info wire.ServerInfo
 	err := c.call(ctx, reads, "", wire.MethodServerInfo, nil, &info)
 	return info.Version, err
 }
 
-// Format prints where the connection leads and none of its tokens, whatever the
-// verb: fmt would go through its fields else.
+// Format prints the connection's host and none of its tokens, for every verb;
+// without it, fmt would print the fields.
 func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c.Host()) }
 
-// call makes a unary call outside a transaction. name names a write, as in
-// "Exec", for the error that says that its outcome is unknown.
+// call makes a unary call outside a transaction. name is the operation's name for
+// ErrOutcomeUnknown, such as "Exec"; it is "" for reads.
 func (c *Conn) call(ctx context.Context, kind callKind, name, method string, req []byte, ans wire.Answer) error {
 	return c.inSession(ctx, kind, name, func(s *session.Session) *wire.Failure {
 		return s.Call(ctx, method, req, ans)
 	})
 }
 
-// maxMoves is how many sessions in a row may turn out to be unknown to the server
-// before a call is given up.
+// maxMoves is how often a call is made again in another session, because the server
+// did not know the session, before it fails.
 const maxMoves = 5
 
-// inSession makes a call outside a transaction, in another session if the server
-// does not know the one it was made in: then nothing was run. A session that USE
-// DATABASE has moved cannot be replaced.
+// inSession makes a call outside a transaction. If the server does not know the
+// session, it has run nothing, and inSession makes the call again in another
+// session. A session that USE DATABASE has moved cannot be replaced.
 func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call func(s *session.Session) *wire.Failure) error {
 	for moves := 0; ; moves++ {
 		s := c.session()
@@ -134,8 +134,8 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 	}
 }
 
-// notRun is the error of a call for which there was no session: another connection
-// may have one.
+// notRun is the error of a call that found no session. It matches
+// driver.ErrBadConn, because another connection may have one.
 func notRun(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, errClosed) {
 		return err
@@ -143,7 +143,8 @@ func notRun(ctx context.Context, err error) error {
 	return badConn{err}
 }
 
-// PrepareContext reads the text. There is nothing to prepare on the server.
+// PrepareContext parses the query. It makes no call: the server has no prepared
+// statements.
 func (c *Conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
 	q, err := c.connector.queries.parse(query)
 	if err != nil {
@@ -162,14 +163,14 @@ func (c *Conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// Ping makes a round trip that proves the session alive.
+// Ping makes a round trip, which shows that the server knows the session.
 func (c *Conn) Ping(ctx context.Context) error {
 	return c.call(ctx, reads, "", wire.MethodKeepAlive, nil, wire.Empty)
 }
 
-// ResetSession makes sure that nothing of the connection's past is visible to
-// its next user: an open transaction ends, a moved database moves back. It costs
-// a round trip only when there is something to undo.
+// ResetSession makes the connection ready for its next user: it ends an open
+// transaction and undoes a USE DATABASE. It makes a round trip only if there was
+// one of these.
 func (c *Conn) ResetSession(ctx context.Context) error {
 	if !c.IsValid() {
 		return driver.ErrBadConn
@@ -188,8 +189,8 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 	return nil
 }
 
-// breakSession gives up a session that is in a state not known: nobody else is to
-// find it.
+// breakSession retires a session whose state is unknown, so that no other
+// connection uses it.
 func (c *Conn) breakSession() {
 	c.broken.Store(true)
 	c.session().Retire()
@@ -221,7 +222,7 @@ func (c *Conn) Close() error {
 		c.tx.abandon()
 	}
 	if c.database != "" && !c.broken.Load() {
-		c.breakSession() // rather than wait for a move back
+		c.breakSession() // moving back would take a round trip
 	}
 	c.closed = true
 	c.lease.Release()
@@ -231,7 +232,7 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Database returns the database the session is in.
+// Database returns the name of the session's current database.
 func (c *Conn) Database() string {
 	if c.database != "" {
 		return c.database

@@ -19,7 +19,7 @@ var (
 )
 
 // Connector opens connections for one [Config]. It owns what they share: one
-// gRPC channel per host, the sessions, what goes on in the background.
+// gRPC channel for each host, the sessions and the background goroutines.
 // sql.DB.Close closes it.
 type Connector struct {
 	cfg   *Config
@@ -107,14 +107,14 @@ func (c *Config) target() session.Target {
 // Driver returns the driver, as driver.Connector demands.
 func (c *Connector) Driver() driver.Driver { return &Driver{} }
 
-// Format prints the configuration without its secrets, whatever the verb: fmt
-// would go through the fields else.
+// Format prints the configuration without its secrets, for every verb; without it,
+// fmt would print the fields.
 func (c *Connector) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Connector(%s)", c.cfg) }
 
-// Connect returns a connection. It costs a round trip only when the connector
-// has no session yet, or its connection to the server has broken since: else the
-// connection gets a session that nobody uses or, until there are max_sessions,
-// shares one. While there is no session to be had, Connect waits for one within
+// Connect returns a connection, which uses one of the connector's sessions: an
+// unused one, or else one that other connections use too. It makes a round trip
+// only if the connector has no session yet, or if the network connection to the
+// server has broken. While no session is available, Connect waits for one within
 // ctx and connect_timeout.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	lease, err := c.pool.Lease(ctx)
@@ -124,9 +124,9 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &Conn{connector: c, lease: lease}, nil
 }
 
-// Close ends the sessions that no connection uses and what goes on in the
-// background. Connections still open stay usable; the last one to be closed closes
-// the channels. sql.DB.Close calls it.
+// Close closes the sessions that no connection uses and ends the background
+// goroutines. Connections that are still open stay usable; closing the last one
+// closes the channels. sql.DB.Close calls Close.
 func (c *Connector) Close() error {
 	c.pool.Close()
 	return nil

@@ -13,36 +13,35 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 )
 
-// CopyOptions say how [CopyFrom] writes. The zero value inserts in batches as
-// large as the server takes.
+// CopyOptions say how [CopyFrom] writes. The zero value inserts rows in batches as
+// large as the server allows.
 type CopyOptions struct {
-	// Upsert replaces rows whose primary key exists. Without it they are refused
-	// with [ErrDuplicateKey]. Only with it is writing a row twice harmless.
+	// Upsert replaces rows whose primary key exists. Without it such rows are refused
+	// with [ErrDuplicateKey]. Only with Upsert does it do no harm to write a row twice.
 	Upsert bool
 
 	// AllOrNothing writes all rows in one transaction or none. Rows that are too
 	// many for one are refused with [ErrTooManyEntries]. There is one writer.
 	AllOrNothing bool
 
-	// Writers is how many batches are written at once, each on a conn of its own, as
-	// far as sql.DB.SetMaxOpenConns allows. They are committed in their order
-	// whatever Writers is; the server works on the next ones meanwhile. 0: three. A
-	// table with an AUTO_INCREMENT key always has one: the server lets no two
-	// transactions count at once.
+	// Writers is how many batches are written at once, each on a connection of its
+	// own, as far as sql.DB.SetMaxOpenConns allows. Batches are always committed in
+	// their order; while one is committed, the server already runs the next ones. 0:
+	// three. A table with an AUTO_INCREMENT key always has one writer, because the
+	// keys that two transactions generate at once conflict.
 	Writers int
 
-	// BatchRows is the most rows in one transaction. 0: what the server allows,
-	// which is asked for; it is the most in any case.
+	// BatchRows is the most rows in one transaction. 0, or more than the server
+	// allows: the server's limit, which CopyFrom asks for.
 	BatchRows int
 
-	// BatchBytes is the size at which a request is full, in bytes; it may be
-	// exceeded by one row. CopyFrom holds twice as much for each writer, and once
-	// more. 0: 4 MiB, with AllOrNothing 32 MiB, which is the most that servers
-	// take unless they are set up otherwise.
+	// BatchBytes is the size of a request in bytes; one row may exceed it. CopyFrom
+	// uses twice as much memory for each writer, and once more. 0: 4 MiB, with
+	// AllOrNothing 32 MiB, which is the default limit of servers.
 	BatchBytes int
 
-	// Progress, unless nil, is told what is committed, after each batch. It is
-	// called by the goroutine that called CopyFrom, between two rows.
+	// Progress, unless nil, is called after each committed batch, by the goroutine
+	// that called CopyFrom, between two rows.
 	Progress func(CopyProgress)
 }
 
@@ -64,31 +63,30 @@ func (p CopyProgress) BytesPerSecond() float64 {
 }
 
 // CopyFrom writes rows into columns of a table, and returns how many of them are
-// committed, counted from the first: those to leave out when it is called again
-// with the same rows. No columns at all stand for all columns of the table. opts
-// may be nil.
+// committed. These are always the first ones: leave them out to call CopyFrom again
+// with the same rows. Empty columns means all columns of the table. opts may be nil.
 //
 // rows is read once, by the calling goroutine, and in constant memory: while a
 // batch is written the next one is encoded. A row's slice and values are used
-// before the next row is asked for, so that rows may hand out the same slice
-// each time. Values may be of any type that is good for an argument.
+// before the next row is asked for, so rows may yield the same slice each time.
+// Values may be of every type that an argument may have.
 //
-// Every batch is a transaction. One that the server refuses because of a
-// conflict or its load is sent again, up to max_retries times. One that it
-// refuses because of a row is divided, down to that row: what precedes it is
-// committed.
+// Every batch is a transaction. A batch that the server refuses because of a
+// conflict, or because it is overloaded, is sent again, up to max_retries times. A
+// batch that it refuses because of a row is divided until that row is found; the
+// rows before it are committed.
 //
 // An error that comes after the first row was asked for is a [*CopyError], which
 // says what is committed. If rows yields an error or a row that cannot be
 // written, the rows before it are committed, or with AllOrNothing none. If rows
-// panics, the batches under way are finished, the panic goes on and nothing is
-// left behind. A batch whose answer was lost is not sent again: its rows may or
-// may not be there (see [CopyError].Unknown). When ctx ends, so does CopyFrom.
+// panics, the batches being written are finished, and the panic goes on. A batch
+// whose answer was lost is not sent again: its rows may or may not be committed (see
+// [CopyError].Unknown). When ctx ends, so does CopyFrom.
 //
-// CopyFrom uses a conn of db for each batch that is being written, and none while
-// it waits for rows. Rows that query db themselves need conns beside that: if
-// sql.DB.SetMaxOpenConns does not allow them, CopyFrom fails after ten seconds with
-// an error that says so.
+// CopyFrom uses a connection of db for each batch that is being written, and none
+// while it waits for rows. Rows that query db themselves need connections beside
+// those: if sql.DB.SetMaxOpenConns does not allow them, CopyFrom fails after ten
+// seconds with an error that says so.
 func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, rows iter.Seq2[[]any, error], opts *CopyOptions) (int64, error) {
 	c := &copier{ctx: ctx, db: db, started: time.Now()}
 	if opts != nil {
@@ -110,8 +108,8 @@ func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, r
 	return c.outcome()
 }
 
-// copier is one CopyFrom. Batches travel from read through work to a writer and
-// through done back; each has one owner at any time.
+// copier is one call of CopyFrom. read passes a batch through work to a writer, and
+// the writer passes it back through done; a batch has one owner at any time.
 type copier struct {
 	ctx     context.Context
 	db      *sql.DB
@@ -128,8 +126,8 @@ type copier struct {
 	maxRows, maxBytes atomic.Int64
 
 	work    chan *batch
-	done    chan *batch  // has room for all there are
-	failed  atomic.Bool  // a batch failed: those behind it are not written
+	done    chan *batch  // its capacity is the number of batches
+	failed  atomic.Bool  // a batch failed: those after it are not written
 	clashes atomic.Int32 // staged batches that could not be committed
 	writers sync.WaitGroup
 	close   func() // closes work, once
@@ -138,8 +136,8 @@ type copier struct {
 	batches    int // made so far
 	maxBatches int
 	free       []*batch
-	last       chan struct{} // of the last batch handed over, closed when that is finished
-	connected  chan struct{} // likewise, closed when that has its connection
+	last       chan struct{} // closed when the batch passed on last is finished
+	connected  chan struct{} // closed when the batch passed on last has its connection
 	next       int64         // number of the next row, counted from 0
 	progress   CopyProgress
 	report     CopyError // its cause is nil as long as all goes well
@@ -219,7 +217,7 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 			b = c.emptyBatch()
 		}
 		if c.failed.Load() || c.report.cause != nil {
-			return // nothing is written behind a gap
+			return // later rows are never written if earlier ones are not
 		}
 		if c.ctx.Err() != nil {
 			c.fail(c.ctx.Err(), c.next, -1, "")
@@ -249,7 +247,7 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 	}
 }
 
-// hand hands a batch to the writers, to be written after the one before.
+// hand passes a batch to the writers, to be committed after the one before.
 func (c *copier) hand(b *batch) {
 	b.turn, b.finished = c.last, make(chan struct{})
 	b.mayConnect, b.connected = c.connected, make(chan struct{})
@@ -261,8 +259,8 @@ func (c *copier) full(b *batch) bool {
 	return int64(len(b.rows)) >= c.maxRows.Load() || int64(b.size()) >= c.maxBytes.Load()
 }
 
-// emptyBatch returns a batch that begins with the next row, as soon as there is
-// one that is not being written.
+// emptyBatch returns an empty batch for the next row. If all batches are being
+// written it waits for one.
 func (c *copier) emptyBatch() *batch {
 	if len(c.free) == 0 {
 		if c.batches < c.maxBatches {
@@ -279,7 +277,7 @@ func (c *copier) emptyBatch() *batch {
 	return b
 }
 
-// drain waits for the batches under way.
+// drain waits for the batches that are being written.
 func (c *copier) drain() {
 	c.stop()
 	for len(c.done) > 0 {
@@ -287,8 +285,8 @@ func (c *copier) drain() {
 	}
 }
 
-// collect takes note of what became of a batch and keeps its memory for another.
-// Batches come in their order.
+// collect adds the result of a finished batch to the report, and keeps the batch's
+// memory for another. Batches are collected in their order.
 func (c *copier) collect(b *batch) {
 	if b.committed > 0 {
 		c.report.Committed += int64(b.committed)
@@ -311,9 +309,9 @@ func (c *copier) collect(b *batch) {
 	}
 }
 
-// fail notes a failure that keeps the rows from number at on from being written.
-// row is the number of the row at fault, or -1; both are counted from 0. Of
-// several failures the one that comes first in the rows is told.
+// fail records a failure because of which the rows from number at on are not
+// written. row is the number of the row at fault, or -1; both are counted from 0. Of
+// several failures, the one with the lowest at is reported.
 func (c *copier) fail(err error, at, row int64, column string) {
 	if r := &c.report; r.cause == nil || at < r.failedAt {
 		r.cause, r.failedAt, r.Row, r.Column = err, at, row+1, column
@@ -328,18 +326,17 @@ func (c *copier) outcome() (int64, error) {
 	return c.report.Committed, &c.report
 }
 
-// CopyError says how far a [CopyFrom] came that failed. Rows behind those counted
-// in Committed and Unknown were not written.
+// CopyError says how far a failed [CopyFrom] came. The rows after those counted in
+// Committed and Unknown were not written.
 //
-// To go on, call CopyFrom again without the first Committed rows. The Unknown
-// rows behind them may be there: write them with Upsert, or look first.
-// errors.Is finds [ErrOutcomeUnknown] whenever there are any, beside what the
-// error wraps.
+// To continue, call CopyFrom again without the first Committed rows. The Unknown
+// rows after them may be committed: write them with Upsert, or query for them first.
+// If Unknown is not 0, errors.Is also finds [ErrOutcomeUnknown].
 type CopyError struct {
 	Table string
 	// Committed is how many rows are committed, counted from the first.
 	Committed int64
-	// Unknown is how many rows behind those were sent and not answered; with
+	// Unknown is how many rows after those were sent without an answer; with
 	// verify=commits also those whose commit could not be proven.
 	Unknown int64
 	// Row is the number of the row at fault, counted from 1, and Column its
@@ -349,7 +346,7 @@ type CopyError struct {
 	Column string
 
 	cause    error
-	failedAt int64 // the row, counted from 0, from which on the cause counts
+	failedAt int64 // the first row, counted from 0, that was not written because of cause
 }
 
 func (e *CopyError) Error() string {
@@ -374,7 +371,7 @@ func (e *CopyError) Unwrap() error { return e.cause }
 // Is reports ErrOutcomeUnknown if there are unknown rows, whatever the reason is.
 func (e *CopyError) Is(target error) bool { return target == ErrOutcomeUnknown && e.Unknown > 0 }
 
-// rowsText names n rows behind the first skipped, counted from 1.
+// rowsText names the n rows after the first skipped rows, counted from 1.
 func rowsText(skipped, n int64) string {
 	switch n {
 	case 0:

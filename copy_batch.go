@@ -15,9 +15,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// batch is rows as the text of a VALUES list and arguments for what stands in it
-// as $n. The n go up through the batch, so that any stretch of its rows is a
-// list too: it just does not begin with $1.
+// batch holds rows as the SQL of a VALUES list, and the arguments for its
+// placeholders $n. The numbers ascend through the batch, so any consecutive part of
+// the rows is a valid list too; it only does not begin with $1.
 type batch struct {
 	first  int64 // number of its first row, counted from 0 in all of CopyFrom
 	text   []byte
@@ -28,12 +28,12 @@ type batch struct {
 	turn     <-chan struct{} // closed when the batch before it is finished
 	finished chan struct{}   // closed when this one is
 
-	mayConnect <-chan struct{} // closed when the batch before it has its connection, or does without
-	connected  chan struct{}   // likewise for this one
+	mayConnect <-chan struct{} // closed when the batch before it has its connection, or needs none
+	connected  chan struct{}   // the same for this one
 
-	// What became of it: the rows committed and, behind them, those of which
-	// that is unknown. err is why the others are not, failedRow the one at
-	// fault or -1.
+	// The result: how many rows are committed, and how many after them have an
+	// unknown outcome. err is the reason why the others are not committed, failedRow
+	// the row at fault or -1.
 	committed, unknown int
 	failedRow          int
 	err                error
@@ -64,8 +64,8 @@ func (b *batch) appendRequest(req, head []byte, from, to int) []byte {
 	return append(req, b.params[begin.params:end.params]...)
 }
 
-// append appends a row, or nothing if it returns an error and the column to
-// blame, which is "" if it is none in particular.
+// append appends a row. After an error nothing is appended; column is then the
+// column at fault, or "" if it is not known.
 func (b *batch) append(row []any, columns []rules.Column, strict bool) (column string, err error) {
 	if len(row) != len(columns) {
 		return "", newError(ErrInvalidValue, "22023", fmt.Sprintf("it has %d values for %d columns", len(row), len(columns)))
@@ -116,7 +116,7 @@ func fitting(v any, columnType string) (any, error) {
 	return d, nil
 }
 
-// storable refuses what [Config.Strict] refuses of values that are stored.
+// storable refuses the values that [Config.Strict] does not allow to be stored.
 func storable(v any, columnType string) error {
 	d, err := convert(v)
 	switch {
@@ -191,7 +191,7 @@ func (b *batch) appendOther(v any) error {
 }
 
 func (b *batch) appendInteger(n int64) {
-	if n == math.MinInt64 { // its digits overflow before the sign is seen
+	if n == math.MinInt64 { // the server parses the digits before the sign, and they overflow
 		b.text = strconv.AppendInt(append(b.text, "(-"...), math.MaxInt64, 10)
 		b.text = append(b.text, "-1)"...)
 		return
@@ -199,8 +199,8 @@ func (b *batch) appendInteger(n int64) {
 	b.text = strconv.AppendInt(b.text, n, 10)
 }
 
-// appendFloat writes digits and a point where they are few, because a literal
-// has no exponent and no sign of zero.
+// appendFloat writes a literal if that is short, else an argument: a literal can
+// have neither an exponent nor a negative zero.
 func (b *batch) appendFloat(f float64, v any) error {
 	if math.IsNaN(f) {
 		_, err := checkFloat(f)
@@ -217,7 +217,7 @@ func (b *batch) appendFloat(f float64, v any) error {
 	return nil
 }
 
-// appendString appends a text; v is the same, in the interface that it came in.
+// appendString appends a string; v is the same value, kept to save an allocation.
 func (b *batch) appendString(s string, v any) error {
 	if err := checkText(s); err != nil {
 		return err

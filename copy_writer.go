@@ -16,7 +16,7 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// prepare finds the table and asks for the server's limit.
+// prepare looks the table up and asks the server for its limit of rows.
 func (c *copier) prepare(table string, columns []string) error {
 	return onConn(c.ctx, c.db, func(conn *Conn) error {
 		if err := c.resolve(conn, table, columns); err != nil {
@@ -26,7 +26,7 @@ func (c *copier) prepare(table string, columns []string) error {
 	})
 }
 
-// resolve finds the table and its columns and writes the text in front of rows.
+// resolve looks the table and its columns up, and makes the SQL before the rows.
 func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	t, err := c.lookup(conn, name)
 	if err != nil {
@@ -63,12 +63,12 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	return nil
 }
 
-// lookup finds a table, by its name as given or else in lower case: that is what
-// the server makes of names that are no keywords.
+// lookup finds a table by its name as given or else in lower case, to which the
+// server folds names that are not keywords.
 func (c *copier) lookup(conn *Conn, name string) (*table, error) {
 	for _, c.table = range []string{name, strings.ToLower(name)} {
-		// Not from the catalog: the rows of a whole file must not end up in columns
-		// that another client has put in another order since.
+		// Ask the server instead of the cache, which may be outdated: the rows of a whole
+		// file must not be written into the wrong columns.
 		t, err := conn.describe(c.ctx, c.table)
 		if err == nil && len(t.Columns) > 0 {
 			return t, nil
@@ -80,8 +80,8 @@ func (c *copier) lookup(conn *Conn, name string) (*table, error) {
 	return nil, newError(ErrNoSuchTable, "42P01", fmt.Sprintf("copy into %s: table does not exist", name))
 }
 
-// refusesToTell reports that the server is there but does not let this user know,
-// or has no such method.
+// refusesToTell reports whether err means that this user may not ask for the
+// settings, or that the server has no such method.
 func refusesToTell(err error) bool {
 	var e *Error
 	if errors.Is(err, driver.ErrBadConn) || !errors.As(err, &e) {
@@ -90,13 +90,12 @@ func refusesToTell(err error) bool {
 	return e.GRPC == codes.PermissionDenied || e.GRPC == codes.Unimplemented || e.GRPC == codes.Unknown
 }
 
-// defaultTxEntries is the server's default, taken for users who may not ask.
+// defaultTxEntries is the server's default limit, used if the user may not ask for it.
 const defaultTxEntries = 1024
 
-// askLimit finds how many rows a transaction may hold. A row is one entry of it,
-// however many indexes there are. Only an UPSERT that changes an indexed value
-// adds another per index; what comes of that is known when the server refuses,
-// see divide.
+// askLimit asks how many rows a transaction may hold. A row is one entry, however
+// many indexes the table has. Only an UPSERT that changes an indexed value adds one
+// entry for each such index; if the server then refuses the batch, it is divided.
 func (c *copier) askLimit(conn *Conn) error {
 	var settings wire.DatabaseSettings
 	err := conn.call(c.ctx, reads, "", wire.MethodDatabaseSettings, nil, &settings)
@@ -137,8 +136,8 @@ func (w *copyWriter) run() {
 // connWait bounds the wait for a connection of the sql.DB.
 const connWait = 10 * time.Second
 
-// connect takes a connection for a batch, after the batch before it has one: then
-// the batch whose turn it is has one if any has.
+// connect takes a connection for a batch, after the batch before it has one. So the
+// batch that must commit next never waits for a connection that a later one holds.
 func (w *copyWriter) connect(b *batch) error {
 	<-b.mayConnect
 	defer close(b.connected)
@@ -148,16 +147,15 @@ func (w *copyWriter) connect(b *batch) error {
 	return w.conn.take(w.ctx)
 }
 
-// noConn is what CopyFrom fails with where rows hold the connections it needs.
+// noConn is the error of CopyFrom when its rows hold the connections that it needs.
 func (c *copier) noConn() error {
 	return newError(ErrOverloaded, "53300", fmt.Sprintf("CopyFrom has waited for a connection of the sql.DB for %v: "+
 		"rows that query the same sql.DB need connections beside it; raise sql.DB.SetMaxOpenConns, which is %d", connWait, c.db.Stats().MaxOpenConnections))
 }
 
-// write writes a batch when those before it are written, and notes in it what
-// came of it. While they are being written it already runs the statement, in a
-// transaction of its own that it commits in turn: for the server that is most of
-// the work.
+// write writes a batch after those before it, and stores the result in it. While
+// they are being written it already runs the batch's statement in a transaction,
+// which is most of the server's work, and commits that when its turn has come.
 func (w *copyWriter) write(b *batch) {
 	b.err = w.connect(b)
 	staged := 0 // bytes
@@ -175,7 +173,7 @@ func (w *copyWriter) write(b *batch) {
 		w.unstage()
 	case b.err != nil:
 	case staged > 0 && w.commitStaged(b, staged):
-		// b says what came of it.
+		// The result is in b.
 	default:
 		b.err = w.writeRows(b, 0, len(b.rows))
 		if w.divisible(b.err) {
@@ -189,8 +187,7 @@ func (w *copyWriter) write(b *batch) {
 
 // writeRows writes rows from ≤ i < to of b in one transaction.
 func (w *copyWriter) writeRows(b *batch, from, to int) error {
-	// A request that failed may still be on its way out, so that its memory is
-	// not used again.
+	// gRPC may still be sending a request that failed, so its memory is not reused.
 	req := b.appendRequest(w.request[:0], w.head, from, to)
 	w.request = nil
 	tx, err := w.send(req)
@@ -210,9 +207,9 @@ func (w *copyWriter) writeRows(b *batch, from, to int) error {
 	return err
 }
 
-// divide writes rows in two halves after the server has refused them together:
-// because one of them is at fault, which then is found, or because they are too
-// many. Nothing of a refused request is committed. It ends at the first row that
+// divide writes rows in two halves after the server has refused them together,
+// because one row is at fault, which divide finds, or because they are too many.
+// Nothing of a refused request is committed. divide ends at the first row that
 // cannot be written.
 func (w *copyWriter) divide(b *batch, from, to int, refused error) error {
 	if to-from == 1 {
@@ -242,8 +239,8 @@ func lower(limit *atomic.Int64, n int64) {
 	}
 }
 
-// blamesRows reports refusals that are about the rows of a request, and that
-// fewer of them may escape.
+// blamesRows reports whether err is a refusal because of the rows of a request, so
+// that a request with fewer of them may succeed.
 func blamesRows(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -287,20 +284,20 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	return ans.Txs[len(ans.Txs)-1], nil
 }
 
-// requestTooLarge reports that the request as a whole was over the server's
-// limit, not a value in it.
+// requestTooLarge reports whether the request as a whole was over the server's
+// limit, and not a value in it.
 func requestTooLarge(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.kind == ErrTooLong && e.GRPC == codes.ResourceExhausted
 }
 
-// maxClashes is how many staged batches may turn out to be of no use until no
-// more are staged: then the batches are in each other's way.
+// maxClashes is how many staged batches may fail to commit before no more are
+// staged: the batches then conflict with each other.
 const maxClashes = 3
 
-// stage runs a batch's statement in a transaction that is not committed yet, and
-// returns the bytes sent, or 0 if that failed, for whatever reason: then the
-// batch is written when its turn has come.
+// stage runs a batch's statement in a transaction without committing it, and
+// returns the bytes sent. It returns 0 if that failed for any reason; the batch is
+// then written when its turn has come.
 func (w *copyWriter) stage(b *batch) int {
 	if w.clashes.Load() >= maxClashes || w.failed.Load() {
 		return 0

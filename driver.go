@@ -5,8 +5,8 @@
 //
 //	db, err := sql.Open("immudb", "immudb://user:password@localhost:3322/defaultdb")
 //
-// See [ParseDSN] for what a DSN may say. A program that would rather fill in a
-// struct, or has a dialer or a logger to hand over, makes a [Connector]:
+// See [ParseDSN] for the options of a DSN. A program that prefers to fill in a
+// struct, or that needs its own dialer or logger, makes a [Connector]:
 //
 //	cfg := immudb.NewConfig()
 //	cfg.User, cfg.Password = "user", "password"
@@ -42,7 +42,7 @@ var (
 // Driver is the database/sql driver. Its zero value is ready to use.
 type Driver struct{}
 
-// OpenConnector parses the DSN, so that sql.Open reports what is wrong with it.
+// OpenConnector parses the DSN, so that sql.Open reports its errors.
 func (d *Driver) OpenConnector(dsn string) (driver.Connector, error) {
 	cfg, err := ParseDSN(dsn)
 	if err != nil {
@@ -51,7 +51,8 @@ func (d *Driver) OpenConnector(dsn string) (driver.Connector, error) {
 	return NewConnector(cfg)
 }
 
-// Open opens one connection with a connector of its own, which ends with it.
+// Open opens one connection with a connector of its own; closing the connection
+// closes both.
 // database/sql uses OpenConnector instead.
 func (d *Driver) Open(dsn string) (driver.Conn, error) {
 	connector, err := d.OpenConnector(dsn)

@@ -21,15 +21,15 @@ import (
 // Both forms are read as PostgreSQL's libpq reads them. In a URL, write a
 // character that has a meaning there (: / ? @ & = % and blanks) as %XX; in the
 // keyword form, quote a value with blanks, and write ' and \ as \' and \\.
-// Nothing but the DSN counts: no environment variable, no file in the home
-// directory, no name of the user logged in.
+// The settings come from the DSN alone: environment variables, files in the home
+// directory and the name of the operating system's user are ignored.
 //
 // The options, all of them optional but user:
 //
 //	host                  name or IP address; several: host1,host2, in the order tried (127.0.0.1)
 //	port                  one for all hosts, or one for each: 3322,3323 (3322)
-//	user                  who logs in
-//	password              its password (none)
+//	user                  user to log in as
+//	password              the user's password (none)
 //	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given (none)
 //	database, dbname      database to use (defaultdb)
 //	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica
@@ -46,21 +46,21 @@ import (
 //	connect_timeout       longest wait for a connection to one host; 0: as long as the context allows (10s)
 //	max_retries           how often a statement outside a transaction is run again after an error that proves
 //	                      that nothing was committed; 0 to 1000 (16)
-//	group_commit          most statements of different conns that share one commit; 0: off; 0 to 512 (0)
-//	strict                1: refuse what the server gets wrong where NULL, far times or large numbers are there; 0: do not (0)
+//	group_commit          most statements of different connections that share one commit; 0: off; 0 to 512 (0)
+//	strict                1: refuse statements that the server answers wrongly for NULL, far times or large numbers; 0: do not (0)
 //	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
 //	                      0 to 100000 (10000)
-//	max_sessions          most sessions on one server, which conns share; 1 to 1000 (8)
+//	max_sessions          most sessions on one server, which connections share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
-//	keepalive             silence after which a session is touched so that the server keeps it; 0: never (30s)
-//	verify                trust-first-use: trust what a server shows when nothing is known of it yet;
+//	keepalive             time without a call after which a keep-alive is sent, so that the server keeps the session; 0: never (30s)
+//	verify                trust-first-use: while nothing is trusted yet, trust what the server shows;
 //	                      commits: prove that every commit extends the trusted history;
 //	                      reads: prove the rows of queries; strict: a query that cannot be proven fails, see [VerifyConfig];
 //	                      several with commas: trust-first-use,commits,reads (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
-//	state_dir             directory to keep what is trusted in (none: kept in memory)
-//	history               name of the history in state_dir, beside the database's: for databases that have one name and are different ones (none)
-//	server_public_key     PEM file with the ECDSA key the server must sign its states with (none: signatures are not asked for)
+//	state_dir             directory where trusted states are stored (none: kept in memory)
+//	history               name of the history in state_dir, beside the database's: tells different databases of the same name apart (none)
+//	server_public_key     PEM file with the ECDSA key the server must sign its states with (none: signatures are not checked)
 //
 // Times are seconds ("5") or Go durations ("500ms", "2m"), at most 24h.
 //
@@ -108,14 +108,14 @@ func (c *Config) setServer(given map[string]string) error {
 		c.Database = v
 	}
 	if c.User == "" {
-		return nil // normalize refuses it; pgconn would ask the operating system
+		return nil // normalize refuses it; pgconn would use the operating system's user
 	}
 	hosts := given["host"]
 	if hosts == "" {
 		hosts = defaultHost
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		// pgconn takes an empty name for a socket's and any other as it is.
+		// pgconn takes an empty name for a Unix socket, and does not check other names.
 		if _, _, err := splitHostPort(host); err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (c *Config) setServer(given map[string]string) error {
 		passfile = ""
 	}
 	if passfile != "" {
-		// pgconn goes on without a password when it cannot read the file.
+		// pgconn ignores a file that it cannot read, and uses no password.
 		if err := readable(passfile); err != nil {
 			return fmt.Errorf("passfile: %w", err)
 		}
@@ -158,10 +158,10 @@ func (c *Config) setServer(given map[string]string) error {
 	return nil
 }
 
-// FormatDSN is the DSN of c in URL form, PASSWORD INCLUDED: print c itself
-// to log it. ParseDSN gives the same Config back, but for what can only be set in
-// code. Options at their default are left out; the others are in the order of
-// their names.
+// FormatDSN returns the DSN of c in URL form, PASSWORD INCLUDED: to log c, print c
+// itself. ParseDSN of the result gives the same Config, without the fields that can
+// be set in code only. Options at their default are left out; the others are sorted
+// by name.
 func (c *Config) FormatDSN() string { return c.formatDSN(false) }
 
 func (c *Config) formatDSN(redact bool) string {
@@ -227,8 +227,8 @@ func escape(s string) string {
 	return b.String()
 }
 
-// An option is one key of a DSN. The functions are nil where setServer and
-// the URL's own places do the work.
+// An option is one key of a DSN. The functions are nil for the options that
+// setServer reads and that have their own place in a URL.
 type option struct {
 	name   string
 	valid  string // the valid values, as errors list them
@@ -242,8 +242,8 @@ type option struct {
 
 func (o *option) invalid() error { return fmt.Errorf("%s: valid values are %s", o.name, o.valid) }
 
-// options is every key that a DSN may hold, sorted by name: what is not here
-// is refused, and each error, default and range comes from here.
+// options holds every key of a DSN, sorted by name, with its default, its valid
+// values and its error. Other keys are refused.
 var options = sortedOptions(
 	option{name: "host"},
 	option{name: "port"},
@@ -277,7 +277,7 @@ var options = sortedOptions(
 	stringOption("server_public_key", func(c *Config) *string { return &c.Verify.PublicKey }),
 )
 
-// aliases are libpq's second names.
+// aliases are the second names that libpq has for some options.
 var aliases = map[string]string{"dbname": "database"}
 
 func sortedOptions(os ...option) []option {
@@ -502,7 +502,7 @@ func alsoCalled(name string) string {
 	return ""
 }
 
-// isKey is the keys of a DSN, for [dsnscan.Scan].
+// isKey tells [dsnscan.Scan] which keys a DSN may have, and which hold secrets.
 func isKey(key string) (known, secret bool) {
 	o := findOption(key)
 	return o != nil, o != nil && o.secret

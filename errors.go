@@ -13,17 +13,17 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// What can go wrong, for errors.Is. An *[Error] matches at most one of them,
-// and through the error it wraps the sentinels of what caused it.
+// The kinds of errors, for errors.Is. An *[Error] matches at most one of them
+// itself, and those of the error that it wraps.
 var (
-	// ErrConflict: another transaction changed what this one read. Nothing was
-	// committed; running the transaction again is the remedy, see [RunTx].
+	// ErrConflict: another transaction changed rows that this one read. Nothing was
+	// committed; run the transaction again, see [RunTx].
 	ErrConflict = errors.New("immudb: conflict")
 	// ErrOverloaded: the server refused to start the work (too many concurrent
 	// transactions). Nothing was committed.
 	ErrOverloaded = errors.New("immudb: server overloaded")
 	// ErrOutcomeUnknown: the answer to a write was lost, so it may or may not
-	// have been committed. It is never sent again by the driver.
+	// have been committed. The driver never sends such a write again.
 	ErrOutcomeUnknown = errors.New("immudb: outcome unknown")
 
 	ErrDuplicateKey   = errors.New("immudb: duplicate key")
@@ -44,15 +44,15 @@ var (
 	ErrAuthentication = errors.New("immudb: authentication failed")
 
 	// ErrSessionLost: the server no longer knows the session (it was restarted,
-	// or the session idled out). What the call asked for was not done, and an
-	// open transaction is gone.
+	// or the session expired). The call was not run, and the session's open
+	// transaction was rolled back.
 	ErrSessionLost = errors.New("immudb: session lost")
 	// ErrMaxSessions: the server has as many sessions as it allows.
 	ErrMaxSessions = errors.New("immudb: too many sessions")
 	// ErrTxAborted: an earlier statement failed and the transaction with it. The
 	// error wraps that statement's error.
 	ErrTxAborted = errors.New("immudb: transaction aborted")
-	// ErrUnsupported: the server cannot do it, or would answer yes and do
+	// ErrUnsupported: the server cannot do it, or would report success and do
 	// something else.
 	ErrUnsupported = errors.New("immudb: not supported")
 )
@@ -63,21 +63,21 @@ var errNoSuchKey = errors.New("immudb: no such key")
 // Error is a failed call: the server refused it, or its answer never arrived. The
 // driver's own refusals, which need no call, are Errors too.
 type Error struct {
-	// Message says what happened, in the server's words where it gave any.
+	// Message says what happened; if the server sent a message, it is that one.
 	Message string
-	// SQLState is the SQLSTATE the message stands for, such as 23505 for a
-	// duplicate key, else the one the server sent, else "".
+	// SQLState is the SQLSTATE of the message, such as 23505 for a duplicate key.
+	// If the driver does not know the message, it is the one that the server sent,
+	// or "".
 	SQLState string
 	// GRPC is the code of the call's status; OK if no call was made.
 	GRPC codes.Code
 
 	kind  error // one of the sentinels above, or nil
 	cause error // what this error wraps, or nil
-	safe  bool  // nothing was committed, so that running the work again is safe
+	safe  bool  // nothing was committed, so running the work again is safe
 }
 
-// Error returns the message with the driver's name before it and the SQLSTATE
-// behind it.
+// Error returns "immudb: ", the message and the SQLSTATE, and the error that it wraps.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("immudb: ")
@@ -97,8 +97,8 @@ func (e *Error) Error() string {
 // Is reports whether target is the sentinel of this error.
 func (e *Error) Is(target error) bool { return e.kind != nil && e.kind == target }
 
-// Unwrap returns the error that led to this one: a context's error for a lost
-// answer, the failed statement's for an aborted transaction.
+// Unwrap returns the cause of this error: for a lost answer the context's error,
+// for an aborted transaction the error of the failed statement.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Retryable reports whether the statement, or the whole transaction it belongs
@@ -106,9 +106,9 @@ func (e *Error) Unwrap() error { return e.cause }
 // succeed.
 func (e *Error) Retryable() bool { return e.safe }
 
-// isRetryable reports whether err says that nothing was committed and that
-// another try may succeed. The sentinels alone, as a mock answers with, say so
-// by what they mean. An error that also reports an unknown outcome is never
+// isRetryable reports whether err means that nothing was committed and that
+// another try may succeed. A mock may return a sentinel without an *Error; then the
+// sentinel decides. An error that also reports an unknown outcome is never
 // retryable.
 func isRetryable(err error) bool {
 	if errors.Is(err, ErrOutcomeUnknown) {
@@ -123,14 +123,14 @@ func isRetryable(err error) bool {
 	})
 }
 
-// newError makes an error of the driver's own.
+// newError makes an error that does not come from a call.
 func newError(kind error, sqlState, message string) *Error {
 	return &Error{Message: message, SQLState: sqlState, kind: kind}
 }
 
 func unsupported(message string) error { return newError(ErrUnsupported, "0A000", message) }
 
-// outcomeUnknown says that the answer to a write was lost. cause is why.
+// outcomeUnknown is the error for a write whose answer was lost. cause is the reason.
 func outcomeUnknown(write string, cause error) error {
 	e := &Error{
 		Message:  "the answer to " + write + " was lost, it may or may not have been committed",
@@ -145,16 +145,16 @@ func outcomeUnknown(write string, cause error) error {
 	return e
 }
 
-// badConn marks the error of a call that was not run and may succeed on another
-// connection: database/sql then tries again there. The cause is what the caller
-// sees if the last attempt fails too.
+// badConn wraps the error of a call that was not run and may succeed on another
+// connection. It matches driver.ErrBadConn, so database/sql tries again there. If
+// the last attempt fails too, the caller gets an error that wraps cause.
 type badConn struct{ cause error }
 
 func (b badConn) Error() string        { return b.cause.Error() }
 func (b badConn) Unwrap() error        { return b.cause }
 func (b badConn) Is(target error) bool { return target == driver.ErrBadConn }
 
-// withoutBadConn takes away what is for database/sql only.
+// withoutBadConn returns the cause of a badConn, for callers other than database/sql.
 func withoutBadConn(err error) error {
 	if bad, ok := errors.AsType[badConn](err); ok {
 		return bad.cause
@@ -162,7 +162,7 @@ func withoutBadConn(err error) error {
 	return err
 }
 
-// kinds are the sentinels of what a refusal may mean.
+// kinds are the sentinels for the classes of the server's errors.
 var kinds = [...]error{
 	wire.ClassNone:       nil,
 	wire.Conflict:        ErrConflict,
@@ -203,8 +203,8 @@ func newCallError(f *wire.Failure) *Error {
 	return e
 }
 
-// leaseError turns the reason why there is no session into what callers are told.
-// Nothing was run.
+// leaseError turns an error of package session, which found no session, into the
+// caller's error. Nothing was run.
 func (c *Connector) leaseError(err error) error {
 	var (
 		host  *session.HostError
@@ -250,8 +250,7 @@ func (c *Connector) hostError(h *session.HostError) error {
 	return e
 }
 
-// whyNot is what gRPC says of a connection that did not come about, without its own
-// words around it.
+// whyNot is the reason why gRPC could not connect, without gRPC's prefixes.
 func whyNot(message string) string {
 	if _, quoted, ok := strings.Cut(message, "connection error: desc = "); ok {
 		if reason, err := strconv.Unquote(quoted); err == nil {
@@ -264,7 +263,7 @@ func whyNot(message string) string {
 	return message
 }
 
-// maxSessionsError says what to do about a limit on sessions.
+// maxSessionsError is the error for a limit on sessions, with its remedy.
 func maxSessionsError(limit *session.LimitError) error {
 	e := &Error{
 		Message: "the server allows no more sessions (its max-sessions is 100 by default): " +

@@ -9,9 +9,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// ExecContext runs a text. Outside a transaction its statements run in one of
-// their own, all or nothing, and are run again by themselves after an error that
-// proves that nothing was committed, up to max_retries times.
+// ExecContext runs a query of one or several statements. Outside a transaction they
+// run in one of their own, all or nothing, and the driver runs them again after an
+// error that proves that nothing was committed, up to max_retries times.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	t, err := c.connector.queries.parse(query)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue)
 	return c.autocommit(ctx, t, args)
 }
 
-// autocommit runs a writing text in a server transaction of its own.
+// autocommit runs statements that write, in a transaction of the server's own.
 func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	b := t.bindAll(args)
 	req, err := b.request(nil)
@@ -96,7 +96,7 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		return c.call(ctx, writes, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	if t.changesCatalog {
-		c.connector.catalog.forget() // also if nobody knows what became of it
+		c.connector.catalog.forget() // also if the outcome is unknown
 	}
 	switch {
 	case moves && err != nil:
@@ -119,8 +119,8 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 	return committedResult(t.statements, ans.Txs), nil
 }
 
-// execMixed runs a text that both writes and queries, in a transaction of its own:
-// sent to SQLExec the queries would be parsed and not run.
+// execMixed runs statements of which some write and some query, in a transaction of
+// their own: SQLExec would parse the queries but not run them.
 func (c *Conn) execMixed(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	var res *result
 	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
@@ -133,7 +133,7 @@ func (c *Conn) execMixed(ctx context.Context, t *query, args []driver.NamedValue
 	return res, nil
 }
 
-// discard runs queries for the sake of their errors.
+// discard runs queries and drops their rows; only their errors count.
 func (c *Conn) discard(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	for i := range t.statements {
 		set, err := c.read(ctx, t.bind(i, args))

@@ -22,7 +22,7 @@ import (
 //
 //  1. A group is one server transaction: its statements run in the order of
 //     arrival, each seeing the ones before it, as if they had committed one
-//     after the other with nobody in between.
+//     after the other without another client's commit in between.
 //  2. Each caller gets the result of its own statement. Only statements whose
 //     result can be told apart travel in groups: INSERT … VALUES and UPSERT …
 //     VALUES whose keys are known or counted. One that reads rows (an UPDATE, a
@@ -37,23 +37,23 @@ import (
 //  6. A caller whose context ends before its group is sent leaves with the
 //     context's error: its write did not happen. After that it waits for the
 //     answer, at most groupTimeout, and learns what became of its write.
-//  7. After a group the next one waits for its callers to come again, for an
-//     eighth of the time that it took, 2 ms at most. One that comes alone goes
-//     alone, at once.
+//  7. After a commit its callers usually come straight back, so the next group
+//     waits for them: an eighth of the last commit's duration, at most 2 ms. A
+//     lone caller never waits.
 //
-// groups forms them. One caller at a time, the leader, sends a group with its
-// own connection; then it makes the longest waiting one the leader. So there is
-// no goroutine to start or stop. The zero value is ready to use.
+// groups forms them. One caller at a time, the leader, sends a group over its own
+// connection, and then makes the caller that has waited longest the next leader. So
+// no goroutine has to be started or stopped. The zero value is ready to use.
 type groups struct {
 	mu    sync.Mutex
 	led   bool // there is a leader
 	queue []*member
 
-	// The callers of a group come back one by one, and without rule 7 the first of
-	// them would be a group, and a commit, by itself: half the throughput.
-	wanted int           // callers there were when the last group ended: its own and those in the queue
-	took   time.Duration // to run it
-	enough chan struct{} // closed when as many are in the queue; nil: no leader waits for that
+	// The callers of a group come back one by one. Without rule 7 the first of them
+	// would be a group, and a commit, of its own, which halves the throughput.
+	wanted int           // the callers when the last group ended: its own and those in the queue
+	took   time.Duration // the duration of the last group
+	enough chan struct{} // closed when the queue has wanted callers; nil: no leader waits for that
 }
 
 // member is one caller's statement.
@@ -66,11 +66,11 @@ type member struct {
 	table     string
 	rows      int64 // rows it will write, or -1: known only from the total
 	generates bool  // its rows get keys from the table's AUTO_INCREMENT
-	reads     bool  // what it does depends on rows that are there
+	reads     bool  // its effect depends on the rows of tables
 
 	lead    chan struct{}     // receives when the member is to lead
-	outcome chan memberResult // receives when its statement has been dealt with
-	told    bool              // outcome was sent to; the leader's
+	outcome chan memberResult // receives the result of its statement
+	told    bool              // outcome has received; used by the leader only
 }
 
 type memberResult struct {
@@ -83,16 +83,16 @@ func (m *member) tell(res *result, err error) {
 	m.outcome <- memberResult{res, err}
 }
 
-// groupTimeout bounds the wait for the answer to a group, which no single
-// caller's context may end.
+// groupTimeout bounds the wait for the answer to a group, because no caller's
+// context may end the call of the others.
 const groupTimeout = 10 * time.Second
 
-// groupBytes is how much of arguments and text a group gathers: enough that a
-// commit's cost vanishes, far from the server's limit for one message (32 MB).
+// groupBytes bounds the SQL and arguments of a group, in bytes: large enough to make
+// the cost of the commit small, far below the server's limit for one message (32 MB).
 const groupBytes = 1 << 20
 
-// exec runs m's statement in a group. c is the caller's connection, which leads
-// if it comes to that.
+// exec runs m's statement in a group. c is the caller's connection; it sends the
+// group if the caller becomes the leader.
 func (g *groups) exec(c *Conn, m *member) (*result, error) {
 	g.mu.Lock()
 	g.queue = append(g.queue, m)
@@ -121,7 +121,7 @@ func (g *groups) exec(c *Conn, m *member) (*result, error) {
 			if g.leave(m) {
 				return nil, m.ctx.Err()
 			}
-			done = nil // it is being sent
+			done = nil // its group is being sent: wait for the outcome
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (g *groups) leave(m *member) bool {
 		return false
 	}
 	select {
-	case <-m.lead: // it was to lead
+	case <-m.lead: // it had become the leader
 		g.passOn()
 	default:
 	}
@@ -148,7 +148,7 @@ func (g *groups) leave(m *member) bool {
 // longestGathering bounds the wait of rule 7.
 const longestGathering = 2 * time.Millisecond
 
-// gather is the leader's wait for company, until done at the latest.
+// gather is the leader's wait of rule 7. It ends when done is closed at the latest.
 func (g *groups) gather(done <-chan struct{}, most int) {
 	g.mu.Lock()
 	g.wanted = min(g.wanted, most)
@@ -181,8 +181,8 @@ func (g *groups) passOn() {
 	}
 }
 
-// leadOne sends a group with m, the head of the queue, in it, and passes the lead
-// on, also when a handler or an interceptor of the program's panics.
+// leadOne sends the group that begins with m, the head of the queue, and passes the
+// lead on, even if a log handler or a gRPC interceptor of the program panics.
 func (g *groups) leadOne(c *Conn, m *member) {
 	batch := g.take(c.connector.cfg.GroupCommit)
 	began := time.Now()
@@ -206,8 +206,9 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	if err == nil {
 		return
 	}
-	// The leader's session is of no use, and what has not been told was not run:
-	// the leader takes another connection, the others find another leader.
+	// The leader's session cannot be used, and the statements of members without an
+	// outcome were not run. The leader gets the error, to try another connection; the
+	// others go back to the queue for another leader.
 	g.mu.Lock()
 	g.queue = append(untold(), g.queue...)
 	g.mu.Unlock()
@@ -218,8 +219,8 @@ func (g *groups) leadOne(c *Conn, m *member) {
 
 var errLeaderPanicked = errors.New("the caller whose connection sent it panicked")
 
-// take takes the members of the next group off the queue. More rows than a
-// transaction holds would only be refused together.
+// take takes the members of the next group off the queue, with no more rows than a
+// transaction may hold.
 func (g *groups) take(most int) []*member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -238,9 +239,9 @@ func (g *groups) take(most int) []*member {
 	return batch
 }
 
-// runGroup runs the members' statements in one transaction and tells each its
-// outcome. It returns an error only if the connection is of no use; then nothing
-// was run of those that have not been told.
+// runGroup runs the members' statements in one transaction and sends each member its
+// outcome. It returns an error only if the connection cannot be used; then the
+// statements of members without an outcome were not run.
 func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	var (
 		text  strings.Builder
@@ -311,8 +312,8 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 	return nil
 }
 
-// errGroupLate is for callers who set no limit of their own. Nothing of theirs
-// was committed.
+// errGroupLate is the error of callers whose own context has not ended when
+// groupTimeout passes. Nothing of theirs was committed.
 var errGroupLate error = &Error{
 	Message:  fmt.Sprintf("the statement did not get its turn within %v, nothing was committed", groupTimeout),
 	SQLState: "53000",
@@ -320,16 +321,16 @@ var errGroupLate error = &Error{
 	safe:     true,
 }
 
-// tellAll ends the batch with an error.
+// tellAll sends err to all members as their outcome.
 func tellAll(batch []*member, err error) {
 	for _, m := range batch {
 		m.tell(nil, err)
 	}
 }
 
-// attribute tells each member of a committed group its own result. The rows of
-// each are known beforehand, but for the first at most, which did the rest of the
-// total. Generated keys are consecutive in the order of the statements.
+// attribute sends each member of a committed group its own result. The number of
+// rows is known beforehand for all members but at most the first, which wrote the
+// rest of the total. Generated keys are consecutive in the order of the statements.
 func attribute(batch []*member, txs []wire.CommittedTx) {
 	var (
 		total     int64
@@ -374,11 +375,11 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 	}
 }
 
-// errGroupTotal: not all of the group's statements were run, or others were.
+// errGroupTotal: the server has not run exactly the statements of the group.
 var errGroupTotal = errors.New("the server wrote another number of rows than the statements of the group hold")
 
-// groupMember makes t, to be run with args, a member of a group, or returns nil
-// if its result could not be told from those of others.
+// groupMember returns a member for the query t with args, or nil if its result could
+// not be told apart from those of other members.
 func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedValue) *member {
 	if c.connector.cfg.GroupCommit == 0 || c.database != "" || len(t.statements) != 1 || !t.statements[0].Kind.IsDML() {
 		return nil
@@ -391,12 +392,12 @@ func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedVal
 		}
 		tab, err := c.tableWritten(ctx, st)
 		if err != nil {
-			return nil // the statement will say so itself
+			return nil // the statement itself will fail with that
 		}
 		m.rows, m.reads = int64(st.NumRows), st.Selects
 		if tab.autoIncrement != "" {
 			if st.Kind == sqltext.Upsert || st.Columns == nil || slices.Contains(st.Columns, tab.autoIncrement) {
-				return nil // the key is the caller's, and only the last of a group is told
+				return nil // the caller gives the key, and the server reports only the last key of a group
 			}
 			m.generates = true
 		}
@@ -414,7 +415,7 @@ func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedVal
 		}
 		size, err := wire.ParamSize(arg.Value)
 		if err != nil {
-			return nil // whoever came without database/sql shall be told alone
+			return nil // an argument that database/sql has not converted: run it alone, so that only it fails
 		}
 		m.args = append(m.args, arg.Value)
 		m.size += size

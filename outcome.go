@@ -2,7 +2,7 @@ package immudb
 
 import "github.com/immudb-go/immudb/internal/wire"
 
-// callKind is what a call does, as far as its failure is concerned.
+// callKind groups calls by what their failure means.
 type callKind uint8
 
 const (
@@ -17,17 +17,17 @@ const (
 	numCallKinds
 )
 
-// told is what the caller of a failed call is told.
+// told is the error that the caller of a failed call gets.
 type told uint8
 
 const (
-	toldFailure      told = iota // what the server or the transport said
-	toldSafe                     // the same, and that running it again is safe
-	toldBadConn                  // that it was not run and may succeed on another connection
+	toldFailure      told = iota // the error of the server or the transport
+	toldSafe                     // the same, marked as safe to run again
+	toldBadConn                  // driver.ErrBadConn: not run, and may succeed on another connection
 	toldUnknown                  // ErrOutcomeUnknown
-	toldNothing                  // the call has achieved what it was for
+	toldNothing                  // no error: the call's purpose is achieved
 	toldLost                     // ErrSessionLost, unless another session runs the call
-	toldNotCommitted             // that COMMIT was not sent, and nothing is committed
+	toldNotCommitted             // COMMIT was not sent, nothing is committed
 )
 
 // txFate is what a failed call means for the transaction that it was made in.
@@ -35,22 +35,20 @@ type txFate uint8
 
 const (
 	noTx    txFate = iota
-	txStays        // as it was
+	txStays        // it is as before the call
 	txGone         // the server has ended it
 	txUndo         // it may be open on the server, with a statement half done: it must be rolled back
 )
 
-// outcome is what a failed call means for its caller and its transaction. What it
-// means for the session is in the call's fate: NoSession says that the session is
-// gone, everything else says nothing about it.
+// outcome is what a failed call means for its caller and its transaction. For the
+// session only the fate NoSession means something: that the session is lost.
 type outcome struct {
 	told told
 	tx   txFate
 }
 
-// outcomes is the one place that decides what a failed call means. A statement that
-// may have run is never said to be safe to run again, except where it can have
-// committed nothing.
+// outcomes is the only place that decides what a failed call means. A call that may
+// have run is marked as safe to run again only if it cannot have committed anything.
 var outcomes = [...][numCallKinds]outcome{
 	wire.NotSent: {
 		reads:       {toldBadConn, noTx},
@@ -94,9 +92,10 @@ var outcomes = [...][numCallKinds]outcome{
 	},
 }
 
-// outcomeOf looks a failed call up. Two refusals are exceptions: a transaction
-// that the server does not know has ended, and a RETURNING clause that the server
-// cannot read has run nothing.
+// outcomeOf returns the outcome of a failed call from the table, with two
+// exceptions. If the server does not know the transaction, the transaction has
+// ended. If the server reports a syntax error in a statement with RETURNING, nothing
+// was run.
 func outcomeOf(kind callKind, f *wire.Failure) outcome {
 	o := outcomes[f.Fate][kind]
 	switch {
@@ -111,8 +110,8 @@ func outcomeOf(kind callKind, f *wire.Failure) outcome {
 	return o
 }
 
-// callError is what the caller of a failed call is told. name names a write, for
-// one whose outcome is unknown.
+// callError is the error that the caller of a failed call gets. name is the name of
+// the operation for ErrOutcomeUnknown; it is "" for reads.
 func callError(kind callKind, name string, f *wire.Failure) error {
 	o := outcomeOf(kind, f)
 	failed := newCallError(f)

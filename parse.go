@@ -13,24 +13,25 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// query is a query text as the driver understands it, of one or several
-// statements. It is made once per distinct text, is immutable and shared.
+// query is a parsed query of one or several statements. There is one for each
+// distinct query string; it is shared, and does not change apart from its atomic
+// fields.
 type query struct {
 	*sqltext.Query
 
-	// statements are those of the text, without a BEGIN and COMMIT around it:
-	// the server runs the statements of one Exec in one transaction anyway.
+	// statements are those of the query, without BEGIN and COMMIT around them: the
+	// server runs the statements of one Exec in one transaction anyway.
 	statements []sqltext.Statement
-	enclosed   bool // there was such a BEGIN and COMMIT
-	rolledBack bool // there was a BEGIN and ROLLBACK: nothing of the text is to last
+	enclosed   bool // BEGIN and COMMIT were around them
+	rolledBack bool // BEGIN and ROLLBACK were around them: all is undone at the end
 
-	plan  *rules.Plan // what the rules say of the text
-	names [][]string  // by statement, the names of its columns where they are not the server's
+	plan  *rules.Plan // the result of the rules
+	names [][]string  // by statement, the names of its columns, if they differ from the server's
 
-	aliases []map[string]string // by statement, names of columns by the server's, where the text does not number them
+	aliases []map[string]string // by statement, names of columns by the server's names, if their positions are not known
 
 	// exec is what an Exec outside a transaction sends: the statements without
-	// their RETURNING, which would make the server write nothing and say yes.
+	// RETURNING, because with it the server would write nothing and report success.
 	exec string
 
 	strict         bool // it was checked with the rules of [Config.Strict]
@@ -39,10 +40,10 @@ type query struct {
 	changesCatalog bool
 	table          string // the tables that the statements write, with a comma between them; "" if not known
 
-	// columns are those of the last answer to the only statement. They may change
-	// with the schema; whoever uses them compares.
+	// columns are those of the last answer to the only statement. The schema may have
+	// changed since, so they are compared with those of the next answer.
 	columns atomic.Pointer[columns]
-	// answers is what is known of how long the answers to the only statement are.
+	// answers tells whether the answers to the only statement were single messages.
 	answers atomic.Uint32
 	// literals: the server does not fill in all arguments, see [query.unfilled].
 	literals atomic.Bool
@@ -56,8 +57,8 @@ type query struct {
 
 const (
 	unknownAnswers uint32 = iota
-	shortAnswers          // a single message each, so far
-	longAnswers           // a short one was followed by one of more messages
+	shortAnswers          // each answer so far was a single message
+	longAnswers           // after a single message an answer had more
 )
 
 // columns are the columns of a result and their names.
@@ -112,9 +113,9 @@ func (t *query) knownColumns() []wire.Column {
 	return nil
 }
 
-// parseQuery reads a query text and applies the rules about what the server gets
-// wrong, if strict those of [Config.Strict] too. Its error is final: the text is
-// refused wherever it is used.
+// parseQuery parses a query and applies the rules for statements that the server
+// runs wrongly, with strict those of [Config.Strict] too. A query that it refuses is
+// refused on every connection.
 func parseQuery(text string, strict bool) (*query, error) {
 	if !utf8.ValidString(text) {
 		return nil, &Error{Message: "the query text is not valid UTF-8; pass bytes as an argument or as a blob, x'…'", SQLState: "42601", kind: ErrSyntax}
@@ -185,8 +186,8 @@ func tablesWritten(statements []sqltext.Statement) string {
 	return strings.Join(slices.Compact(tables), ",")
 }
 
-// queryCache keeps the texts used lately. Programs use a small number of
-// distinct texts; one that builds them without end must not fill the memory.
+// queryCache keeps parsed queries. Programs use few distinct queries; the cache is
+// bounded for programs that build new ones all the time.
 type queryCache struct {
 	strict bool
 	mu     sync.RWMutex
@@ -198,7 +199,7 @@ const (
 	maxQueryLength = 16 << 10 // bytes; longer ones are bulk writes, seldom repeated
 )
 
-// parse returns the parsed form of a query text, made now or before.
+// parse returns the parsed form of a query, from the cache if it is there.
 func (c *queryCache) parse(text string) (*query, error) {
 	c.mu.RLock()
 	t := c.m[text]
@@ -206,7 +207,7 @@ func (c *queryCache) parse(text string) (*query, error) {
 	if t != nil {
 		return t, nil
 	}
-	// What is kept must not share memory with what the caller cut text from.
+	// The cached string must not keep a larger string of the caller in memory.
 	if len(text) <= maxQueryLength {
 		text = strings.Clone(text)
 	}

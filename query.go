@@ -11,9 +11,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// QueryContext runs a text and streams its rows. A text of several statements
+// QueryContext runs a query and streams its rows. A query of several statements
 // has a result set for each. If one of them writes (INSERT … RETURNING), all run
-// before the first row is handed out: in the open transaction, or in one of their
+// before the first row is returned: in the open transaction, or in one of their
 // own, which is committed.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	t, err := c.connector.queries.parse(query)
@@ -66,7 +66,7 @@ func (c *Conn) read(ctx context.Context, b bound) (*resultSet, error) {
 			return set, err
 		}
 		if sleep(ctx, backoffDelay(try+1)) != nil {
-			return nil, err // it says more than the end of ctx
+			return nil, err // more useful than the error of ctx
 		}
 	}
 }
@@ -77,7 +77,8 @@ func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue
 		return nil, err
 	}
 	if !t.reads {
-		// What writes is not left to whether somebody asks for the next result.
+		// Statements that write must run even if the caller never asks for the next
+		// result set.
 		return tx.runAll(ctx, t, args)
 	}
 	run := func(i int) (*resultSet, error) { return tx.queryStatement(ctx, t.bind(i, args)) }
@@ -90,7 +91,7 @@ func (c *Conn) queryInTx(ctx context.Context, t *query, args []driver.NamedValue
 	return r, nil
 }
 
-// queryWriting runs a text that writes, outside a transaction.
+// queryWriting runs a query that writes, outside a transaction.
 func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
 	if !t.rolledBack && !slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
 		if _, err := c.autocommit(ctx, t, args); err != nil {
@@ -105,7 +106,7 @@ func (c *Conn) queryWriting(ctx context.Context, t *query, args []driver.NamedVa
 	var r *rows
 	err := c.inOwnTx(ctx, t, func(tx *tx) (err error) {
 		if r != nil {
-			_ = r.Close() // of a try that could not be committed
+			_ = r.Close() // the rows of an earlier try, which was not committed
 		}
 		r, err = tx.runAll(ctx, t, args)
 		return err
@@ -125,7 +126,7 @@ func (c *Conn) inOwnTx(ctx context.Context, t *query, run func(*tx) error) error
 	return c.retry(ctx, t.table, func() error {
 		for moves := 0; ; moves++ {
 			err := c.tryInTx(ctx, t.rolledBack, run)
-			// A transaction that its session was lost with has committed nothing.
+			// A transaction whose session was lost has committed nothing.
 			if !errors.Is(err, ErrSessionLost) || !isRetryable(err) || moves == maxMoves || ctx.Err() != nil {
 				return err
 			}
@@ -183,9 +184,9 @@ func (t *tx) runAll(ctx context.Context, q *query, args []driver.NamedValue) (_ 
 	return r, nil
 }
 
-// stream sends a statement outside a transaction and receives the head of its
-// answer, or all of it where that was a single message before. When it fails,
-// nothing is left open.
+// stream sends a statement outside a transaction and receives the first message of
+// its answer. If the last answer was a single message, it makes a unary call instead,
+// which receives all of it. After an error nothing is left open.
 func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 	set, err := c.newSet(b)
 	if err != nil {
@@ -194,7 +195,7 @@ func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 	sent := false
 	err = c.inSession(ctx, reads, "", func(s *session.Session) *wire.Failure {
 		if sent {
-			set, _ = c.newSet(b) // gRPC may still look at the memory of the last one
+			set, _ = c.newSet(b) // gRPC may still use the memory of the last one
 		}
 		sent = true
 		if b.query.answers.Load() == shortAnswers {
@@ -203,7 +204,7 @@ func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 			if whole {
 				return f
 			}
-			b.query.answers.Store(longAnswers) // nothing of it was handed out
+			b.query.answers.Store(longAnswers) // the caller has seen no row, so the query may run again
 			set, _ = c.newSet(b)
 		}
 		if len(b.query.statements) == 1 {
@@ -231,7 +232,7 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 	return set, nil
 }
 
-// newSet makes the set for the answer to a statement, with the request for it.
+// newSet makes the resultSet for the answer to a statement, with the request in it.
 func (c *Conn) newSet(b bound) (*resultSet, error) {
 	set := &resultSet{conn: c}
 	req, err := b.request(set.memory[:0])

@@ -13,9 +13,9 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// ready checks the arguments of a query, and what the rules say of the query with
-// these arguments, before anything is sent. It returns the query and the arguments
-// to send: they differ where the server would not take them as they are.
+// ready checks the arguments of a query, and applies the rules that depend on them,
+// before anything is sent. It returns the query and the arguments to send, which
+// may be rewritten because the server would not run the originals correctly.
 func (c *Conn) ready(ctx context.Context, t *query, args []driver.NamedValue) (*query, []driver.NamedValue, error) {
 	t, args, err := c.correct(ctx, t, args)
 	if err == nil && (t.readsOwn || c.tx != nil && len(c.tx.written.Tables) > 0) {
@@ -72,8 +72,8 @@ func (c *Conn) correct(ctx context.Context, t *query, args []driver.NamedValue) 
 	return c.correct(ctx, whole, args)
 }
 
-// completed is the query with what its text depends on tables for. The last one is
-// kept: tables change seldom.
+// completed is the query after a rewriting that depends on tables, to the given SQL.
+// The last one is kept, because tables seldom change.
 func (t *query) completed(text string) (*query, error) {
 	if whole := t.whole.Load(); whole != nil && whole.plan.Original() == text {
 		return whole, nil
@@ -85,7 +85,7 @@ func (t *query) completed(text string) (*query, error) {
 	return whole, err
 }
 
-// withLiterals is the query with its arguments written into the text.
+// withLiterals is the query with its arguments written into the SQL as literals.
 func (t *query) withLiterals(values rules.Args) (*query, error) {
 	text, err := t.plan.WithLiterals(values)
 	if err != nil {
@@ -94,9 +94,9 @@ func (t *query) withLiterals(values rules.Args) (*query, error) {
 	return parseQuery(text, t.strict)
 }
 
-// unfilled reports whether err is the server's answer to an argument that it does not
-// fill in where no rule expects that, as in a query of a view, of which the text does
-// not tell that it is none of a table. From then on the arguments are written as
+// unfilled reports whether err means that the server does not fill in an argument,
+// in a place that the rules do not know: in a query of a view, for instance, which
+// looks like a query of a table. From then on the query's arguments are written as
 // literals.
 func (t *query) unfilled(err error) bool {
 	var e *Error
@@ -153,7 +153,7 @@ func (t *tablesOf) Table(name string) *rules.Table {
 
 func (t *tablesOf) IsView(name string) bool {
 	if _, err := t.conn.table(t.ctx, name); !errors.Is(err, ErrNoSuchTable) {
-		return false // the statement meets what kept us from looking by itself
+		return false // after another error the statement itself will fail too
 	}
 	_, err := t.conn.names(t.ctx, "SELECT 1 FROM "+quoteName(name)+" LIMIT 1")
 	return err == nil
@@ -183,8 +183,7 @@ func (c *Conn) checkRename(ctx context.Context, r rules.Renamed) error {
 	return nil
 }
 
-// bound is a statement with its arguments, which have been checked: what a call
-// sends.
+// bound is a statement with its checked arguments, ready to be sent.
 type bound struct {
 	query *query
 	st    *sqltext.Statement // nil: all statements of the text
@@ -203,8 +202,8 @@ func (q *query) bindAll(args []driver.NamedValue) bound {
 	return bound{query: q, args: args, sql: q.exec}
 }
 
-// request is the request that runs the statement, appended to memory or, if that
-// is nil, in memory of its own.
+// request returns the request that runs the statement, appended to memory, or in
+// new memory if that is nil.
 func (b *bound) request(memory []byte) ([]byte, error) {
 	if memory == nil {
 		memory = make([]byte, 0, len(b.sql)+24*len(b.args)+8)

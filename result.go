@@ -22,15 +22,15 @@ type result struct {
 	idErr error // why id is not known, or nil
 }
 
-// RowsAffected is the number of rows the statements wrote or deleted, summed
-// over all of the text. It is an error, not 0, where the server does not count:
-// TRUNCATE, and in a transaction statements that the driver does not know.
+// RowsAffected is the number of rows that all statements of the query wrote or
+// deleted. It is an error, not 0, if the server does not count them: after TRUNCATE,
+// and in a transaction after statements that the driver does not know.
 func (r *result) RowsAffected() (int64, error) { return r.rows, r.rowsErr }
 
 // LastInsertId is the AUTO_INCREMENT key of the last row that the last INSERT
-// or UPSERT of the text wrote (the last, as in SQLite, not the first as in
+// or UPSERT of the query wrote (the last, as in SQLite, not the first as in
 // MySQL: with n rows in one VALUES the first is n-1 lower). It is an error, not
-// 0, where no such key was written or the server does not tell.
+// 0, if no such key was written or the server does not report it.
 func (r *result) LastInsertId() (int64, error) { return r.id, r.idErr }
 
 var (
@@ -41,10 +41,10 @@ var (
 	errNotCounted         = newError(nil, "", "the server does not count the rows of this statement")
 )
 
-// The last insert id is known in three ways, one for each way of writing:
-// committedResult takes the one that SQLExec names, returned the one that a
-// RETURNING clause gave in a transaction, and generated the one that a group's
-// statement was given among consecutive keys.
+// There are three ways to write, and each has its source for the last insert id:
+// committedResult takes the key from the answer of SQLExec, returned the one of a
+// RETURNING clause in a transaction, and generated the one that is computed for a
+// statement of a group, whose keys are consecutive.
 
 // returned takes the AUTO_INCREMENT key of the last row written. ok is false if
 // there is none any more.
@@ -82,8 +82,8 @@ func committedResult(statements []sqltext.Statement, txs []wire.CommittedTx) *re
 		if key.Table != last.Table {
 			continue
 		}
-		// The server names the key of a row that it skipped as if it had
-		// inserted it. It skipped none when it wrote all there were.
+		// For a row that it skipped, the server reports the key as if it had inserted
+		// the row. If it wrote all rows, it has skipped none.
 		if last.OnConflict == sqltext.ConflictNothing && (len(statements) > 1 || r.rows != int64(last.NumRows)) {
 			r.idErr = errIDUnknown
 		} else {
@@ -103,7 +103,7 @@ func lastInsert(statements []sqltext.Statement) *sqltext.Statement {
 	return nil
 }
 
-// CommitInfo describes what was committed: the id is what time travel takes.
+// CommitInfo describes a committed transaction. Time travel takes its id.
 type CommitInfo struct {
 	TxID uint64    // of the last transaction committed; 0 if nothing was written
 	Time time.Time // when the server committed it, UTC, in whole seconds
@@ -117,12 +117,12 @@ type commitReport struct {
 
 type commitReportKey struct{}
 
-// WithCommitInfo returns a context under which commits are described in info:
-// that of an Exec or Query outside a transaction run with it, and that of a
-// transaction begun with it. info is written before the call that commits
-// returns, and only if it wrote something. Several goroutines may commit under one
-// such context: info then describes the commit that was answered last, and is to be
-// read when all have returned.
+// WithCommitInfo returns a context that makes the driver fill info: with the commit
+// of an Exec or Query outside a transaction that is called with the context, or of a
+// transaction that is begun with it. info is filled before the call that commits
+// returns, and only if the transaction wrote something. If several goroutines commit
+// with one such context, info holds the commit that was answered last; it must not
+// be read before all have returned.
 //
 //	var commit immudb.CommitInfo
 //	_, err := db.ExecContext(immudb.WithCommitInfo(ctx, &commit), "UPDATE …")
@@ -132,7 +132,7 @@ func WithCommitInfo(ctx context.Context, info *CommitInfo) context.Context {
 	return context.WithValue(ctx, commitReportKey{}, &commitReport{info: info})
 }
 
-// reportOf returns where the program wants commits under ctx described, or nil.
+// reportOf returns the commitReport of WithCommitInfo in ctx, or nil.
 func reportOf(ctx context.Context) *commitReport {
 	report, _ := ctx.Value(commitReportKey{}).(*commitReport)
 	return report

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// retry runs work that is a transaction of its own, again if it failed with an
-// error that proves that nothing was committed and that another try may mend,
-// up to max_retries times and within ctx. table names what it writes.
+// retry runs work that is a transaction of its own. If it fails with an error that
+// proves that nothing was committed, and another try may succeed, retry runs it
+// again, up to max_retries times and within ctx. table is the table that it writes.
 //
-// A conflict means that somebody else wrote the table meanwhile, and with every
-// further writer trying again it becomes likelier. So those that met one line
-// up: the server commits one transaction at a time anyway, and the one at the
-// head of the line does not meet the others.
+// A conflict means that another client wrote the table meanwhile, and each writer
+// that tries again makes further conflicts likelier. So after a conflict the
+// writers of a table take turns in a lane. That costs no speed, because the server
+// commits one transaction at a time anyway.
 func (c *Conn) retry(ctx context.Context, table string, work func() error) error {
 	limit := c.connector.cfg.MaxRetries
 	leave, err := c.connector.lanes.enter(ctx, table, false)
@@ -46,9 +46,9 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 	}
 }
 
-// waitForRoom begins a transaction, again while the server is overloaded, until it
-// has room or roomTimeout passes. Transactions may be open for long, so that the
-// number of tries says nothing.
+// waitForRoom begins a transaction, and tries again while the server is overloaded,
+// until roomTimeout has passed. Time bounds it and not the number of tries, because
+// the other transactions may stay open for long.
 func (c *Conn) waitForRoom(ctx context.Context, begin func() error) error {
 	if c.connector.cfg.MaxRetries == 0 {
 		return begin()
@@ -60,14 +60,14 @@ func (c *Conn) waitForRoom(ctx context.Context, begin func() error) error {
 			return err
 		}
 		if sleep(ctx, backoffDelay(min(try, 5))) != nil {
-			return err // it says more than the end of ctx
+			return err // more useful than the error of ctx
 		}
 	}
 }
 
-// worthRetrying reports errors after which the same work may well succeed on
-// the same session. That the server was overloaded does not suffice: it may have
-// been so when a commit was to be proven.
+// worthRetrying reports whether the same work may succeed on the same session after
+// err. ErrOverloaded alone is not enough: the server may have been overloaded while
+// a commit was being proven, after it was committed.
 func worthRetrying(err error) bool {
 	return isRetryable(err) && (errors.Is(err, ErrConflict) || errors.Is(err, ErrOverloaded))
 }
@@ -91,8 +91,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// lanes line up the writers of tables where writers met a conflict. A table has
-// a lane as long as somebody is in it. The zero value is ready to use.
+// lanes make the writers of a table take turns after a conflict. A table has a lane
+// as long as a writer is in it or waits for it. The zero value is ready to use.
 type lanes struct {
 	mu sync.Mutex
 	m  map[string]*lane
@@ -103,10 +103,10 @@ type lane struct {
 	users int           // in the lane or waiting; guarded by lanes.mu
 }
 
-// enter waits for the caller's turn in the lane of the tables written. If there is
-// no such lane it makes one, with open set, or lets the caller pass, as it does
-// where the tables are not known. leave must be called; calling it again does
-// nothing.
+// enter waits for the caller's turn in the lane of a table. If the table has no
+// lane, enter makes one if open is set, and otherwise returns at once. It also
+// returns at once if table is "", not known. The caller must call leave; calling it
+// again does nothing.
 func (l *lanes) enter(ctx context.Context, table string, open bool) (leave func(), err error) {
 	if table == "" {
 		return func() {}, nil
@@ -147,8 +147,8 @@ func (l *lanes) enter(ctx context.Context, table string, open bool) (leave func(
 	}
 }
 
-// maxConnTries is how many connections in a row may turn out to be of no use, as
-// many as database/sql tries itself.
+// maxConnTries is how many connections are tried before an ErrBadConn is returned,
+// as many as database/sql itself tries.
 const maxConnTries = 3
 
 // heldConn is a connection of a sql.DB, kept from one use to the next. Its zero
@@ -157,8 +157,8 @@ type heldConn struct {
 	db   *sql.DB
 	conn *sql.Conn // nil until needed
 
-	// patience bounds the wait for a connection of the sql.DB, unless it is 0, and
-	// late is the error then.
+	// patience bounds the wait for a connection of the sql.DB, unless it is 0. late
+	// returns the error for when it has passed.
 	patience time.Duration
 	late     func() error
 }
@@ -180,8 +180,8 @@ func (h *heldConn) take(ctx context.Context) (err error) {
 	return withoutBadConn(err)
 }
 
-// use runs f on the connection, and on another one if the server provably did not
-// run what f asked for.
+// use runs f on the connection. If f fails with driver.ErrBadConn, which means that
+// the server has not run its call, use runs f on another connection.
 func (h *heldConn) use(ctx context.Context, f func(c *Conn) error) error {
 	for try := 1; ; try++ {
 		err := h.useOnce(ctx, f)
@@ -218,8 +218,7 @@ func (h *heldConn) release() {
 	}
 }
 
-// onConn runs f on a connection of db, and on another one if the server provably
-// did not run what f asked for.
+// onConn runs f on a connection of db, see heldConn.use.
 func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
 	h := heldConn{db: db}
 	defer h.release()

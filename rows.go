@@ -28,26 +28,26 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
 )
 
-// resultSet is what one statement answers. Its rows are decoded from the
-// server's messages one at a time; no more than one message is held unless the
-// rest had to be received early.
+// resultSet is the answer to one statement. Its rows are decoded from the server's
+// messages one at a time. It holds one message, or more if the rest had to be
+// received early.
 type resultSet struct {
 	columns *columns
 	names   []string     // of the columns, once the caller has them
 	batch   wire.Batch   // the message being read
 	pending []wire.Batch // messages received early, in order
 
-	// While stream is live there may be more to receive; the end of ctx ends it, on
-	// the server too.
+	// While live is set, stream may have more messages; the end of ctx ends the query,
+	// on the server too.
 	live   bool
 	stream wire.Stream
 	ctx    session.StreamContext
 	conn   *Conn
 	tx     *tx    // the transaction that must not go on before the stream has ended, or nil
-	short  *query // whose answer this is, while it may be one of a single message; else nil
+	short  *query // the query, while its answer has had one message so far; else nil
 
-	// Kept here because one allocation is less than seven: 6 of 110 for a query of
-	// one row.
+	// These fields are part of the struct to save allocations: 6 of 110 for a query
+	// of one row.
 	request wire.Request
 	memory  [160]byte // of request, if it is short
 	space   [4]string // of names, if they are few
@@ -85,8 +85,8 @@ func (s *resultSet) next(dest []driver.Value) error {
 	}
 }
 
-// receive receives a message into b. At the end it returns io.EOF, and the
-// stream is not live any more.
+// receive receives a message into b. At the end of the answer it returns io.EOF and
+// clears live.
 func (s *resultSet) receive(b *wire.Batch) error {
 	ok, f := s.stream.Recv(b)
 	if ok {
@@ -105,22 +105,22 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	case s.tx != nil:
 		err = s.tx.failed(readsInTx, "", f)
 	default:
-		// Rows were handed out, so the query cannot count as not run.
+		// The caller has rows already, so database/sql must not run the query again.
 		err = withoutBadConn(callError(reads, "", f))
 	}
 	s.ctx.Cancel()
 	return err
 }
 
-// maxBuffered is how much of rows still being read is kept when the transaction
-// goes on, in bytes.
+// maxBuffered bounds, in bytes, the unread rows that are kept in memory when the next
+// statement of a transaction begins.
 const maxBuffered = 64 << 20
 
 var errRowsInTheWay error = newError(ErrUnsupported, "54000", fmt.Sprintf("the rows of an earlier query are still being read, and more than %d MiB of them are left: "+
 	"close them, or read them to the end, before the next statement of the transaction", maxBuffered>>20))
 
-// buffer receives all that is still to come, within ctx. What is more than
-// maxBuffered is left where it is.
+// buffer receives all remaining messages, within ctx. If they are larger than
+// maxBuffered, it stops and returns errRowsInTheWay.
 func (s *resultSet) buffer(ctx context.Context) error { return s.receiveAll(ctx, maxBuffered) }
 
 // bufferAll is buffer without a limit.
@@ -173,10 +173,10 @@ func (s *resultSet) count() (n int64, last driver.Value, err error) {
 	}
 }
 
-// close gives up what has not been read. Outside a transaction that ends the
-// query on the server; inside one the rest is received and thrown away, because
-// the next statement must not meet this one still running. If the server stops
-// sending meanwhile, the query is ended after all, and the transaction with it.
+// close discards the rows that were not read. Outside a transaction it ends the
+// query on the server. Inside one it receives and drops the remaining rows, because
+// the server must not run two statements of a transaction at once. If the server
+// stops sending for closeTimeout, close ends the query, and so the transaction.
 func (s *resultSet) close() {
 	if s.live && s.tx != nil && s.tx.err == nil {
 		stalled := time.AfterFunc(closeTimeout, s.ctx.Cancel)
@@ -201,9 +201,9 @@ func (s *resultSet) close() {
 	s.stream.Free()
 }
 
-// rows are the result sets of a query text. Those of statements that have not
-// been run are run when they are asked for; a query that writes has run them all
-// before the first row is handed out.
+// rows are the result sets of a query of one or several statements. If all only
+// read, each statement is run when its result set is asked for. If one of them
+// writes, all have run before the first row is returned.
 type rows struct {
 	set  *resultSet
 	rest []*resultSet // of statements already run
@@ -212,18 +212,17 @@ type rows struct {
 	run          func(i int) (*resultSet, error)
 }
 
-// noColumns are those of a statement that answers no rows.
+// noColumns are the columns of a statement that returns no rows.
 var noColumns = newColumns(nil, nil, nil)
 
-// queue leaves the statements of a text of n, but for the first, to
-// NextResultSet.
+// queue leaves all statements but the first of n to NextResultSet, which calls run.
 func (r *rows) queue(n int, run func(i int) (*resultSet, error)) {
 	r.next, r.queued, r.run = 1, n, run
 }
 
-// Columns returns the column names, without their table. A computed column
-// without an alias is named col0, col1, … by the server. The slice is the
-// caller's: database/sql hands it out, and gorm writes into it.
+// Columns returns the column names, without their table. The server names a
+// computed column without an alias col0, col1, … The caller owns the slice:
+// database/sql returns it to programs, and gorm writes into it.
 func (r *rows) Columns() []string {
 	if r.set.names == nil {
 		r.set.names = append(r.set.space[:0], r.set.columns.names...)
@@ -244,7 +243,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	return err
 }
 
-// Close gives up the rows not read.
+// Close discards the rows that were not read.
 func (r *rows) Close() error {
 	r.set.close()
 	for _, set := range r.rest {
@@ -254,7 +253,7 @@ func (r *rows) Close() error {
 	return nil
 }
 
-// HasNextResultSet reports whether the text has another statement.
+// HasNextResultSet reports whether the query has another statement.
 func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || r.next < r.queued }
 
 // NextResultSet goes to the rows of the next statement, running it if it has not
@@ -305,8 +304,8 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	return reflect.TypeFor[any]()
 }
 
-// ColumnTypeNullable returns ok false: a result does not say where its columns
-// come from.
+// ColumnTypeNullable returns ok false: a result does not tell which table its
+// columns belong to.
 func (r *rows) ColumnTypeNullable(int) (nullable, ok bool) { return false, false }
 
 // ColumnTypeLength returns math.MaxInt64 for types of variable length: a result
@@ -321,26 +320,26 @@ func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
 // ColumnTypePrecisionScale returns ok false: immudb has no decimal type.
 func (r *rows) ColumnTypePrecisionScale(int) (precision, scale int64, ok bool) { return 0, 0, false }
 
-// endings are the answers of which all rows received have been read, as by
-// sql.Row.Scan, when they are closed. Mostly those were all there are, and the end
-// is on its way: to wait for it is less work for both sides than to cancel what is
-// done (6 % of a server's CPU for a row by its key), and a proxy that counts
-// cancelled calls, as they do since CVE-2023-44487, has none to count.
+// endings holds answers that were closed after all rows received so far had been
+// read, as sql.Row.Scan does. Usually those were all the rows, and the end of the
+// answer is about to arrive. Waiting for it is less work for both sides than
+// cancelling a finished call (6 % of a server's CPU for a row by its key). It also
+// causes no cancelled calls, which proxies count since CVE-2023-44487.
 //
-// One timer watches over all of them. One for each would wake a thread for each
-// query: 6 µs of 170. The zero value is ready to use.
+// One timer serves all answers: a timer for each would wake a thread for each query,
+// which costs 6 µs of 170. The zero value is ready to use.
 type endings struct {
 	mu       sync.Mutex
 	since    map[*resultSet]time.Time
 	watching bool
 }
 
-// endPatience is more than a server that is done needs to say so. Nobody waits
-// for twice as long.
+// endPatience is longer than a server needs to send the end of a finished answer.
+// The longest wait is twice as long.
 const endPatience = 50 * time.Millisecond
 
-// await receives the end of s, or another message, or ends the query if neither
-// comes.
+// await waits for the end of s or another message, and ends the query if neither
+// arrives.
 func (e *endings) await(s *resultSet) {
 	e.mu.Lock()
 	if e.since == nil {
@@ -349,13 +348,13 @@ func (e *endings) await(s *resultSet) {
 	e.since[s] = time.Now()
 	e.watch()
 	e.mu.Unlock()
-	_ = s.receive(&s.batch) // an error now is about rows that nobody wants
+	_ = s.receive(&s.batch) // an error now concerns rows that the caller does not want
 	e.mu.Lock()
 	delete(e.since, s)
 	e.mu.Unlock()
 }
 
-// watch sees to it that the answers are looked at in a while. mu is held.
+// watch starts the timer for look, unless it is running. mu is held.
 func (e *endings) watch() {
 	if !e.watching {
 		e.watching = true

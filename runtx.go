@@ -9,27 +9,26 @@ import (
 // between, which grow to a quarter of a second, that is about ten seconds.
 const maxReruns = 100
 
-// maxFailedBegins is how many transactions in a row may fail to begin, but for a
-// server that says that it is busy: each may have waited for connect_timeout.
+// maxFailedBegins is how many transactions in a row may fail to begin, not counting
+// an overloaded server: each may have waited for connect_timeout.
 const maxFailedBegins = 3
 
 // RunTx runs fn in a transaction of db and commits it. When fn or the commit
 // fails with an error that proves that nothing was committed and that another
 // try may succeed (see [Error.Retryable]: a conflict with another transaction,
-// a server that had no room for one more, a session lost), RunTx waits a little
-// and runs fn again, in a new transaction, up to 100 times and within ctx. So
-// fn must be fit to be run more than once: what it does outside the transaction
-// happens each time. A server that cannot be reached, or has no session to give,
-// is tried three times.
+// an overloaded server, a lost session), RunTx waits a little and runs fn again,
+// in a new transaction, up to 100 times and within ctx. So fn may run more than
+// once: what it does outside the transaction happens each time. A server that
+// cannot be reached, or that allows no further session, is tried three times.
 //
-// An error that fn returns, or a panic, rolls the transaction back; RunTx
-// returns the error or lets the panic go on. An error of the commit that leaves
-// the outcome open ([ErrOutcomeUnknown]) is returned and nothing is run again.
-// fn must not commit or roll back itself: RunTx then returns [sql.ErrTxDone].
+// If fn returns an error or panics, RunTx rolls the transaction back, and returns
+// the error or lets the panic go on. If the outcome of the commit is unknown
+// ([ErrOutcomeUnknown]), RunTx returns that error and runs nothing again. fn must
+// not commit or roll back itself: RunTx then returns [sql.ErrTxDone].
 //
-// RunTx works with the sql.DB of any driver; errors of other drivers are never
-// taken for retryable ones. Those of this package are, wherever they come from:
-// a mock may answer with [ErrConflict].
+// RunTx works with the sql.DB of any driver. It never retries after errors of other
+// drivers, but always after the retryable errors of this package: a mock may return
+// [ErrConflict].
 func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
 	failedBegins := 0
 	for try := 1; ; try++ {
@@ -46,7 +45,7 @@ func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx
 			}
 		}
 		if sleep(ctx, backoffDelay(try)) != nil {
-			return err // the last failure says more than the end of ctx
+			return err // more useful than the error of ctx
 		}
 	}
 }

@@ -15,21 +15,20 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// The server (v1.11.1) keeps the catalog of tables in a cache. A query outside a
-// transaction that finds the cache empty fills it with the catalog of its own
-// beginning; a commit that changes the schema empties the cache. So a query that
-// begins before such a commit and ends after it leaves the outdated catalog there,
-// for every client and for good: the new table does not exist, and the next CREATE
-// TABLE takes its place, rows and all.
+// The server (v1.11.1) caches the catalog of tables. A commit that changes the
+// schema empties the cache, and a query outside a transaction fills an empty cache
+// with the catalog that was current when the query began. So a query that begins
+// before such a commit and ends after it leaves an outdated catalog in the cache,
+// for every client and until the next change: the new table does not exist, and the
+// next CREATE TABLE replaces it and its rows.
 //
-// The driver therefore fills the cache before a change of the schema is committed,
-// so that no query can leave an old catalog there, and looks afterwards whether the
-// cache shows the change. If it does not, an ALTER COLUMN, which writes nothing,
-// empties the cache, and the driver looks again.
+// The driver therefore fills the cache before it commits a change of the schema, so
+// that no query can fill it with the old catalog, and checks afterwards whether the
+// cache shows the change. If it does not, the driver empties the cache by an ALTER
+// COLUMN that writes nothing, and checks again.
 //
-// Two clients that change the schema at once can still leave an outdated catalog to
-// each other: the changes of one sql.DB wait for each other, those of several
-// processes do not.
+// Two clients that change the schema at once can still leave an outdated catalog.
+// The changes of one sql.DB wait for each other, those of several processes do not.
 
 // schemaChange is what the catalog must show once changes of the schema are
 // committed.
@@ -94,7 +93,7 @@ func (s *schemaChange) alter(st *tree.AlterTable) {
 	}
 }
 
-// forget drops what was said of a table.
+// forget drops all earlier changes of a table.
 func (s *schemaChange) forget(table string) {
 	for name := range s.shows {
 		if name.table == table {
@@ -128,11 +127,10 @@ func changeOf(statements []sqltext.Statement) *schemaChange {
 }
 
 const (
-	// maxMends is how often an outdated catalog is mended in a row. Under constant
-	// reading about one commit in seven leaves one.
+	// maxMends bounds how often an outdated catalog is refreshed in a row. While other
+	// clients read all the time, about one commit in seven leaves an outdated catalog.
 	maxMends = 20
-	// showTimeout bounds the time in which the server has to show a change that is
-	// committed.
+	// showTimeout bounds the wait until the server shows a committed change.
 	showTimeout = 10 * time.Second
 )
 
@@ -146,14 +144,13 @@ func (c *Conn) beforeSchemaChange(ctx context.Context) (done func(), err error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	// If the server cannot answer this, it cannot carry out the change either, and
-	// will say so.
+	// An error does not matter here: the change itself will then fail too.
 	_, _ = c.names(ctx, "SELECT name FROM TABLES() LIMIT 1")
 	return func() { <-lane }, nil
 }
 
-// showSchemaChange returns when the server shows a change that is committed. It
-// does not end with the caller's context: the change is there, and so must be seen.
+// showSchemaChange returns when the server shows a committed change. It does not end
+// with the caller's context, because the change is committed and must become visible.
 func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), showTimeout)
 	defer cancel()
@@ -164,8 +161,8 @@ func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
 				return c.notShown(err)
 			}
 		}
-		// The query that fills the cache reads a catalog of its own, so that it
-		// cannot tell what the cache holds; the next one can.
+		// The query that fills the cache sees its own catalog, so a second query checks
+		// the cached one.
 		if _, err := c.shown(ctx, s); err != nil {
 			return c.notShown(err)
 		}
@@ -183,8 +180,8 @@ func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
 		"table since, or the server has an outdated catalog; before the next change of the schema look whether the tables are there, and restart the server if not")
 }
 
-// notShown is what becomes of a look that failed: the change is committed, and
-// whether it shows is not known.
+// notShown logs that the check failed. It returns nil, because the change is
+// committed; whether the server shows it is not known.
 func (c *Conn) notShown(err error) error {
 	c.connector.log.LogAttrs(context.Background(), slog.LevelWarn, "immudb: a change of the schema is committed, but the driver could not look whether the server shows it",
 		slog.Any("error", err))

@@ -32,18 +32,17 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// State is what is trusted of a database: that its history up to TxID has the
-// hash Hash, which commits to every transaction up to there. Everything that is
-// verified is verified against a State, and moves it forward.
+// State is the trusted state of a database: its history up to transaction TxID has
+// the hash Hash, which commits to every transaction up to there. Every verification
+// checks against a State, and may move it forward.
 type State struct {
-	// History is what the option history calls it, beside the database. The two
-	// together are what the state belongs to, whichever server shows it.
+	// History is the value of the option history, and Database the name of the
+	// database. The two identify the history, whichever server shows it.
 	History  string `json:"history,omitempty"`
 	Database string `json:"database"`
 
-	// ServerUUID and Host (host:port) say which server showed the state, by the name
-	// that it gives itself. Nothing follows from them: what tells histories apart is
-	// the hash.
+	// ServerUUID and Host (host:port) are those of the server that showed the state.
+	// They are for information only: histories are told apart by the hash.
 	ServerUUID string `json:"server_uuid"`
 	Host       string `json:"host,omitempty"`
 
@@ -53,17 +52,17 @@ type State struct {
 	// server_public_key at [ParseDSN]. It has been checked if that was set.
 	Signature []byte `json:"signature,omitempty"`
 
-	// AuditedTxID and AuditedHash say how far audits have read the history, or where
-	// trust began. The next [Audit] goes on from there, wherever reads have moved TxID
-	// since. 0: an audit reads from the first transaction on.
+	// AuditedTxID and AuditedHash are the last transaction that audits have read, or
+	// the one that was trusted first. The next [Audit] continues after it, even if
+	// reads have moved TxID since. 0: an audit reads from the first transaction on.
 	AuditedTxID uint64 `json:"audited_tx_id,omitempty"`
 	AuditedHash Hash   `json:"audited_hash,omitzero"`
 
 	// Tables holds, by name, a digest of each table definition that is relied on:
 	// pinned when it was first used, or proven.
 	Tables map[string]Hash `json:"tables,omitempty"`
-	// DroppedTables are the ids of tables that the history was seen to drop,
-	// ascending: their rows prove nothing any more.
+	// DroppedTables are the ids of tables that the history has dropped, ascending.
+	// Proofs of their rows are refused.
 	DroppedTables []uint32 `json:"dropped_tables,omitempty"`
 }
 
@@ -87,7 +86,7 @@ type StateStore interface {
 	States(ctx context.Context) ([]State, error)
 }
 
-// MemoryStateStore keeps states as long as the program runs. Its zero value is
+// MemoryStateStore keeps states in memory, until the program ends. Its zero value is
 // empty and ready to use.
 type MemoryStateStore struct{ states trust.MemoryStore }
 
@@ -108,18 +107,19 @@ func (m *MemoryStateStore) States(ctx context.Context) ([]State, error) {
 	return listStates(ctx, &m.states)
 }
 
-// FileStateStore keeps states in a directory, a file each, readable by its owner
-// only. Several processes may share the directory: a file is replaced as a whole,
-// under a lock, and never by an older state. Whoever can write to the directory
-// decides what is trusted.
+// FileStateStore keeps states in a directory, one file for each, readable by its
+// owner only. Several processes may share the directory: a file is replaced as a
+// whole, under a lock, and never by an older state. A user who can write to the
+// directory can change what is trusted.
 //
-// Each file is JSON and may be read, copied as a backup and, to trust a database
-// anew, deleted.
+// Each file is JSON. It may be read, and copied as a backup. Delete it to trust the
+// database anew.
 type FileStateStore struct{ states *trust.FileStore }
 
 var _ StateStore = (*FileStateStore)(nil)
 
-// NewFileStateStore uses dir, and makes it, with its parents, if it is not there.
+// NewFileStateStore uses dir, and creates it, with its parents, if it does not exist.
+// It refuses a directory that other users than its owner may write to.
 func NewFileStateStore(dir string) (*FileStateStore, error) {
 	states, err := trust.NewFileStore(dir)
 	if err != nil {

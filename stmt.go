@@ -11,8 +11,8 @@ var (
 	_ driver.StmtQueryContext = (*stmt)(nil)
 )
 
-// stmt is a text that has been read, on its connection. The server knows nothing
-// of it, so that it outlives whatever happens to the session.
+// stmt is a parsed query on a connection. The server does not know it, so it stays
+// valid when the session is lost.
 type stmt struct {
 	conn  *Conn
 	query *query

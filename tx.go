@@ -16,8 +16,8 @@ import (
 
 var _ driver.Tx = (*tx)(nil)
 
-// tx is a transaction. The server lets go of it when a write in it fails; from
-// then on err says why.
+// tx is a transaction. When a write in it fails, the server ends it; err is then
+// the reason.
 type tx struct {
 	conn     *Conn
 	server   *session.Tx
@@ -25,14 +25,14 @@ type tx struct {
 	report   *commitReport // where the program wants the commit described, or nil
 
 	err   error      // the failure that ended the transaction, or nil
-	ended bool       // server has been told to let go
-	wrote bool       // it holds something to commit, for certain
+	ended bool       // server.End or server.Undo has been called
+	wrote bool       // it has certainly written something
 	rows  *resultSet // rows that the server may still be sending, or nil
 
 	changes int // how often the catalog had changed when it began
 
-	// tables is what this transaction knows of tables once it has changed the
-	// catalog, which others do not see yet; nil before.
+	// tables caches this transaction's view of tables after it has changed the
+	// catalog, which other transactions do not see yet; nil before.
 	tables map[string]*table
 	// written are the tables that this transaction has written to, see [Conn.guard].
 	written rules.Written
@@ -46,16 +46,16 @@ type tx struct {
 // sql.TxOptions. They reach sql.DB.BeginTx through [WithTxOptions].
 type TxOptions struct {
 	// SnapshotMustIncludeTx is the id of a transaction that this one must see:
-	// the server waits until it is indexed. 0: whatever is indexed; then a
-	// transaction still sees all that was committed before it began, unless
-	// SnapshotRenewalPeriod allows less.
+	// the server waits until it is indexed. 0: none; a transaction still sees all
+	// that was committed before it began, unless SnapshotRenewalPeriod allows an
+	// older snapshot.
 	SnapshotMustIncludeTx uint64
 	// SnapshotRenewalPeriod lets the transaction read from a shared snapshot up
 	// to this old, in whole milliseconds. 0: the server's default.
 	SnapshotRenewalPeriod time.Duration
-	// UnsafeMVCC lets the commit go ahead without waiting for the server's index
-	// to catch up: a conflict with a transaction committed a moment before may
-	// then go unnoticed.
+	// UnsafeMVCC makes the commit not wait until the server's index is up to date.
+	// A conflict with a transaction that was committed just before may then be
+	// missed.
 	UnsafeMVCC bool
 }
 
@@ -132,13 +132,13 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	var committed wire.CommittedTx
 	if err := t.settle(ctx); err != nil {
 		if t.err == nil {
-			t.abort(err, txUndo) // rows that nobody will read any more are in the way
+			t.abort(err, txUndo) // unread rows prevent the commit
 		}
 		t.leave()
 		return committed, err
 	}
 	if t.readOnly {
-		// The server refuses to commit what cannot have written.
+		// The server refuses to commit a read-only transaction.
 		return committed, t.rollback(ctx)
 	}
 	c := t.conn
@@ -154,7 +154,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	c.aboutToCommit()
 	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
 	if t.tables != nil {
-		c.connector.catalog.forget() // also if nobody knows what became of it
+		c.connector.catalog.forget() // also if the outcome is unknown
 	}
 	if f != nil {
 		err := t.failed(commits, "COMMIT", f)
@@ -171,8 +171,8 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	return committed, c.showSchemaChange(ctx, t.schema)
 }
 
-// Rollback ends the transaction and undoes what it did. It fails only if the
-// server cannot be asked now; then the driver goes on asking.
+// Rollback ends the transaction and undoes what it did. If the server cannot be
+// reached it returns an error, and the driver repeats the rollback in the background.
 func (t *tx) Rollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
@@ -181,7 +181,7 @@ func (t *tx) Rollback() error {
 		return nil
 	}
 	if t.rows != nil {
-		t.rows.ctx.Cancel() // who reads on gets an error
+		t.rows.ctx.Cancel() // further reads of the rows fail
 		t.rows = nil
 	}
 	return t.rollback(ctx)
@@ -196,7 +196,7 @@ func (t *tx) rollback(ctx context.Context) (err error) {
 	return err
 }
 
-// leave ends the transaction on its connection.
+// leave detaches the transaction from its connection, which can then begin another.
 func (t *tx) leave() {
 	if !t.ended {
 		t.ended = true
@@ -207,17 +207,17 @@ func (t *tx) leave() {
 	}
 }
 
-// abandon ends a transaction that nobody will end.
-func (t *tx) abandon() { _ = t.Rollback() } // if it fails the driver goes on asking
+// abandon rolls back a transaction that its caller has not ended.
+func (t *tx) abandon() { _ = t.Rollback() } // after a failure the driver repeats it in the background
 
-// giveUp is abandon for who cannot wait.
+// giveUp is abandon without waiting for the server.
 func (t *tx) giveUp(err error) {
 	t.abort(err, txUndo)
 	t.leave()
 }
 
-// failed does what the failure of a call in the transaction means for it, and
-// returns what the caller is told.
+// failed applies the outcome of a failed call to the transaction and returns the
+// caller's error.
 func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		t.server.Session().Lost()
@@ -232,9 +232,9 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	return err
 }
 
-// abort notes that err ended the transaction, if it did. The server is told unless
-// it ended the transaction itself: a failed write may have been done in part, and
-// committing the rest must not remain possible. Nobody waits for that.
+// abort records that err ended the transaction, unless fate is txStays. With txUndo
+// it also rolls the transaction back on the server, in the background: a failed
+// write may have been done in part, and that part must never be committed.
 func (t *tx) abort(err error, fate txFate) {
 	if t.err != nil || fate == txStays {
 		return
@@ -246,7 +246,7 @@ func (t *tx) abort(err error, fate txFate) {
 	}
 }
 
-// aborted is what every call on an ended transaction gets.
+// aborted is the error of every call in an ended transaction.
 func (t *tx) aborted() error {
 	if t.err == sql.ErrTxDone {
 		return sql.ErrTxDone
@@ -260,11 +260,10 @@ func (t *tx) aborted() error {
 	}
 }
 
-// settle makes the transaction ready for the next call, within ctx, or says why
-// it is not: it receives the rest of the rows being read, if there are any,
-// because the server must not work on two statements of one transaction at once.
-// Rows that are too many to keep stay as they are, and keep the call from being
-// made.
+// settle makes the transaction ready for the next call, within ctx. It receives
+// the remaining rows of the query being read, because the server must not run two
+// statements of one transaction at once. If they are too large to keep, settle
+// returns errRowsInTheWay, and the rows can still be read.
 func (t *tx) settle(ctx context.Context) error {
 	if set := t.rows; set != nil && t.err == nil {
 		err := set.buffer(ctx)
@@ -282,7 +281,7 @@ func (t *tx) settle(ctx context.Context) error {
 	return nil
 }
 
-// exec runs a text that the program sends to its transaction.
+// exec runs a query of the program in its transaction.
 func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	if err := t.admit(q); err != nil {
 		return nil, err
@@ -290,7 +289,7 @@ func (t *tx) exec(ctx context.Context, q *query, args []driver.NamedValue) (*res
 	return t.run(ctx, q, args)
 }
 
-// run runs the statements of a text, counting what they write.
+// run runs the statements of a query and counts the rows that they write.
 func (t *tx) run(ctx context.Context, q *query, args []driver.NamedValue) (*result, error) {
 	res := &result{idErr: errNoInsert}
 	for i := range q.statements {
@@ -301,7 +300,7 @@ func (t *tx) run(ctx context.Context, q *query, args []driver.NamedValue) (*resu
 	return res, nil
 }
 
-// admit refuses a text that cannot be run in this transaction.
+// admit refuses a query that cannot run in this transaction.
 func (t *tx) admit(q *query) error {
 	if t.err != nil {
 		return t.aborted()
@@ -312,11 +311,11 @@ func (t *tx) admit(q *query) error {
 	return nil
 }
 
-// execStatement runs one statement and adds what it did to res.
+// execStatement runs one statement and adds its counts to res.
 //
-// TxSQLExec answers with nothing, so rows are counted by a RETURNING clause of
-// our own: RETURNING NULL gives a row per affected row, the AUTO_INCREMENT
-// column also the keys.
+// The answer of TxSQLExec holds no counts, so the driver adds a RETURNING clause of
+// its own: RETURNING NULL gives a row for each affected row, RETURNING of the
+// AUTO_INCREMENT column also the keys.
 func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	t.writes(b.st)
 	switch kind := b.st.Kind; {
@@ -346,8 +345,8 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	}
 	n, last, err := t.writeCounted(ctx, b)
 	if errors.Is(err, ErrSyntax) && t.err == nil {
-		// Either the statement is wrong, which this will tell, or the server is
-		// older than RETURNING (1.11).
+		// The statement has a syntax error, which this call reports, or the server is
+		// older than 1.11 and does not know RETURNING.
 		return t.execUncounted(ctx, b, res)
 	}
 	if err != nil {
@@ -372,7 +371,7 @@ func (t *tx) generatedColumn(ctx context.Context, st *sqltext.Statement) (string
 	}
 	tab, err := t.conn.tableWritten(ctx, st)
 	switch {
-	case errors.Is(err, ErrNoSuchTable): // the statement will say so itself
+	case errors.Is(err, ErrNoSuchTable): // the statement itself will fail with that
 		return "", nil
 	case err != nil:
 		return "", err
@@ -380,7 +379,7 @@ func (t *tx) generatedColumn(ctx context.Context, st *sqltext.Statement) (string
 	return tab.autoIncrement, nil
 }
 
-// execUncounted runs a statement through TxSQLExec, which answers with nothing.
+// execUncounted runs a statement by TxSQLExec, whose answer holds no counts.
 func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
 	b.sql = b.st.Text[:b.st.Returning.End]
 	if err := t.call(ctx, writesInTx, wire.MethodTxSQLExec, b, wire.Empty); err != nil {
@@ -422,7 +421,7 @@ func (t *tx) call(ctx context.Context, kind callKind, method string, b bound, an
 }
 
 // writeCounted runs a statement with a RETURNING clause of one column and returns
-// how many rows it answers, and the last one's value.
+// the number of rows and the value of the last one.
 func (t *tx) writeCounted(ctx context.Context, b bound) (n int64, last driver.Value, err error) {
 	if b.st.NumRows != 1 {
 		set, err := t.write(ctx, b)
@@ -431,8 +430,8 @@ func (t *tx) writeCounted(ctx context.Context, b bound) (n int64, last driver.Va
 		}
 		return set.count()
 	}
-	// One row is one message. A unary call has it without the goroutine and the
-	// contexts of a stream: 2 to 3 % of the wall of a statement.
+	// One row is one message, so a unary call is enough. It needs no goroutine and no
+	// contexts of a stream: 2 to 3 % of the time of a statement.
 	var ans wire.Returned
 	if err := t.call(ctx, returnsInTx, wire.MethodTxSQLQuery, b, &ans); err != nil {
 		return 0, nil, err
@@ -441,9 +440,9 @@ func (t *tx) writeCounted(ctx context.Context, b bound) (n int64, last driver.Va
 	return ans.Rows, ans.Last, nil
 }
 
-// write runs a statement with a RETURNING clause and receives all it answers. A
-// failure ends the transaction, but for a syntax error: the server keeps the
-// transaction open with the statement half done, which is no use to anybody.
+// write runs a statement with a RETURNING clause and receives all its rows. A
+// failure other than a syntax error ends the transaction, because the server would
+// keep it open with the statement half done.
 func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 	if err := t.settle(ctx); err != nil {
 		return nil, err
@@ -463,8 +462,9 @@ func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
 	"run the statement with Exec and query for what it wrote")
 
-// knowsReturning reports whether the server can read a RETURNING clause: then it
-// finds something else wrong with this one.
+// knowsReturning reports whether the server can parse a RETURNING clause. It asks
+// for one on a table that does not exist: a server that knows RETURNING refuses that
+// for another reason than its syntax.
 func (c *Conn) knowsReturning(ctx context.Context) bool {
 	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
 	if err != nil {
@@ -477,7 +477,7 @@ func (c *Conn) knowsReturning(ctx context.Context) bool {
 	return !errors.Is(err, ErrSyntax)
 }
 
-// queryStatement runs one statement that answers rows.
+// queryStatement runs one statement that returns rows.
 func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if b.st.Kind.IsDML() {
 		t.writes(b.st)
@@ -495,9 +495,9 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	return set, nil
 }
 
-// queryReturning runs a write with a RETURNING clause of the program's own. What
-// the clause names and the table does not have comes as NULL, in a column without
-// a type: then the write is undone.
+// queryReturning runs a write with a RETURNING clause of the program. If the clause
+// names a column that the table does not have, the server answers NULL in a column
+// of type ANY; the transaction is then rolled back.
 func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
 	if err := t.hasRoom(ctx, b.st); err != nil {
 		return nil, err

@@ -16,15 +16,15 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
-// CheckNamedValue turns an argument into one of the types the wire knows:
+// CheckNamedValue converts an argument to one of the types that can be sent:
 // int64, float64, bool, string, []byte, time.Time or nil.
 //
-// Pointers are followed, a nil one is NULL, as are a nil []byte and a nil
-// driver.Valuer. Types with a basic type under them count as that. A
-// json.RawMessage and a [16]byte, which is how UUIDs are kept, become text, for
-// JSON and UUID columns. A time.Time travels as microseconds in UTC: finer
-// digits are cut, the zone is not kept. What has no such form, or does not fit
-// in it, is an error that names the argument.
+// Pointers are followed; a nil pointer, a nil []byte and a nil driver.Valuer are
+// NULL. A named type is converted like its underlying basic type. A json.RawMessage
+// and a [16]byte, the usual type for UUIDs, become strings, for JSON and UUID
+// columns. A time.Time is sent as microseconds in UTC: finer digits are cut off, and
+// the time zone is lost. For other types, and for values out of range, the error
+// names the argument.
 func (c *Conn) CheckNamedValue(arg *driver.NamedValue) error {
 	v, err := convert(arg.Value)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Conn) CheckNamedValue(arg *driver.NamedValue) error {
 	return nil
 }
 
-// maxValuerDepth bounds Valuers that answer with Valuers.
+// maxValuerDepth bounds how often a Valuer may return another Valuer.
 const maxValuerDepth = 8
 
 func convert(v any) (driver.Value, error) {
@@ -47,7 +47,7 @@ func convert(v any) (driver.Value, error) {
 		case nil, int64, bool:
 			return x, nil
 		case string:
-			return v, checkText(x) // v, not x, which would be boxed again
+			return v, checkText(x) // v, because x would be allocated as an interface value again
 		case float64:
 			return checkFloat(x)
 		case []byte:
@@ -78,8 +78,9 @@ func convert(v any) (driver.Value, error) {
 	return nil, fmt.Errorf("its Value method does not come to an end (%T)", v)
 }
 
-// isNilWithValueReceiver reports a nil pointer to a type that is a Valuer itself.
-// One whose Value method has a pointer receiver is asked, as by database/sql.
+// isNilWithValueReceiver reports whether v is a nil pointer whose type has a Value
+// method with a value receiver. A Value method with a pointer receiver is called, as
+// database/sql does.
 func isNilWithValueReceiver(v any) bool {
 	rv := reflect.ValueOf(v)
 	return rv.Kind() == reflect.Pointer && rv.IsNil() && rv.Type().Elem().Implements(reflect.TypeFor[driver.Valuer]())
@@ -132,8 +133,8 @@ func uuidText(b []byte) string {
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 }
 
-// checkText refuses what the server could not even read, and would answer with an
-// error that tells nothing of what became of the call.
+// checkText refuses strings that are not UTF-8. The server cannot decode a request
+// that holds one, and its error would leave the outcome of the call unknown.
 func checkText(s string) error {
 	if !utf8.ValidString(s) {
 		return errors.New("the text is not valid UTF-8; use a []byte and a BLOB for bytes")
@@ -158,7 +159,7 @@ func checkTime(t time.Time) (driver.Value, error) {
 	return t, nil
 }
 
-// checkArgs reports arguments that do not fit the text's placeholders.
+// checkArgs returns an error for arguments that do not fit the query's placeholders.
 func checkArgs(q *sqltext.Query, args []driver.NamedValue) error {
 	for i := range args {
 		switch name := args[i].Name; {
@@ -183,8 +184,8 @@ func checkArgs(q *sqltext.Query, args []driver.NamedValue) error {
 	return nil
 }
 
-// namedArg finds the argument for a placeholder; the server folds the case of
-// names, so it does not count.
+// namedArg finds the argument for a placeholder. Case does not count, because the
+// server folds names to lower case.
 func namedArg(args []driver.NamedValue, name string) *driver.NamedValue {
 	for i := range args {
 		if strings.EqualFold(args[i].Name, name) {

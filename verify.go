@@ -12,77 +12,78 @@ import (
 )
 
 // VerifiedRow returns the row of a table with the given primary key, proven on
-// the client: the values are those that transaction TxID wrote, and the history
-// that holds it extends what is trusted (see verify, trusted_state and state_dir
-// at [ParseDSN]). The server need not be believed for that.
+// the client: transaction TxID wrote its values, and that transaction is part of a
+// history that extends the trusted state (see verify, trusted_state and state_dir
+// at [ParseDSN]). The proof does not depend on the server's honesty.
 //
 //	row, err := immudb.VerifiedRow(ctx, db, "accounts", 42)
 //	var a Account
 //	err = row.StructScan(&a)
 //
 // Errors match [ErrTampered] (with a [*Tampering]), [ErrStateMissing],
-// [ErrSignature], [ErrServerOlder], or sql.ErrNoRows if the server says that there
-// is no such row. After an error the trusted state is what it was, at first use
-// what the server showed first.
+// [ErrSignature], [ErrServerOlder], or sql.ErrNoRows if the server answers that
+// there is no such row. After an error the trusted state is as before; at first use
+// it is the state that the server showed first.
 //
-// What no immudb server can prove, and so is not promised: that the revision is
-// the latest one, that a row does not exist, that the rows of a result are all
-// there are, and the time, which is the server's clock. The number of the revision
-// is not even in its answer; SELECT _rev FROM (HISTORY OF t) tells it, unproven.
-// A server that is not honest can answer with an older revision, which then has
-// an older TxID. An honest one answers with what was committed through this
-// sql.DB; what another client committed a moment ago may be missing, because the
-// server does not wait for its index here; with [Verifier.NotBefore] it does.
+// VerifiedRow does not promise what no immudb server can prove: that the revision is
+// the latest one, that a row does not exist, that a result is complete, and the
+// time, which is the server's clock. The number of the revision is not part of the
+// answer; SELECT _rev FROM (HISTORY OF t) tells it, unproven. A dishonest server can
+// answer with an older revision, which then has an older TxID. An honest one answers
+// with everything that was committed through this sql.DB. Rows that another client
+// committed just before may be missing, because the server does not wait for its
+// index here; with [Verifier.NotBefore] it does.
 //
 // Names and types of columns come from the definition of the table. With
-// verify=trust-first-use that is the one the server tells first, and a later one
-// must be proven by reading the history of the database from its first
-// transaction on, which takes long if that is long; a first one that the history
-// never had is an [ErrTampered] then. Otherwise it is proven from the start. Once
-// proven, only what has come since is read. An [Audit] with FromStart proves those
-// in use beforehand. A definition that gives older rows another meaning, because
-// columns or tables were renamed, is an [ErrSchemaChanged] until it is accepted.
+// verify=trust-first-use the driver trusts the first definition that the server
+// sends. A later, different one must be proven by reading the history of the
+// database from its first transaction on, which takes long for a long history. That
+// also detects a false first definition: it is then an [ErrTampered]. Without
+// verify=trust-first-use the first definition is proven in this way too. After that
+// only new transactions are read. An [Audit] with FromStart proves the definitions in
+// use beforehand. A definition that gives older rows another meaning, because columns
+// or tables were renamed, is an [ErrSchemaChanged] until it is accepted.
 func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*ProvenRow, error) {
 	return NewVerifier(db).Row(ctx, table, pk...)
 }
 
 // VerifyRows runs SELECT * FROM table with the given tail (a WHERE condition, ORDER
-// BY, LIMIT and OFFSET, or nothing), proves every row that it answers as
-// [VerifiedRow] does, and returns them in their order.
+// BY, LIMIT and OFFSET, or nothing), proves every row of the result as [VerifiedRow]
+// does, and returns the rows in the order of the result.
 //
 //	rows, err := immudb.VerifyRows(ctx, db, "entries", "WHERE account = ? ORDER BY id", 42)
 //
 // The trusted state moves once, to the newest transaction; then each transaction
-// that wrote some of the rows is proven once, whatever their number. A row that
-// the query gave other values than were proven is an [ErrTampered]; one that was
-// changed meanwhile is read again, and is an [ErrConflict] if that happens over and
-// over.
+// that wrote some of the rows is proven once, whatever their number. If the query
+// returns other values of a row than the proven ones, the error is [ErrTampered]. A
+// row that was changed meanwhile is read again; if that happens too often, the error
+// is [ErrConflict].
 //
-// The condition is evaluated again on the client, over the proven rows: a row that
-// it excludes, or that comes twice, another order, and more rows than LIMIT are an
-// [ErrTampered]. A condition that takes more than the row, such as a subquery or a
-// function, is an [ErrUnsupported] that names it, before anything is read. NULL and
-// types are compared as immudb 1.11 does it; if the answer of a server of another
-// version differs, that is an [ErrUnsupported] too.
+// The condition is evaluated again on the client, over the proven rows. A row that
+// it excludes, a row that comes twice, a wrong order, and more rows than LIMIT are
+// [ErrTampered]. A condition that needs more than the row, such as a subquery or a
+// function, is refused before anything is read, with an [ErrUnsupported] that names
+// it. NULL and types are compared as in immudb 1.11; if a server of another version
+// answers differently, the error is [ErrUnsupported] too.
 //
-// That rows are missing cannot be told, nor whether OFFSET left out the right ones.
+// VerifyRows cannot detect missing rows, nor whether OFFSET skipped the right ones.
 //
-// Each row's transaction wrote it as it is. If the same values were written more
-// than once, and others between, it may be an earlier one than [VerifiedRow]
-// tells.
+// The TxID of a row is that of a transaction that wrote exactly these values. If the
+// same values were written more than once, with others in between, it may be an
+// earlier transaction than the one that [VerifiedRow] returns.
 func VerifyRows(ctx context.Context, db *sql.DB, table, tail string, args ...any) ([]*ProvenRow, error) {
 	return NewVerifier(db).Rows(ctx, table, tail, args...)
 }
 
 // Verifier verifies rows of a database. Its methods may be called from several
-// goroutines. What is trusted belongs to the database's connector, so that all
-// verifiers of one sql.DB share it.
+// goroutines at once. All verifiers of one sql.DB share its trusted state, which
+// belongs to the connector.
 type Verifier struct {
 	db *sql.DB
-	// Concurrency is how many proofs are asked for at once by Rows. 0: 8.
+	// Concurrency is how many proofs Rows asks for at once. 0: 8.
 	Concurrency int
 	// NotBefore is the id of a transaction, of another client for instance, that Row
-	// must see: the server, if it is honest, waits until its index has it. 0: none.
+	// must see: an honest server waits until its index contains it. 0: none.
 	NotBefore uint64
 }
 
@@ -94,9 +95,9 @@ func (v *Verifier) Row(ctx context.Context, table string, pk ...any) (*ProvenRow
 	return v.row(ctx, table, 0, pk)
 }
 
-// AcceptSchema relies from now on on the definition that the history gives a table
-// now. It is the answer to an [ErrSchemaChanged], once the changes are known to be
-// wanted: afterwards the names of columns are those of now, in older rows too.
+// AcceptSchema makes the history's current definition of a table the one that is
+// relied on. Call it after an [ErrSchemaChanged], when the changes are known to be
+// intended: afterwards older rows have the current names of columns too.
 func (v *Verifier) AcceptSchema(ctx context.Context, table string) error {
 	table, err := tableName(table)
 	if err != nil {
@@ -186,14 +187,14 @@ func (c *Conn) verifyRow(ctx context.Context, table string, at uint64, key []any
 	return row, err
 }
 
-// State returns what is trusted of the database, having asked the server at
-// first use.
+// State returns the trusted state of the database. At first use it takes the state
+// from the server, if verify=trust-first-use allows that.
 func (v *Verifier) State(ctx context.Context) (State, error) {
 	return v.state(ctx, func(p *trust.Prover) (trust.State, error) { return p.Establish(ctx) })
 }
 
-// Tx proves that transaction id, as [CommitInfo] tells it, belongs to the trusted
-// history, and returns its hash with it.
+// Tx proves that a transaction, by its id from [CommitInfo], belongs to the trusted
+// history, and returns its id and hash as a State.
 func (v *Verifier) Tx(ctx context.Context, id uint64) (State, error) {
 	return v.state(ctx, func(p *trust.Prover) (trust.State, error) { return p.Tx(ctx, id) })
 }
@@ -210,7 +211,8 @@ func (v *Verifier) state(ctx context.Context, prove func(p *trust.Prover) (trust
 	return newState(s), nil
 }
 
-// tableName folds a name as the server does, and refuses what is none.
+// tableName folds a name to lower case, as the server does, and refuses invalid
+// names.
 func tableName(name string) (string, error) {
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -244,9 +246,9 @@ func (c *Conn) awaitIndex(ctx context.Context, table string, id uint64) error {
 	return err
 }
 
-// touch makes the server's index of a table catch up with what this connector
-// has committed, or, if forced, with everything: it asks for a row, for which the
-// server waits until then, as it does not for a proof.
+// touch makes the server's index of a table contain all commits of this connector,
+// or, if forced, of all clients. It runs a query of one row, which the server answers
+// only when the index is up to date; for a proof the server does not wait.
 func (c *Conn) touch(ctx context.Context, table string, forced bool) (touched bool, err error) {
 	t := c.connector.trust
 	key := indexedTable{c.session().ServerUUID, strings.ToLower(c.Database()), table}

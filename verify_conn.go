@@ -17,13 +17,14 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// verification is what the connections of a connector share to verify what their
-// servers say.
+// verification is the state that the connections of a connector share for
+// verification.
 type verification struct {
 	*trust.Trust
 
-	// writes counts the commits of the connector. The server's proofs do not wait
-	// for its index, so that a verified read after a commit has to.
+	// writes counts the commits of the connector. The server does not wait for its
+	// index before it answers with a proof, so a verified read after a commit must
+	// wait for it first, see touch.
 	writes atomic.Uint64
 	mu     sync.Mutex
 	// indexed holds how many writes there were when the server's index of a table was
@@ -64,8 +65,8 @@ func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
 	return &verification{Trust: trust.New(o), indexed: make(map[indexedTable]uint64)}, nil
 }
 
-// prover proves what is said of the database that c is in, by the name that the
-// server gives it: in lower case, whatever it was asked for.
+// prover returns a prover for the connection's current database. Its name is in lower
+// case, as the server has it.
 func (c *Conn) prover() *trust.Prover {
 	return c.connector.trust.Prover(trust.Server{
 		UUID:    c.session().ServerUUID,
@@ -75,16 +76,15 @@ func (c *Conn) prover() *trust.Prover {
 	}, strings.ToLower(c.Database()))
 }
 
-// askForProof makes a call that changes nothing, in another session if the server
-// does not know this one.
+// askForProof makes a call that changes nothing, see [trust.Call].
 func (c *Conn) askForProof(ctx context.Context, method string, req []byte) (wire.Raw, error) {
 	var ans wire.Raw
 	err := c.call(ctx, reads, "", method, req, &ans)
 	return ans, err
 }
 
-// mayMissHistory reports whether err is a refusal that a server gives which does
-// not have the trusted history any more.
+// mayMissHistory reports whether err may come from a server that lacks part of the
+// trusted history, see [trust.Server].
 func mayMissHistory(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || errors.As(err, new(badConn)) {
@@ -97,24 +97,23 @@ func mayMissHistory(err error) bool {
 	return false
 }
 
-// With verify=commits, every commit goes through the two functions below. When
-// it is off they cost a comparison and a count.
+// With verify=commits, every commit goes through readyToProve and proveCommits.
 //
-// A commit that comes right after the trusted state, as all do while nobody
-// else writes to the database, is checked without asking the server: its header
-// is the proof. Any other takes one round trip more, as do all where states have
-// to be signed; a state_dir adds a write to the disk.
+// A commit that directly follows the trusted state, as all do while no other client
+// writes to the database, is proven by its header alone, without a call. Any other
+// commit needs one more round trip, as do all commits if states must be signed. A
+// state_dir adds a write to the disk.
 //
-// Proven is that the commit is part of the history, not what it wrote: rows and
-// keys that it was answered with are the server's word until they are read.
+// The proof shows that the commit is part of the history, not what it wrote: the
+// counts and keys in the answer are the server's claim.
 //
-// What the commit was answered with is then trusted. So a server that answers
-// with one transaction and keeps another is found out by what comes next, be it a
-// commit, a read or an audit.
+// The transaction in the answer becomes the trusted state. So a server that answers
+// with one transaction and stores another is detected by the next commit, verified
+// read or audit.
 
-// readyToProve makes sure, before anything is written, that there is a state to
-// prove the commit against, and notes what is trusted at this moment: the commit
-// has to come after it.
+// readyToProve is called before a write. It makes sure that a state is trusted,
+// against which the commit can be proven, and marks the moment: the commit must be
+// newer than it.
 func (c *Conn) readyToProve(ctx context.Context) error {
 	if !c.connector.trust.Commits {
 		return nil
@@ -124,15 +123,15 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	return fromTrust(err)
 }
 
-// aboutToCommit notes again what is trusted, for a transaction that was begun a
-// while ago.
+// aboutToCommit marks the moment again just before a transaction commits, because it
+// may have begun long ago.
 func (c *Conn) aboutToCommit() {
 	if c.connector.trust.Commits {
 		c.begun = c.prover().Now()
 	}
 }
 
-// mustWrite reports a statement that cannot succeed without writing.
+// mustWrite reports whether a statement cannot succeed without writing.
 func mustWrite(st sqltext.Statement) bool {
 	switch st.Kind {
 	case sqltext.Insert, sqltext.Upsert:
@@ -145,9 +144,9 @@ func mustWrite(st sqltext.Statement) bool {
 	return false
 }
 
-// mustChangeCatalog reports a statement that succeeds only if it changes a table
-// or an index. One that says IF [NOT] EXISTS may find nothing to do. One with a
-// comment among its first words is not recognized.
+// mustChangeCatalog reports whether a statement can succeed only if it changes a
+// table or an index. A statement with IF [NOT] EXISTS may change nothing. One with a
+// comment among its first words is not recognised.
 func mustChangeCatalog(statement string) bool {
 	words := strings.Fields(strings.ToUpper(statement))
 	if len(words) < 3 || slices.Contains(words[:min(len(words), 8)], "IF") {
@@ -164,10 +163,10 @@ func mustChangeCatalog(statement string) bool {
 	return false
 }
 
-// proveCommits proves that what the server says it has committed extends the
-// trusted history, and was not there when the commit was sent. wrote says that
-// there must be something: a server that writes nothing answers without a
-// transaction, and so does one that hides it.
+// proveCommits proves that the transactions in the server's answer to a commit
+// extend the trusted history, and are newer than the mark of readyToProve. With wrote
+// set, the answer must hold a transaction: a server that hides what it wrote would
+// answer without one.
 func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.Commits {
@@ -194,8 +193,8 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 	return nil
 }
 
-// unproven tells the caller of a commit why it is not proven. It must never
-// pass for a commit that did not happen, or somebody would run it again.
+// unproven is the error for a commit that could not be proven. It is never
+// retryable, because the commit may have happened.
 func (c *Conn) unproven(tx uint64, err error) error {
 	if isVerdict(err) {
 		return err

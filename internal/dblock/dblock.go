@@ -1,19 +1,20 @@
-// Package dblock is a lock that processes share through the database, for a
-// server that has no locks of its own: migration tools hold it so that only one
-// of them works on the schema.
+// Package dblock is a lock that processes share through the database, because the
+// server has no locks of its own. Migration tools hold it so that only one of them
+// changes the schema at a time.
 //
-// Who has the lock is one row (the owner), until when is another (the lease),
-// which the owner renews. An owner that was killed stops renewing, and once its
-// lease has run out the next one takes over.
+// The lock is a table of two rows. One row names the owner; the other holds the end
+// of its lease, which the owner renews. A killed owner stops renewing, and when its
+// lease has run out another process takes the lock over.
 //
-// A lease alone cannot stop an owner that was slow rather than dead. So what is
-// done under the lock is fenced: [Lock.Fence] reads the owner's row inside the
-// transaction that does the work. The server commits a transaction only if what
-// it read is still so, hence work under a lock that has been taken over is never
-// committed, however late its owner wakes up and whatever the clocks say.
-// Renewals write the other row, so that they do not conflict with the work.
+// A lease alone cannot stop an owner that is slow rather than dead. So work under
+// the lock is fenced: [Lock.Fence] reads the owner's row inside the transaction that
+// does the work. The server commits a transaction only if the rows it read have not
+// changed. So work under a lock that was taken over is never committed, however
+// late its owner resumes and whatever the clocks show. Renewals write the other
+// row, so they do not conflict with the work.
 //
-// What changes the catalog is guarded as well, see stamp.go.
+// Changes of the catalog are also protected against a outdated cache of the server,
+// see stamp.go.
 package dblock
 
 import (
@@ -27,14 +28,14 @@ import (
 	"time"
 )
 
-// ErrLost: another process has taken the lock over. Nothing that was fenced has
-// been committed since.
+// ErrLost: another process has taken the lock over. No fenced transaction of this
+// owner has been committed since.
 var ErrLost = errors.New("the lock was lost: it was not renewed in time and another process took it over; " +
-	"what was not committed by then never will be")
+	"transactions that were not committed by then never will be")
 
 // HeldError says that the lock did not become free within the time to wait.
 type HeldError struct {
-	Holder string    // who has it: "process 17 on host web-1"
+	Holder string    // the process that holds it: "process 17 on host web-1"
 	Since  time.Time // when it was taken, by the server's clock
 }
 
@@ -44,12 +45,13 @@ func (e *HeldError) Error() string {
 
 // Config says which lock, and how to hold it.
 type Config struct {
-	// Table keeps the lock and is made when missing. See [ValidName].
+	// Table is the table that stores the lock. It is created if it does not exist. See
+	// [ValidName].
 	Table string
 	// Lease is how long the lock outlives an owner that stopped renewing it, in
 	// whole milliseconds, at least [MinLease]. It is renewed three times as often.
 	Lease time.Duration
-	// Wait is how long Acquire waits for a lock that is held. 0: not at all.
+	// Wait is how long Acquire waits for a lock that is held. 0: it does not wait.
 	Wait time.Duration
 }
 
@@ -59,8 +61,8 @@ const MinLease = 100 * time.Millisecond
 // ValidNames describes the names that [ValidName] accepts.
 const ValidNames = "letters, digits and _, not beginning with a digit, at most 100"
 
-// ValidName reports whether s can be a table's name between double quotes and
-// is already folded, as the server folds it, to lower case.
+// ValidName reports whether s can be a table's name between double quotes, and is
+// in lower case, to which the server folds names.
 func ValidName(s string) bool {
 	if s == "" || len(s) > 100 || '0' <= s[0] && s[0] <= '9' {
 		return false
@@ -80,8 +82,8 @@ func ValidName(s string) bool {
 type Lock struct {
 	db     *sql.DB
 	cfg    Config
-	owner  string // names this tenure and no other one, ever
-	holder string // names the process, for people
+	owner  string // a random name that no other owner of the lock ever has
+	holder string // a readable name of the process
 
 	stop    context.CancelFunc // ends the renewing
 	stopped sync.WaitGroup
@@ -92,9 +94,9 @@ type Lock struct {
 // Acquire takes the lock, waiting for it if it must. From then on a goroutine
 // renews the lease, over a connection of its own from db.
 //
-// It fails with a [*HeldError] if the lock does not become free in time, and
-// with the server's error where it cannot be written: to a replica, or by a user
-// who may only read.
+// It fails with a [*HeldError] if the lock does not become free in time, and with
+// the server's error if the lock's table cannot be written: on a replica, or by a
+// user who may only read.
 func Acquire(ctx context.Context, db *sql.DB, cfg Config) (*Lock, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -119,8 +121,8 @@ func Acquire(ctx context.Context, db *sql.DB, cfg Config) (*Lock, error) {
 	return l, nil
 }
 
-// pollInterval is how often a lock that is held is looked at. A look costs the
-// server a third of a millisecond.
+// pollInterval is the pause between two attempts to take a lock that is held. An
+// attempt costs the server a third of a millisecond.
 const pollInterval = 100 * time.Millisecond
 
 func (l *Lock) await(ctx context.Context) error {
@@ -139,7 +141,7 @@ func (l *Lock) await(ctx context.Context) error {
 		switch {
 		case err == nil && met.owner == l.owner:
 			return nil
-		case err != nil && !isPassing(err) && !isUnknown(err): // whether an unknown try has taken it, the next look tells
+		case err != nil && !isPassing(err) && !isUnknown(err): // after an unknown outcome the next attempt sees whether we hold it
 			return err
 		case !time.Now().Before(deadline) && err != nil:
 			return err
@@ -152,10 +154,11 @@ func (l *Lock) await(ctx context.Context) error {
 	}
 }
 
-// tryTake returns the tenancy there is, which is our own if the lock could be
-// taken.
+// tryTake takes the lock if it is free, and returns the current tenancy, which is
+// our own if that succeeded.
 func (l *Lock) tryTake(ctx context.Context, w *watch) (tenancy, error) {
-	// Not a SELECT by itself, which could do harm: see stamp.go.
+	// A SELECT outside a transaction could leave an outdated catalog in the server's
+	// cache, see stamp.go.
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return tenancy{}, err
@@ -175,9 +178,8 @@ func (l *Lock) tryTake(ctx context.Context, w *watch) (tenancy, error) {
 	return met, nil
 }
 
-// keep renews the lease until ctx ends or the lock is lost. A renewal that fails
-// otherwise is not the end: the next may be in time, and if none is, the fence
-// knows.
+// keep renews the lease until ctx ends or the lock is lost. It goes on after other
+// errors: the next renewal may be in time, and if none is, the fence stops the work.
 func (l *Lock) keep(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.Lease / 3)
 	defer tick.Stop()
@@ -193,32 +195,31 @@ func (l *Lock) keep(ctx context.Context) {
 	}
 }
 
-// Owner names this tenure of the lock. No other tenure has had or will have the
-// same name.
+// Owner is the unique name of this ownership of the lock. It is never used again.
 func (l *Lock) Owner() string { return l.owner }
 
-// Lost is closed when the loss of the lock has been noticed.
+// Lost returns a channel that is closed when the loss of the lock was noticed.
 func (l *Lock) Lost() <-chan struct{} { return l.lost }
 
-// Renew renews the lease now. It fails with [ErrLost] if the lock is gone: this
-// is the check before a step that cannot be fenced because no transaction can
-// hold it.
+// Renew renews the lease now. It fails with [ErrLost] if another process has the
+// lock. Callers use it before a step that cannot run in a transaction and so cannot
+// be fenced.
 func (l *Lock) Renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Lease)
 	defer cancel()
 	return l.noteLoss(l.renew(ctx))
 }
 
-// Tx is a *sql.Tx, or what stands for one.
+// Tx is the part of *sql.Tx that the lock needs.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Fence ties the transaction to the lock: it fails with [ErrLost] if the lock is
-// gone, and if it is taken over later, the commit fails with a conflict. It also
-// fails, with [ErrStale], if the transaction has an old catalog.
+// Fence makes the transaction depend on the lock: it fails with [ErrLost] if another
+// process has the lock, and if the lock is taken over later, the commit fails with a
+// conflict. It fails with [ErrStale] if the transaction has an outdated catalog.
 func (l *Lock) Fence(ctx context.Context, tx Tx) error {
 	stamp, err := l.checkOwner(ctx, tx)
 	if err != nil {
@@ -234,15 +235,15 @@ func (l *Lock) noteLoss(err error) error {
 	return err
 }
 
-// Release gives the lock back. After an error other than ErrLost it becomes free
-// when its lease runs out. The Lock is of no use any more.
+// Release makes the lock free. After an error other than ErrLost it becomes free
+// when its lease runs out. The Lock must not be used any more.
 func (l *Lock) Release(ctx context.Context) error {
 	l.Forget()
 	return l.clear(ctx)
 }
 
-// Forget ends the renewing and leaves the lock to whoever takes it next: it is
-// for an owner that has dropped the lock's table, or is about to.
+// Forget stops the renewals without making the lock free. It is for an owner that
+// drops the lock's table.
 func (l *Lock) Forget() {
 	l.stop()
 	l.stopped.Wait()

@@ -94,7 +94,7 @@ func TestLockIsHeldByOneAtATime(t *testing.T) {
 	}
 	wg.Wait()
 	if most != 1 || turns != 12 {
-		t.Errorf("%d were inside at once in %d turns, want 1 in 12", most, turns)
+		t.Errorf("%d held the lock at once in %d turns, want 1 in 12", most, turns)
 	}
 }
 
@@ -196,7 +196,7 @@ func noFence(*testing.T, *Lock, *sql.Tx) error       { return nil }
 func fence(t *testing.T, l *Lock, tx *sql.Tx) error  { return l.Fence(t.Context(), tx) }
 func commit(_ *testing.T, _ *Lock, tx *sql.Tx) error { return tx.Commit() }
 
-func TestErrorsUnderALostLockAreTheLoss(t *testing.T) {
+func TestEveryErrorUnderALostLockMatchesErrLost(t *testing.T) {
 	db, _ := openDB(t)
 	slow := acquire(t, db, 200*time.Millisecond, 0)
 	slow.Forget()
@@ -352,15 +352,15 @@ func TestLeaseThatIsNotRenewedRunsOutUnderAClockSetBack(t *testing.T) {
 	dead := tenancy{owner: "x", renewed: now.Add(time.Hour), lease: 50 * time.Millisecond, now: now}
 	var w watch
 	if w.over(dead) {
-		t.Error("over at first sight")
+		t.Error("the tenancy is over when it is first seen")
 	}
 	time.Sleep(60 * time.Millisecond)
 	if !w.over(dead) {
-		t.Error("not over though nothing was renewed for longer than the lease")
+		t.Error("the tenancy is not over, though it was not renewed for longer than the lease")
 	}
 	renewed := dead
 	renewed.renewed = renewed.renewed.Add(time.Millisecond)
 	if w.over(renewed) {
-		t.Error("over though it was renewed")
+		t.Error("the tenancy is over, though it was renewed")
 	}
 }

@@ -14,29 +14,29 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// maxTries and maxDelay make work outlast about 10 s of conflicts, or of a
-// server that restarts.
+// With maxTries and maxDelay, work is retried for about 10 s: through conflicts, or
+// a restart of the server.
 const (
 	maxTries = 16
 	maxDelay = time.Second
 )
 
-// Work is what is done in a transaction under a lock.
+// Work describes transactions that run under a lock.
 type Work struct {
 	DB   *sql.DB
 	Lock *Lock // nil: nothing is fenced
 
-	// ChangesCatalog: it creates, alters or drops something.
+	// ChangesCatalog: the transaction creates, alters or drops a table, column or index.
 	ChangesCatalog bool
-	// Idempotent: it can be run again once it is committed, because it first looks
-	// whether it is done. So it also goes on after a commit whose answer was lost.
+	// Idempotent: the transaction checks first whether its work is done, so it may run
+	// again after a commit. It is then also retried when the outcome is unknown.
 	Idempotent bool
 }
 
-// Run runs step in a transaction, fenced by the lock, and commits it. It does so
-// again, up to 16 times, when nothing was committed for a reason that passes: a
-// conflict with another client, a server that restarts. Whatever went wrong
-// under a lock that has been lost is an [ErrLost].
+// Run runs step in a transaction, fenced by the lock, and commits it. It tries up to
+// 16 times when nothing was committed for a temporary reason: a conflict with
+// another client, or a restart of the server. If the lock was lost, every error
+// matches [ErrLost].
 func (w Work) Run(ctx context.Context, step func(tx *sql.Tx) error) error {
 	for try := 1; ; try++ {
 		err := w.attempt(ctx, step)
@@ -84,9 +84,9 @@ func (w Work) attempt(ctx context.Context, step func(tx *sql.Tx) error) error {
 	return nil
 }
 
-// lossOr returns the loss of the lock as the reason for err, if it was lost: the
-// new owner's work makes that of the old one fail in many ways, with a table or
-// a key that already exists for instance.
+// lossOr wraps err in ErrLost if the lock was lost: the new owner's work makes that
+// of the old one fail in many ways, for instance because a table or a key already
+// exists.
 func (w Work) lossOr(ctx context.Context, err error) error {
 	if w.Lock == nil || errors.Is(err, ErrLost) || !errors.Is(w.Lock.Renew(ctx), ErrLost) {
 		return err
@@ -94,15 +94,14 @@ func (w Work) lossOr(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
-// IsInterruption reports whether err, from [Work.Run] or from the driver, says
-// nothing about the work that was asked for: something else kept it from being
-// done, or from being known to be done.
+// IsInterruption reports whether err, from [Work.Run] or from the driver, has another
+// cause than the work itself: the work was interrupted, or its outcome is unknown.
 func IsInterruption(err error) bool {
 	return errors.Is(err, ErrLost) || errors.Is(err, ErrStale) || isPassing(err) || isUnknown(err)
 }
 
-// isPassing reports errors that prove that nothing was committed and come from
-// something that passes.
+// isPassing reports whether err proves that nothing was committed, and has a cause
+// that is temporary.
 func isPassing(err error) bool {
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, immudb.ErrSessionLost) {
 		return true

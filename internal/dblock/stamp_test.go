@@ -26,9 +26,9 @@ func readOn(t *testing.T, db *sql.DB, query string) {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-// Without the stamp, about one of these tables in seven is overwritten by the
-// one made after it.
-func TestTablesMadeWhileOthersReadAreAllThere(t *testing.T) {
+// Without the stamp, about one in seven of these tables is overwritten by the
+// one created after it.
+func TestNoTableCreatedWhileOthersReadIsLost(t *testing.T) {
 	db, dsn := openDB(t)
 	l := acquire(t, db, 20*time.Second, 0)
 	readOn(t, openDSN(t, dsn), `SELECT "id" FROM "the_lock" WHERE "id" = 1`)
@@ -58,7 +58,7 @@ func outdate(t *testing.T, db *sql.DB) {
 	exec(t, db, `UPDATE "the_lock" SET "stamp" = 7 WHERE "id" = 1`)
 }
 
-func TestOldCatalogIsMendedBeforeWorkIsDone(t *testing.T) {
+func TestOutdatedCatalogIsRefreshedBeforeWorkRuns(t *testing.T) {
 	db, _ := openDB(t)
 	l := acquire(t, db, 5*time.Second, 0)
 	outdate(t, db)

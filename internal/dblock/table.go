@@ -13,13 +13,13 @@ import (
 // The rows of the table. Both name the owner; an empty name means that the lock
 // is free.
 const (
-	ownerRow = 1 // holder, taken, turn, stamp: changes under the lock or with the owner only, and is what fences read
+	ownerRow = 1 // holder, taken, turn, stamp: changes with the owner or with the catalog only; fences read it
 	leaseRow = 2 // renewed, lease: changes with each renewal
 )
 
-// createTable makes the table with its two rows, free. It does not matter how
-// many do so at once. On a replica it fails even where the table exists, so that
-// nobody waits there for a lock that could not be taken.
+// createTable creates the table, if it does not exist, with its two rows and the
+// lock free. Several processes may do so at once. On a replica it fails even if the
+// table exists, so that no process waits there for a lock that it cannot take.
 func (l *Lock) createTable(ctx context.Context) error {
 	_, err := l.db.ExecContext(ctx, fmt.Sprintf(`
 		CREATE TABLE IF NOT EXISTS "%[1]s" (
@@ -36,7 +36,7 @@ func (l *Lock) createTable(ctx context.Context) error {
 	return err
 }
 
-// tenancy is who has the lock, and for how long.
+// tenancy is the state of the lock: its owner and the owner's lease.
 type tenancy struct {
 	owner   string
 	holder  string
@@ -73,7 +73,7 @@ func (l *Lock) read(ctx context.Context, q Tx) (t tenancy, err error) {
 		return t, err
 	}
 	if n != 2 {
-		return t, fmt.Errorf("table %s has %d rows where a lock has 2: drop it while nobody needs it", l.cfg.Table, n)
+		return t, fmt.Errorf("table %s has %d rows, but a lock has 2: drop the table while no process uses the lock", l.cfg.Table, n)
 	}
 	return t, nil
 }
@@ -103,8 +103,7 @@ func (l *Lock) clear(ctx context.Context) error {
 	return l.mustHold(res, err)
 }
 
-// mustHold turns the result of an update of our own rows into ErrLost if there
-// were none.
+// mustHold returns ErrLost if an update of our own rows found none.
 func (l *Lock) mustHold(res sql.Result, err error) error {
 	if errors.Is(err, immudb.ErrNoSuchTable) {
 		return ErrLost
@@ -129,17 +128,17 @@ func (l *Lock) checkOwner(ctx context.Context, tx Tx) (stamp int, err error) {
 	return stamp, err
 }
 
-// watch is what somebody who waits has seen of the lock.
+// watch is what a waiting process has seen of the lock.
 type watch struct {
 	owner   string
 	renewed time.Time
 	since   time.Time // when it was first seen like this, by our own clock
 }
 
-// over reports whether the tenancy has ended: it was given back, or its lease
-// ran out by the server's clock. Should that clock have been set back, a lease
-// that was not renewed while we looked on for as long as it lasts has run out
-// too. A tenancy ended in error costs its owner the work, never the database.
+// over reports whether the tenancy has ended: the lock was released, or its lease
+// ran out by the server's clock. Because that clock may have been set back, a lease
+// has also run out if we saw no renewal for the whole lease by our own clock. If
+// over is wrong, the owner's work fails, but the database stays correct.
 func (w *watch) over(t tenancy) bool {
 	if t.owner != w.owner || t.renewed != w.renewed {
 		*w = watch{t.owner, t.renewed, time.Now()}

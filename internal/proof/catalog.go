@@ -9,19 +9,19 @@ import (
 	"slices"
 )
 
-// Catalog is what the verified transactions fed to it say about tables. The SQL engine stores its
-// definitions as ordinary entries, so they are committed to like rows:
+// Catalog holds the definitions of tables from the verified transactions applied to it. The SQL engine
+// stores definitions as ordinary entries, so transaction hashes commit to them as they do to rows:
 //
 //	0x02 "CTL.TABLE."  database:4 table:4                  → name
 //	0x02 "CTL.COLUMN." database:4 table:4 column:4 TYPE    → flags:1 maxLen:4 name
 //	                                                       or flags:1 maxLen:4 nameLen:2 name default
 //	0x02 "CTL.INDEX."  database:4 table:4 index:4          → unique:1 (column:4 order:1)*
 //
-// A later entry under the same key replaces an earlier one (RENAME), a deleted one ends it (DROP). The server gives
-// no id twice: a table or column that lives again after its DROP is none that can be relied on.
+// A later entry under the same key replaces an earlier one (RENAME), and a deletion ends it (DROP). A server gives no
+// id twice. A table or column id that is used again after its DROP cannot be relied on.
 //
-// Feeding only the transaction that created a table proves that the table was defined like that then;
-// that nothing was renamed, added or dropped since is proven by feeding every transaction, see
+// Applying only the transaction that created a table proves its definition at that time. To prove that
+// nothing was renamed, added or dropped since, every transaction must be applied, see
 // [Catalog.Complete].
 type Catalog struct {
 	through  uint64
@@ -29,8 +29,8 @@ type Catalog struct {
 	tables   map[uint32]*tableEntries
 }
 
-// tableEntries are the live entries of one table id. Whatever is missing is judged only when the
-// table is asked for: entries of one transaction come in any order.
+// tableEntries are the live entries of one table id. They are checked for completeness only when the
+// table is asked for, because the entries of a transaction come in any order.
 type tableEntries struct {
 	name     string
 	live     bool
@@ -38,12 +38,12 @@ type tableEntries struct {
 	maxColID uint32
 	primary  []uint32
 
-	// mixed is the transaction that gave the id to a second table, 0 if none did. A server that has lost sight of a
-	// table does that.
+	// mixed is the transaction that gave the id to a second table, 0 if none did. A server whose cached catalog lacks
+	// a table does that.
 	mixed uint64
 	last  change
 
-	// versions are the definitions that the table has had, by the transactions that made them.
+	// versions are the definitions that the table has had, in the order of the transactions that made them.
 	versions []version
 }
 
@@ -81,8 +81,8 @@ var (
 	indexPrefix   = []byte("\x02CTL.INDEX.")
 )
 
-// IsCatalogKey tells whether entries with this key define something, so that their values must be
-// there for [Catalog.Apply].
+// IsCatalogKey reports whether entries with this key belong to the catalog. [Catalog.Apply] needs the
+// values of such entries.
 func IsCatalogKey(key []byte) bool { return bytes.HasPrefix(key, catalogPrefix) }
 
 // NewCatalog returns the catalog of an empty database.
@@ -93,13 +93,13 @@ func NewCatalog() *Catalog {
 // Through is the last transaction that was applied, 0 if none.
 func (c *Catalog) Through() uint64 { return c.through }
 
-// Complete tells whether every transaction from the first to [Catalog.Through] was applied, so that
-// nothing can have changed unnoticed.
+// Complete reports whether every transaction from the first to [Catalog.Through] was applied, so that
+// the catalog contains every change up to there.
 func (c *Catalog) Complete() bool { return c.complete }
 
-// Apply takes the definitions out of a verified transaction. Transactions come in ascending order.
-// Entries of tables, columns and indexes must carry their values, which are checked here; the others
-// need none. After an error the catalog must not be used any further.
+// Apply adds the definitions in a verified transaction to the catalog. Transactions must be applied in
+// ascending order. Entries of tables, columns and indexes must have their values, which Apply checks;
+// other entries need none. After an error the catalog must not be used any more.
 func (c *Catalog) Apply(tx *Tx) error {
 	id := tx.header.ID
 	if id <= c.through {
@@ -134,7 +134,7 @@ func (c *Catalog) Apply(tx *Tx) error {
 	return nil
 }
 
-// createdOver tells whether the last change made another table in the place of a live one.
+// createdOver reports whether the last change created another table under the id of a live one.
 func (t *tableEntries) createdOver() bool {
 	if !t.last.creates || t.last.primary == nil {
 		return false
@@ -162,7 +162,7 @@ func (c *Catalog) apply(tx uint64, e *Entry) error {
 	case bytes.HasPrefix(e.Key, indexPrefix):
 		ids, numbers, set = e.Key[len(indexPrefix):], 3, (*tableEntries).setIndex
 	default:
-		return nil // checks, views, sequences: no influence on how rows are stored
+		return nil // checks, views and sequences do not affect how rows are stored
 	}
 	if e.Metadata.Expires {
 		return failed(tx, "a catalog entry does not expire")
@@ -246,7 +246,7 @@ func (t *tableEntries) setIndex(ids []byte, e *Entry) bool {
 		return false
 	}
 	if binary.BigEndian.Uint32(ids) != pkIndexID {
-		return true // secondary indexes do not decide the key of a row
+		return true // the key of a row depends on the primary index only
 	}
 	t.primary = nil
 	if e.Metadata.Deleted {

@@ -89,7 +89,7 @@ func TestACatalogFollowsDefinitions(t *testing.T) {
 	}
 }
 
-func TestACatalogKnowsWhatItHasNotSeen(t *testing.T) {
+func TestACatalogKnowsWhetherItIsComplete(t *testing.T) {
 	c := NewCatalog()
 	if err := c.Apply(&Tx{header: &Header{ID: 5}, entries: created()}); err != nil {
 		t.Fatal(err)
@@ -148,8 +148,8 @@ func TestDefinitionsThatMakeNoSenseTogetherAreRefused(t *testing.T) {
 	}
 }
 
-// A server that has lost sight of a table gives its id to the next one. That is
-// its fault, and nobody's lie: the history is what it is, and the two cannot be
+// A server whose cached catalog lacks a table gives the table's id to the next one.
+// That is a fault of the server, not tampering: the rows of the two tables cannot be
 // told apart.
 func TestATableCreatedOverAnotherIsNoneAndLeavesTheRestReadable(t *testing.T) {
 	other := []Entry{
@@ -223,7 +223,8 @@ func TestTwoTablesOfOneNameAreRefused(t *testing.T) {
 	}
 }
 
-// What is not indexed does not exist for the server's own catalog.
+// The server loads its catalog from the index, so entries that are not indexed are
+// not part of it.
 func TestEntriesThatAreNotIndexedDefineNothing(t *testing.T) {
 	c := NewCatalog()
 	hidden := entry(catalogKey("TABLE", 2), "u")

@@ -5,27 +5,27 @@ import (
 	"slices"
 )
 
-// Chain replays transactions one after the other and checks everything their headers commit to:
+// Chain replays transactions one after the other and checks everything that their headers commit to:
 // the hash chain, the linking tree and, given the entries, the entry tree. It needs no proofs from
-// the server and a few hundred bytes of memory, so it is how an audit reads a whole history.
+// the server and a few hundred bytes of memory, so an audit can read a whole history with it.
 //
-// Reaching a trusted state proves all that was replayed; starting at one proves all that follows.
-// A Chain that returned an error must not be used any further.
+// When the chain reaches a trusted state, all replayed transactions are proven. When it starts at
+// one, all that follow are. After an error the chain must not be used any more.
 type Chain struct {
 	state   State
 	tree    frontier
 	pending []Digest // Alhs after tree.size up to state.TxID, waiting to be linked
 }
 
-// NewChain starts before the first transaction of a database.
+// NewChain returns a chain that starts before the first transaction of a database.
 func NewChain() *Chain {
 	return &Chain{state: State{Alh: sha256.Sum256(nil)}}
 }
 
-// ChainFrom starts after the trusted transaction. p must be a dual proof with that transaction as
-// its target; one from the transaction to itself does. The tree of the transaction must end with its
-// predecessor, as it does in what current servers write; otherwise the error is [ErrUnlinked]
-// and an audit has to start with [NewChain].
+// ChainFrom returns a chain that starts after the trusted transaction. p must be a dual proof with that
+// transaction as its target; a proof from the transaction to itself is enough. The linking tree of the
+// transaction must end with its predecessor, as it does for current servers; otherwise the error is
+// [ErrUnlinked], and an audit must start with [NewChain].
 func ChainFrom(trusted State, p *DualProof) (*Chain, error) {
 	if trusted.TxID == 0 {
 		return nil, ErrNoState
@@ -54,7 +54,7 @@ func ChainFrom(trusted State, p *DualProof) (*Chain, error) {
 // State is the state after the last transaction that was appended.
 func (c *Chain) State() State { return c.state }
 
-// AppendHeader takes the next transaction without looking at its entries.
+// AppendHeader appends the next transaction without checking its entries.
 func (c *Chain) AppendHeader(h *Header) error {
 	if h == nil {
 		return failed(c.state.TxID+1, "the transaction has a header")

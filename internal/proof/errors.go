@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	// ErrInvalid is matched by every [*Error]: what was received contradicts what is trusted, or is
-	// not a well-formed proof at all.
+	// ErrInvalid is matched by every [*Error]: the answer contradicts what is trusted, or is not a
+	// well-formed proof.
 	ErrInvalid = errors.New("proof does not hold")
 
 	// ErrSignature means that a state is not signed by the expected key.
@@ -25,17 +25,17 @@ var (
 	// caller's explicit decision, never a default of this package.
 	ErrNoState = errors.New("no trusted state")
 
-	// ErrUnlinked means that the proof can be judged only with [DualProof.BlLinear], which the
-	// server's answer does not carry. It arises only for transactions written by servers that
-	// updated the binary linking tree late.
+	// ErrUnlinked means that the proof can be checked only with [DualProof.BlLinear], which is not
+	// part of the server's answer. It occurs only for transactions of old servers, which updated the
+	// binary linking tree late.
 	ErrUnlinked = errors.New("proof needs the linear proof between tree and source")
 )
 
-// Error says which check failed. Expected and Found are hex digests or numbers, and empty where the
+// Error says which check failed. Expected and Found are hex digests or numbers, and empty if the
 // check compares nothing; they never hold row data.
 type Error struct {
-	Check    string // what should have held, in words
-	TxID     uint64 // the transaction it was about, 0 if none
+	Check    string // the condition that does not hold, in words
+	TxID     uint64 // the transaction concerned, 0 if none
 	Expected string
 	Found    string
 }

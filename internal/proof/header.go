@@ -10,8 +10,8 @@ import (
 // maxExtra is the longest TxMetadata.Extra a server writes, in bytes.
 const maxExtra = 256
 
-// State is what a client trusts: a transaction and the hash that commits to all history up to it.
-// The zero State means that nothing is trusted yet.
+// State is a trusted transaction: its id and the hash that commits to the whole history up to it. The
+// zero State means that nothing is trusted yet.
 type State struct {
 	TxID uint64
 	Alh  Digest
@@ -46,8 +46,8 @@ func (h *Header) When() time.Time { return time.Unix(h.Time, 0).UTC() }
 //	sha256(time:8 version:2 mdLen:2 md:mdLen nentries:4     EH:32 BlTxID:8 BlRoot:32)   version 1
 //	md: [0x00 truncatedTxID:8] [0x01 len:2 extra:len]
 //
-// Numbers are big-endian. A header whose fields do not fit this layout, or that a correct server
-// can not have written, is an error.
+// Numbers are big-endian. InnerHash returns an error for a header whose fields do not fit this layout,
+// or that a correct server cannot have written.
 func (h *Header) InnerHash() (Digest, error) {
 	if err := h.check(); err != nil {
 		return Digest{}, err

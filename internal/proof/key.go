@@ -48,7 +48,7 @@ func rowKeyPrefix(tableID uint32) []byte {
 	return binary.BigEndian.AppendUint32(key, pkIndexID)
 }
 
-// AppendKeyValue appends a value as index keys hold it. Byte order is value order:
+// AppendKeyValue appends a value in the encoding of index keys, in which byte order is value order:
 //
 //	NULL                 0x20
 //	INTEGER, TIMESTAMP   0x80 int64 with its sign bit inverted; a timestamp in nanoseconds

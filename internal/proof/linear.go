@@ -29,8 +29,8 @@ func (p *LinearProof) Verify(source, target State) error {
 	return nil
 }
 
-// LinearAdvanceProof shows that the transactions a linking tree took in since an older tree are the
-// ones of the hash chain. Without it the tree could hold transactions the chain never had
+// LinearAdvanceProof shows that the transactions added to a linking tree since an older tree are those
+// of the hash chain. Without it the tree could hold transactions that the chain never had
 // (CVE-2022-36111).
 type LinearAdvanceProof struct {
 	Terms      []Digest   // Alh of the first transaction, then the inner hash of each next one
@@ -43,9 +43,9 @@ type TreeHead struct {
 	Root Digest
 }
 
-// Verify checks the transactions between start, the size of the older tree, and end. That end itself
-// is in the tree is proven elsewhere. Nothing lies between if end is at most start+1, and then a nil
-// proof is right.
+// Verify checks the transactions between start, the size of the older tree, and end. It does not check
+// that end itself is in the tree. If end is at most start+1 there are no transactions between, and p
+// may be nil.
 func (p *LinearAdvanceProof) Verify(start uint64, end State, tree TreeHead) error {
 	if end.TxID < start {
 		return failed(end.TxID, "a linking tree does not shrink from %d", start)

@@ -26,8 +26,8 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// DigestFrom takes a digest off the wire. Anything but 32 bytes is an error: padding or cutting
-// would let two different messages mean one digest.
+// DigestFrom converts bytes from the server to a digest. They must be 32 bytes: with padding or
+// cutting, two different messages would give the same digest.
 func DigestFrom(b []byte) (Digest, error) {
 	if len(b) != sha256.Size {
 		return Digest{}, differs(0, "a digest has 32 bytes", sha256.Size, len(b))
@@ -72,8 +72,8 @@ func nodeHash(left, right Digest) Digest {
 
 // VerifyInclusion checks an inclusion proof (RFC 9162 section 2.1.3.2): that the tree of size leaves
 // with the given root holds leaf, a [LeafHash], at index (from 0). The path must have exactly the
-// length that index and size demand. Without that demand one root can carry two different leaves
-// under the same index, one at the right depth and one at another.
+// length that follows from index and size. Without that check, two different leaves could be proven
+// for one root and index, one at the right depth and one at another.
 func VerifyInclusion(path []Digest, index, size uint64, leaf, root Digest) bool {
 	if index >= size {
 		return false

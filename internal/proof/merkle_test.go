@@ -132,8 +132,8 @@ func TestOneRootCarriesOneLeafPerIndex(t *testing.T) {
 	}
 }
 
-// The same for every shape: whatever root comes out of a path that is too short or too long by some
-// terms, it is not accepted. Roots are the server's to choose.
+// The same for every shape of tree. The server can choose any root, so the test computes the root for
+// which a path that is too short or too long would fit: it must not be accepted.
 func TestNoRootMakesUpForAPathOfTheWrongLength(t *testing.T) {
 	terms := testLeaves(9)
 	for size := uint64(1); size <= 20; size++ {

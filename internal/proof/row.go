@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// RowProof is what is worth reading in the answer to VerifiableSQLGet. The ids, names, types and
-// lengths of that answer are deliberately not in it: see [Table].
+// RowProof is the part of an answer to VerifiableSQLGet that can be proven. The ids, names, types and
+// lengths of that answer are left out on purpose: see [Table].
 type RowProof struct {
 	TxID      uint64 // transaction that wrote the row, as claimed
 	Value     []byte
@@ -28,10 +28,10 @@ type Row struct {
 }
 
 // Verify proves that transaction p.TxID wrote Value as the row of table with primary key pk, and that
-// this transaction and the trusted state are of one history. It returns the row, read out of the
+// this transaction and the trusted state belong to one history. It returns the row, decoded from the
 // proven bytes, and the newer of the two states.
 //
-// The result is worth as much as table. It is a revision of the row, not provably the latest one.
+// The row is only as reliable as table. It is a revision of the row, not provably the latest one.
 func (p *RowProof) Verify(trusted State, table *Table, pk ...any) (*Row, State, error) {
 	if p == nil {
 		return nil, State{}, failed(0, "the answer carries a row")
@@ -64,8 +64,7 @@ func (p *RowProof) VerifyIn(h *Header, table *Table, pk ...any) (*Row, error) {
 	return table.readRow(h, &e)
 }
 
-// Rows reads all rows of table the transaction wrote, the way of an audit. Their entries must
-// carry their values.
+// Rows returns all rows of table that the transaction wrote. Their entries must have their values.
 func (tx *Tx) Rows(table *Table) ([]*Row, error) {
 	if err := table.Check(); err != nil {
 		return nil, err
@@ -89,8 +88,8 @@ func (tx *Tx) Rows(table *Table) ([]*Row, error) {
 	return rows, nil
 }
 
-// readRow reads a proven entry and checks that the row stands under the key its own values make:
-// the engine writes the primary key columns into the value, too.
+// readRow decodes a proven entry and checks that its key follows from its own values, which include
+// those of the primary key.
 func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 	if e.Metadata.Expires || e.Metadata.NonIndexable {
 		return nil, failed(h.ID, "a row entry has no metadata but the mark of its deletion")

@@ -27,8 +27,9 @@ func ParsePublicKey(pemBytes []byte) (*ecdsa.PublicKey, error) {
 }
 
 // VerifySignature checks the server's signature of a state: ECDSA, ASN.1 DER, over
-// sha256(len(database):4 database txID:8 Alh:32). The public key that comes along with a signature proves
-// nothing and has no place here. Not signed: the server's UUID, the precommitted state, the time.
+// sha256(len(database):4 database txID:8 Alh:32). key must be the one that the user configured, never the
+// one that the server sends with a signature. The signature does not cover the server's UUID, the
+// precommitted state or the time.
 func (s State) VerifySignature(key *ecdsa.PublicKey, database string, signature []byte) error {
 	if key == nil {
 		return fmt.Errorf("%w: no server public key", ErrArgument)

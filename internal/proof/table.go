@@ -51,8 +51,9 @@ type Column struct {
 	NotNull, AutoIncrement bool
 }
 
-// Table is what it takes to know the key of a row and to read its value. It is worth as much as its
-// source: proven out of a [Catalog], claimed out of the server's answer.
+// Table is the part of a table's definition that is needed to compute the key of a row and to decode
+// its value. It is proven if it comes from a [Catalog], and only claimed if it comes from the server's
+// answer.
 type Table struct {
 	ID         uint32
 	Name       string
@@ -61,7 +62,7 @@ type Table struct {
 	MaxColID   uint32   // highest column id ever given; lower ones that are missing were dropped
 }
 
-// Check tells whether the definition makes sense. Its errors match [ErrSchema].
+// Check reports what is wrong with the definition itself. Its errors match [ErrSchema].
 func (t *Table) Check() error {
 	if t == nil {
 		return fmt.Errorf("%w: there is none", ErrSchema)
@@ -102,9 +103,9 @@ func (t *Table) Check() error {
 	return nil
 }
 
-// Same tells whether a claimed definition says the same as this one in everything that decides which
-// key a row has and how its value reads. NotNull and AutoIncrement do not, and claims leave them out.
-// The error names the first difference and matches [ErrSchema].
+// Same compares a claimed definition with this one in everything that decides the key of a row and how
+// its value is decoded. NotNull and AutoIncrement do not, and claims leave them out. The error names
+// the first difference and matches [ErrSchema].
 func (t *Table) Same(claim *Table) error {
 	switch {
 	case claim == nil:

@@ -123,7 +123,7 @@ func (c *Catalog) Changes(since uint64) []SchemaChange {
 	return list
 }
 
-// changesBetween tells two definitions of a table id apart.
+// changesBetween lists the differences between two definitions of a table id.
 func changesBetween(tx uint64, before, after *Table) []SchemaChange {
 	switch {
 	case before == nil:
@@ -162,8 +162,8 @@ func changesBetween(tx uint64, before, after *Table) []SchemaChange {
 	return list
 }
 
-// Means tells whether rows that were read with the definition t mean the same with the definition now: it is the
-// same table, and no column has got another name or type. Columns may have come and gone.
+// Means reports whether rows have the same meaning under the definitions t and now: it is the same table, and no
+// column has another name or type. Columns may have been added or dropped.
 func (t *Table) Means(now *Table) bool {
 	if t.ID != now.ID || t.Name != now.Name || !slices.Equal(t.PrimaryKey, now.PrimaryKey) {
 		return false
@@ -173,7 +173,7 @@ func (t *Table) Means(now *Table) bool {
 		if c != nil && (c.Name != old.Name || c.Type != old.Type) {
 			return false
 		}
-		// A column that is gone must not have left its name to another one.
+		// No other column may have the name of a dropped one.
 		if c == nil && slices.ContainsFunc(now.Columns, func(c Column) bool { return c.Name == old.Name }) {
 			return false
 		}

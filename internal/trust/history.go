@@ -163,8 +163,8 @@ func (h *history) reload(ctx context.Context) (State, error) {
 		return State{}, &Error{Kind: StateMissing, SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was deleted while it was in use: "+
 			"restore it, or restart the program to trust the state that the server shows then", h.id)}
 	case stored.TxID < now.TxID || stored.TxID == now.TxID && stored.Hash != now.Hash:
-		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s was replaced, %s by %s, while it was in use: "+
-			"restore the first of them", h.id, now.Pin(), stored.Pin())}
+		return State{}, &Error{SQLState: "55000", Message: fmt.Sprintf("the stored state of database %s went back from %s to %s while it was in use: "+
+			"restore the newer one", h.id, now.Pin(), stored.Pin())}
 	}
 	return stored, nil
 }

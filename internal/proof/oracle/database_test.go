@@ -14,7 +14,7 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// db is a real database, asked the way a server asks it when a client calls.
+// db is a real database; the tests call it as the server's request handlers do.
 type db struct {
 	t *testing.T
 	database.DB
@@ -23,7 +23,7 @@ type db struct {
 	txs     []*proof.Tx
 }
 
-// noServer is the rest of the server, which is not there. Its only user may do everything.
+// noServer stands for the rest of the server, which the tests do not run. Its only user may do everything.
 type noServer struct{ sql.MultiDBHandler }
 
 func (noServer) GetLoggedUser(context.Context) (sql.User, error) { return admin{}, nil }
@@ -147,8 +147,8 @@ func (d *db) get(table string, trusted, at uint64, pk ...any) (*proof.RowProof, 
 	}, claim
 }
 
-// awaitIndex returns when the table's rows are indexed as they were last written. A query waits for that; the call for a
-// proof does not, and finds an older revision of the row or none.
+// awaitIndex returns when the last writes to the table's rows are indexed. A query waits for the index; the call for a
+// proof does not, and may find an older revision of the row or none.
 func (d *db) awaitIndex(table string) {
 	d.t.Helper()
 	rows, err := d.SQLQueryAll(context.Background(), nil, &schema.SQLQueryRequest{Sql: "SELECT COUNT(*) FROM " + table})

@@ -1,3 +1,3 @@
 // Package oracle holds the tests of package proof against the server's own store, trees and SQL
-// engine. It is a module of its own so that nobody who uses the driver downloads the server.
+// engine. It is a module of its own so that users of the driver do not download the server.
 package oracle

@@ -309,7 +309,7 @@ func TestRowsOutliveChangesOfTheirTable(t *testing.T) {
 			t.Errorf("row %d: %v, %v; want %v", id, row, err, want)
 		}
 	}
-	// Who knows the table as it was can still read old rows, and is told about new ones.
+	// With the old definition of the table, old rows can still be read, and new ones are refused.
 	p, _ := d.get("t", now.TxID, 0, int64(1))
 	if row, _, err := p.Verify(now, first, int64(1)); err != nil || !reflect.DeepEqual(row.Values, []any{int64(1), int64(10), "old"}) {
 		t.Errorf("old row, old definition: %v, %v", row, err)

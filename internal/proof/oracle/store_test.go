@@ -170,9 +170,9 @@ func state(tx *store.Tx) proof.State {
 	return proof.State{TxID: h.ID, Alh: h.Alh()}
 }
 
-// theirs is the verdict of the official verifier the way the official client asks for it: the trusted hash
-// is given, the other one computed from the header in the proof. A panic counts as a refusal; the
-// official client really does panic on a header version it does not know.
+// theirs is the verdict of the official verifier, called as the official client calls it: with the trusted
+// hash, and the other one computed from the header in the proof. A panic counts as a refusal, because the
+// official client panics on a header version that it does not know.
 func theirs(p *proof.DualProof, trusted proof.State, other uint64) (ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -186,8 +186,8 @@ func theirs(p *proof.DualProof, trusted proof.State, other uint64) (ok bool) {
 	return store.VerifyDualProof(sp, other, trusted.TxID, sp.SourceTxHeader.Alh(), trusted.Alh)
 }
 
-// agree holds every bit flip of p against both verifiers: ours must refuse every single one, and where the
-// official one does not, allowed must know why.
+// agree flips every bit of p, one at a time, and gives the result to both verifiers. Ours must refuse every
+// flip; if the official one accepts a flip, allowed must contain the reason.
 func agree(t *testing.T, name string, p *proof.DualProof, trusted proof.State, other uint64, allowed func(field string) bool) verdicts {
 	t.Helper()
 	var v verdicts
