@@ -85,6 +85,12 @@ type Config struct {
 	// takes about 35 ms; a transaction can read 100000 rows in all. At most 100000.
 	OwnWritesScan int
 
+	// SavepointMemory is how much memory, in MiB, a transaction takes at most to
+	// remember its statements and arguments, so that it can return to a savepoint. A
+	// longer transaction has no savepoints. 0: no transaction has any. Default: 16. At
+	// most 1024.
+	SavepointMemory int
+
 	// MaxSessions is the most sessions that a Connector has on one server. If there
 	// are more connections than sessions, connections share sessions. Opening a
 	// session costs the server about 60 ms of CPU, so after the first one they are

@@ -50,6 +50,8 @@ import (
 //	strict                1: refuse statements that the server answers wrongly for NULL, far times or large numbers; 0: do not (0)
 //	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
 //	                      0 to 100000 (10000)
+//	savepoint_memory      most memory, in MiB, that a transaction takes to remember its statements for savepoints;
+//	                      0: no savepoints; 0 to 1024 (16)
 //	max_sessions          most sessions on one server, which connections share; 1 to 1000 (8)
 //	session_idle_timeout  how long a session is kept without being used; 0: until closed (2m)
 //	keepalive             time without a call after which a keep-alive is sent, so that the server keeps the session; 0: never (30s)
@@ -265,6 +267,7 @@ var options = sortedOptions(
 	durationOption("connect_timeout", 10*time.Second, 0, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
 	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
+	intOption("savepoint_memory", 16, 0, 1024, func(c *Config) *int { return &c.SavepointMemory }),
 	intOption("own_writes_scan", 10_000, 0, 100_000, func(c *Config) *int { return &c.OwnWritesScan }),
 	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),

@@ -21,6 +21,9 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	if t.savepoints {
+		return c.execInSteps(ctx, t, args)
+	}
 	res, err := c.execOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && c.tx == nil {
 		return c.execOnce(ctx, t, args)

@@ -38,6 +38,7 @@ type query struct {
 	reads          bool // every statement is a query
 	readsOwn       bool // a statement may read what one before it wrote
 	changesCatalog bool
+	savepoints     bool   // it has savepoint statements, see [Conn.inSteps]
 	table          string // the tables that the statements write, with a comma between them; "" if not known
 
 	// columns are those of the last answer to the only statement. The schema may have
@@ -154,6 +155,7 @@ func newQuery(q *sqltext.Query, plan *rules.Plan) *query {
 	for i := range t.statements {
 		st := &t.statements[i]
 		t.reads = t.reads && st.Kind.IsQuery()
+		t.savepoints = t.savepoints || st.Kind.IsSavepoint()
 		t.changesCatalog = t.changesCatalog || st.Kind.ChangesCatalog()
 	}
 	if len(t.statements) == 1 {

@@ -25,6 +25,9 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 // query runs a query as it is, without a proof.
 func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
+	if t.savepoints {
+		return c.queryInSteps(ctx, t, args)
+	}
 	r, err := c.queryOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && (c.tx == nil || c.tx.err == nil) {
 		return c.queryOnce(ctx, t, args)
@@ -225,7 +228,9 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 	if err != nil {
 		return nil, err
 	}
-	if f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query); f != nil {
+	f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query)
+	t.rememberStream(kind, &b, set, f)
+	if f != nil {
 		return nil, t.failed(kind, "", f)
 	}
 	set.columns = b.query.columnsOf(b.st, set.batch.Columns)

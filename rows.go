@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/immudb-go/immudb/internal/replay"
 	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -43,8 +44,10 @@ type resultSet struct {
 	stream wire.Stream
 	ctx    session.StreamContext
 	conn   *Conn
-	tx     *tx    // the transaction that must not go on before the stream has ended, or nil
-	short  *query // the query, while its answer has had one message so far; else nil
+	tx     *tx          // the transaction that must not go on before the stream has ended, or nil
+	call   *replay.Call // what the transaction remembers of the answer, or nil
+	undone bool         // the transaction has returned to a savepoint before the query
+	short  *query       // the query, while its answer has had one message so far; else nil
 
 	// These fields are part of the struct to save allocations: 6 of 110 for a query
 	// of one row.
@@ -91,9 +94,15 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	ok, f := s.stream.Recv(b)
 	if ok {
 		s.short = nil
+		if s.call != nil {
+			s.call.Answer.Message(b.Bytes())
+		}
 		return nil
 	}
 	s.live = false
+	if f == nil && s.call != nil {
+		s.call.Answer.End()
+	}
 	if s.tx != nil && s.tx.rows == s {
 		s.tx.rows = nil
 	}
@@ -102,6 +111,8 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	case f == nil && s.short != nil:
 		s.short.answers.CompareAndSwap(unknownAnswers, shortAnswers)
 	case f == nil:
+	case s.undone:
+		err = errRowsUndone
 	case s.tx != nil:
 		err = s.tx.failed(readsInTx, "", f)
 	default:

@@ -24,6 +24,9 @@ type tx struct {
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
+	begin []byte // the request that began it
+	log   *txLog // what its savepoints need; nil: it has none
+
 	err   error      // the failure that ended the transaction, or nil
 	ended bool       // server.End or server.Undo has been called
 	wrote bool       // it has certainly written something
@@ -89,6 +92,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
+	t.log = c.newLog()
 	return t, nil
 }
 
@@ -106,17 +110,22 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	changes := c.connector.catalog.changed()
-	var server *session.Tx
 	bytes := req.Append(nil)
-	err := c.inSession(ctx, begins, "", func(*session.Session) (f *wire.Failure) {
-		server, f = c.lease.Begin(ctx, bytes)
-		return f
-	})
+	server, err := c.beginOnServer(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}
-	c.tx = &tx{conn: c, server: server, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	return c.tx, nil
+}
+
+// beginOnServer begins a transaction on the server.
+func (c *Conn) beginOnServer(ctx context.Context, req []byte) (server *session.Tx, err error) {
+	err = c.inSession(ctx, begins, "", func(*session.Session) (f *wire.Failure) {
+		server, f = c.lease.Begin(ctx, req)
+		return f
+	})
+	return server, err
 }
 
 // Commit commits. If it fails with [ErrOutcomeUnknown] the transaction may have
@@ -417,6 +426,7 @@ func (t *tx) call(ctx context.Context, kind callKind, method string, b bound, an
 	if f := t.server.Call(ctx, method, req, ans); f != nil {
 		return t.failed(kind, "", f)
 	}
+	t.rememberUnary(kind, &b, method, req, ans)
 	return nil
 }
 

@@ -320,9 +320,6 @@ func TestStatementsThatCannotBe(t *testing.T) {
 		{"foreign keys are not enforced", exec(db.NewCreateTable().Model((*Book)(nil)).ModelTableExpr("books2").ForeignKey(`("author_id") REFERENCES "users" ("id")`))},
 		{"indexes have no names", exec(db.NewDropIndex().Index("idx_note"))},
 		{"the predicate of an index is ignored", exec(db.NewCreateIndex().Model((*Book)(nil)).Index("i").Column("title").Where("title <> ''"))},
-		{"savepoints undo nothing", db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-			return tx.RunInTx(ctx, nil, func(context.Context, bun.Tx) error { return nil })
-		})},
 		{"RETURNING cannot come from several statements", exec(db.NewUpdate().Model(&[]*Book{{ID: 1}}).Column("title").Bulk().Returning("id"))},
 	} {
 		if !errors.Is(row.err, immudb.ErrUnsupported) {
@@ -332,6 +329,35 @@ func TestStatementsThatCannotBe(t *testing.T) {
 	_, err := db.NewSelect().Model((*User)(nil)).Where("age = ?", uint64(1<<63)).Count(ctx)
 	if err == nil || !strings.Contains(err.Error(), "overflows INTEGER") {
 		t.Errorf("uint64 beyond INTEGER: %v", err)
+	}
+}
+
+func TestNestedTransactions(t *testing.T) {
+	db, ctx := family(t), t.Context()
+	wanted := errors.New("wanted")
+	must(t, db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		add := func(ctx context.Context, tx bun.Tx, name string, err error) error {
+			if _, err := tx.NewInsert().Model(&Group{Name: name}).Exec(ctx); err != nil {
+				return err
+			}
+			return err
+		}
+		must(t, add(ctx, tx, "outer", nil))
+		if err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return add(ctx, tx, "undone", wanted) }); !errors.Is(err, wanted) {
+			t.Errorf("a nested transaction that fails: %v", err)
+		}
+		if err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			_, err := tx.NewRaw("INSERT INTO groups (id, name) VALUES (1, 'double')").Exec(ctx)
+			return err
+		}); !errors.Is(err, immudb.ErrDuplicateKey) {
+			t.Errorf("a nested transaction with a duplicate key: %v", err)
+		}
+		return tx.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return add(ctx, tx, "inner", nil) })
+	}))
+	var names []string
+	must(t, db.NewSelect().Model((*Group)(nil)).Column("name").Order("id").Scan(ctx, &names))
+	if !slices.Equal(names, []string{"outer", "inner"}) {
+		t.Errorf("committed %q, want outer and inner", names)
 	}
 }
 

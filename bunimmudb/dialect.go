@@ -8,8 +8,7 @@
 // lock included. [New] returns the bare dialect, for a pool of the program's own.
 //
 // What the server cannot do is an error: foreign keys, which it parses and does
-// not enforce, ALTER COLUMN, savepoints (and with them nested transactions),
-// dropping an index by name. ON CONFLICT is about the primary key, and on a table
+// not enforce, ALTER COLUMN, dropping an index by name. ON CONFLICT is about the primary key, and on a table
 // with a unique index the server cannot update. A row inserted with a key of its
 // own must come after the highest key there is.
 //

@@ -18,9 +18,9 @@
 //     column _row.
 //   - No index is made for a gorm.DeletedAt that stands alone in it: all that a
 //     query could find through it is every row that is not deleted.
-//   - There are no savepoints. A nested transaction runs inside the outer one; if
-//     it fails after it has written something, the outer one is rolled back and
-//     cannot be committed any more. See [Dialector.RollbackTo].
+//   - A nested transaction that fails is undone, and the outer one goes on, but that
+//     fails with [immudb.ErrConflict] if another client has changed what the outer
+//     one read. See [Dialector.RollbackTo].
 //   - SELECT … FOR UPDATE takes no lock: a transaction that has read what another
 //     one changed fails to commit with [immudb.ErrConflict], with the clause or
 //     without it.

@@ -32,12 +32,10 @@ func TestNestedTransactionThatSucceedsIsPartOfTheOuterOne(t *testing.T) {
 	}
 }
 
-// The server's SAVEPOINT undoes nothing, so that what must not be committed takes
-// the rest with it.
-func TestNestedTransactionThatFailsTakesTheOuterOneWithIt(t *testing.T) {
+func TestNestedTransactionThatFailsIsUndone(t *testing.T) {
 	for _, prepared := range []bool{false, true} {
 		db := openWith(t, gormimmudb.Config{}, &gorm.Config{PrepareStmt: prepared}, &Article{})
-		err := db.Transaction(func(tx *gorm.DB) error {
+		must(t, db.Transaction(func(tx *gorm.DB) error {
 			must(t, tx.Create(&Article{Slug: "outer"}).Error)
 			inner := tx.Session(&gorm.Session{}).Transaction(func(tx *gorm.DB) error {
 				must(t, tx.Create(&Article{Slug: "inner"}).Error)
@@ -46,14 +44,33 @@ func TestNestedTransactionThatFailsTakesTheOuterOneWithIt(t *testing.T) {
 			if !errors.Is(inner, errWanted) {
 				t.Errorf("inner: %v, want the error of the function", inner)
 			}
-			return nil // as if nothing had happened
+			return tx.Create(&Article{Slug: "after"}).Error
+		}))
+		var slugs []string
+		must(t, db.Model(&Article{}).Order("id").Pluck("slug", &slugs).Error)
+		if !slices.Equal(slugs, []string{"outer", "after"}) {
+			t.Errorf("prepared %v: %q were committed", prepared, slugs)
+		}
+	}
+}
+
+func TestStatementThatFailsInANestedTransactionIsUndone(t *testing.T) {
+	db := open(t, &Article{})
+	must(t, db.Transaction(func(tx *gorm.DB) error {
+		must(t, tx.Create(&Article{Slug: "first"}).Error)
+		inner := tx.Transaction(func(tx *gorm.DB) error {
+			must(t, tx.Create(&Article{Slug: "lost"}).Error)
+			return tx.Exec("INSERT INTO articles (id) VALUES (1)").Error
 		})
-		if !errors.Is(err, gorm.ErrUnsupportedDriver) || !errors.Is(err, immudb.ErrUnsupported) {
-			t.Errorf("prepared %v: outer: %v, want gorm.ErrUnsupportedDriver", prepared, err)
+		if !errors.Is(inner, immudb.ErrDuplicateKey) {
+			t.Errorf("inner: %v, want ErrDuplicateKey", inner)
 		}
-		if n := count(t, db, &Article{}); n != 0 {
-			t.Errorf("prepared %v: %d rows were committed", prepared, n)
-		}
+		return tx.Model(&Article{}).Where("slug = ?", "first").Update("views", 7).Error
+	}))
+	var all []Article
+	must(t, db.Find(&all).Error)
+	if len(all) != 1 || all[0].Slug != "first" || all[0].Views != 7 {
+		t.Errorf("%+v, want the first article with 7 views", all)
 	}
 }
 
@@ -74,8 +91,9 @@ func TestNestedTransactionThatWroteNothingMayFail(t *testing.T) {
 
 func TestSavePointOutsideOfATransactionIsRefused(t *testing.T) {
 	db := open(t, &Article{})
-	if err := db.SavePoint("a").Error; !errors.Is(err, gorm.ErrUnsupportedDriver) {
-		t.Errorf("err = %v, want gorm.ErrUnsupportedDriver", err)
+	var e *immudb.Error
+	if err := db.SavePoint("a").Error; !errors.As(err, &e) || e.SQLState != "25P01" {
+		t.Errorf("err = %v, want SQLSTATE 25P01", err)
 	}
 }
 

@@ -61,6 +61,9 @@ func (k Kind) IsDML() bool { return k >= Insert && k <= Delete }
 // and indexes there are, so that whatever was remembered of them is stale.
 func (k Kind) ChangesCatalog() bool { return k >= Truncate && k <= AlterColumn }
 
+// IsSavepoint reports whether the statement makes, forgets or returns to a savepoint.
+func (k Kind) IsSavepoint() bool { return k >= Savepoint && k <= ReleaseSavepoint }
+
 // ControlsTx reports whether the statement begins or ends a transaction or a
 // part of one, which is the business of driver.Tx.
 func (k Kind) ControlsTx() bool { return k >= Begin && k <= ReleaseSavepoint }

@@ -24,7 +24,7 @@ func TestPrepareOfWhatCannotBeAStatementFails(t *testing.T) {
 		"SELECT id FROM e WHERE id = 1\x00":   {immudb.ErrSyntax, "NUL"},
 		"SELECT name || 'x' FROM e":           {immudb.ErrSyntax, "line 1, column 13: || is no operator in immudb: write CONCAT(a, b)"},
 		"SELECT id FROM e WHERE id = ?\xff":   {immudb.ErrSyntax, "UTF-8"},
-		"SAVEPOINT a":                         {immudb.ErrUnsupported, "line 1, column 1: SAVEPOINT"},
+		"SAVEPOINT":                           {immudb.ErrSyntax, "line 1, column 10"},
 		"SELECT id FROM e WHERE id = ? OR $1": {immudb.ErrSyntax, ""},
 		"CREATE TABLE f (id INTEGER, s VARCHAR[2000], PRIMARY KEY (id, s))": {immudb.ErrUnsupported, "1,024 bytes"},
 	} {

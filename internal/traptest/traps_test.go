@@ -190,9 +190,6 @@ func TestStatementsThatWouldLieAreRefused(t *testing.T) {
 		says   string
 		reason string
 	}{
-		{"SAVEPOINT a", true, true, "SAVEPOINT", "undoes nothing"},
-		{"ROLLBACK TO SAVEPOINT a", true, true, "SAVEPOINT", "undoes nothing"},
-		{"RELEASE SAVEPOINT a", true, true, "SAVEPOINT", "means nothing"},
 		{"ALTER TABLE t ALTER COLUMN v SET NOT NULL", true, true, "ALTER COLUMN", "changes nothing"},
 		{"BEGIN TRANSACTION", true, true, "BeginTx", "the transaction would be thrown away with the answer"},
 		{"COMMIT", true, true, "BeginTx", "sql.Tx would not know"},

@@ -205,6 +205,10 @@ func (b *Batch) Release() {
 // Size is how many bytes of the message have not been read.
 func (b *Batch) Size() int { return len(b.rest) }
 
+// Bytes returns the part of the message that has not been read: after Recv, all of
+// it. It is valid until Release and must not be changed.
+func (b *Batch) Bytes() []byte { return b.rest }
+
 // HasRow reports whether there is a row that has not been read.
 func (b *Batch) HasRow() bool {
 	return len(b.rest) > 0 && b.rest[0] == tagRow // rows come before columns

@@ -6,17 +6,6 @@ import "github.com/immudb-go/immudb/internal/sqltext/tree"
 // what a session is.
 var controlRules = []*Rule{
 	{
-		Name:      "savepoint",
-		Construct: "SAVEPOINT",
-		Reason:    "the server accepts it and undoes nothing; use a transaction of its own for what may have to be undone",
-		Needs:     tree.HasControl,
-		look: func(l *look) {
-			if c, ok := l.st.(*tree.Control); ok && c.Kind >= tree.Savepoint {
-				l.refuse(c, c.Kind.String())
-			}
-		},
-	},
-	{
 		Name:      "transaction-in-text",
 		Construct: "BEGIN",
 		Reason:    "only BEGIN; …; COMMIT or ROLLBACK around all of a text is, and the server does not nest transactions; use sql.DB.BeginTx and the methods of sql.Tx",

@@ -85,7 +85,6 @@ func with(text string, args ...driver.Value) sample { return sample{text, args} 
 
 // samples are what each rule refuses, and the siblings that it lets through.
 var samples = map[string]struct{ refused, allowed []sample }{
-	"savepoint":                    {texts("SAVEPOINT a", "ROLLBACK TO a", "RELEASE SAVEPOINT a", "INSERT INTO p (id) VALUES (1); SAVEPOINT a"), texts("BEGIN; INSERT INTO p (id) VALUES (1); COMMIT")},
 	"transaction-in-text":          {texts("BEGIN", "COMMIT", "ROLLBACK", "BEGIN; COMMIT", "BEGIN; SELECT 1; BEGIN; COMMIT"), texts("BEGIN; SELECT 1; COMMIT", "BEGIN; DELETE FROM p; ROLLBACK", "BEGIN TRANSACTION; INSERT INTO p (id) VALUES (1); SELECT 1; COMMIT")},
 	"session-change-beside-others": {texts("USE a; SELECT 1", "CREATE DATABASE a; SELECT 1", "SELECT 1; CREATE USER a WITH PASSWORD 'p' READ", "GRANT SELECT ON DATABASE d TO USER u; SELECT 1"), texts("USE a", "CREATE DATABASE a", "CREATE USER a WITH PASSWORD 'p' READ")},
 	"alter-column":                 {texts("ALTER TABLE t ALTER COLUMN s SET NOT NULL", "ALTER TABLE t ALTER COLUMN s TYPE INTEGER"), texts("ALTER TABLE t ADD COLUMN z INTEGER", "ALTER TABLE t DROP COLUMN s")},

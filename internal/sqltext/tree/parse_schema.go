@@ -301,7 +301,7 @@ func (p *parser) control(start int) Statement {
 	case p.accept(kwSavepoint):
 		c.Kind, c.Name = Savepoint, p.identifier("a savepoint")
 	case p.accept(kwRelease):
-		p.expect(kwSavepoint, "SAVEPOINT")
+		p.accept(kwSavepoint)
 		c.Kind, c.Name = Release, p.identifier("a savepoint")
 	case p.accept(kwRollback):
 		c.Kind = Rollback

@@ -1,0 +1,336 @@
+package immudb
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/immudb-go/immudb/internal/replay"
+	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// The server accepts SAVEPOINT and ROLLBACK TO and undoes nothing, so they are never
+// sent. The driver remembers what a transaction has asked and been answered. For
+// ROLLBACK TO it begins another transaction on the server and runs again what came
+// before the savepoint. If an answer differs from the first one, another client has
+// changed what this transaction has read: that is a conflict. A replay commits nothing,
+// so whatever happens to it, nothing can be written twice.
+
+// txState is what a transaction knows of itself and must forget when it returns to a
+// savepoint.
+type txState struct {
+	wrote    bool
+	written  rules.Written
+	inserted int64
+	schema   *schemaChange
+}
+
+// txLog remembers a transaction for its savepoints.
+type txLog = replay.Log[txState]
+
+// newLog makes the log of a transaction, or nil if savepoint_memory is 0.
+func (c *Conn) newLog() *txLog {
+	if c.connector.cfg.SavepointMemory == 0 {
+		return nil
+	}
+	return replay.New[txState](c.connector.cfg.SavepointMemory << 20)
+}
+
+// remember adds a call to the log; the caller completes its answer. The request must
+// not change any more.
+func (t *tx) remember(kind callKind, b *bound, method string, request []byte, unary bool) *replay.Call {
+	return t.log.Add(replay.Call{Method: method, Request: request, Unary: unary, Writes: kind != readsInTx, Tells: kind == readsInTx || tells(b.st)})
+}
+
+// tells reports whether the answer to a write depends on the data that it finds.
+func tells(st *sqltext.Statement) bool {
+	switch st.Kind {
+	case sqltext.Insert, sqltext.Upsert:
+		return st.Selects || st.Returning.Has || st.OnConflict != sqltext.ConflictFails
+	}
+	return st.Kind.IsDML()
+}
+
+// rememberUnary adds a unary call that succeeded.
+func (t *tx) rememberUnary(kind callKind, b *bound, method string, request []byte, ans wire.Answer) {
+	if t.log == nil {
+		return
+	}
+	call := t.remember(kind, b, method, request, true)
+	if r, ok := ans.(*wire.Returned); ok {
+		addReturned(&call.Answer, r)
+	}
+	call.Answer.End()
+}
+
+// addReturned adds the answer to a write of one row: the number of rows and the key.
+func addReturned(a *replay.Answer, r *wire.Returned) {
+	key, _ := r.Last.(int64)
+	a.Number(r.Rows)
+	a.Number(key)
+}
+
+// rememberStream adds a query whose first message has come, or that the server has
+// refused.
+func (t *tx) rememberStream(kind callKind, b *bound, set *resultSet, f *wire.Failure) {
+	switch {
+	case t.log == nil:
+	case f == nil:
+		set.call = t.remember(kind, b, wire.MethodTxSQLQuery, bytes.Clone(set.request.Bytes), false)
+		set.call.Answer.Message(set.batch.Bytes())
+	case kind == readsInTx && f.Fate == wire.Refused:
+		t.remember(kind, b, wire.MethodTxSQLQuery, bytes.Clone(set.request.Bytes), false).Answer.Fail(f.Message)
+	}
+}
+
+var errNoSavepoints = unsupported("savepoints are turned off by savepoint_memory=0")
+
+// errNoSavepoint is the error for a name that no savepoint has.
+func errNoSavepoint(name string) error {
+	return newError(nil, "3B001", "savepoint "+name+" does not exist")
+}
+
+// savepoint runs SAVEPOINT, ROLLBACK TO or RELEASE.
+func (t *tx) savepoint(ctx context.Context, st *tree.Control) error {
+	switch {
+	case t.err == sql.ErrTxDone:
+		return sql.ErrTxDone
+	case t.log == nil && t.err == nil:
+		return errNoSavepoints
+	case t.log == nil:
+		return t.aborted()
+	case st.Kind == tree.RollbackTo:
+		return t.rollbackTo(ctx, st.Name.Name)
+	}
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	if st.Kind == tree.Release {
+		if !t.log.Release(st.Name.Name) {
+			return t.fail(errNoSavepoint(st.Name.Name))
+		}
+		return nil
+	}
+	if t.log.Full() {
+		return t.fail(t.tooLong())
+	}
+	t.log.Mark(st.Name.Name, t.state())
+	return nil
+}
+
+// fail aborts the transaction because of an error of the driver's own, as any error
+// does in PostgreSQL: what the program wanted to undo must not be committed.
+func (t *tx) fail(err error) error {
+	t.abort(err, txUndo)
+	return err
+}
+
+func (t *tx) tooLong() error {
+	return newError(ErrTooLong, "54000", fmt.Sprintf("the transaction is too long for a savepoint: its statements and arguments take more than %d MiB "+
+		"(savepoint_memory); raise it, or make the transaction shorter", t.conn.connector.cfg.SavepointMemory))
+}
+
+// state returns a copy of what [tx.restore] gives back.
+func (t *tx) state() txState {
+	return txState{wrote: t.wrote, written: cloneWritten(t.written), inserted: t.inserted, schema: t.schema.clone()}
+}
+
+// restore gives the transaction the state that it had at a savepoint. The savepoint
+// keeps its copy.
+func (t *tx) restore(s txState) {
+	t.wrote, t.written, t.inserted, t.schema = s.wrote, cloneWritten(s.written), s.inserted, s.schema.clone()
+	if t.tables = nil; t.schema != nil {
+		t.tables = make(map[string]*table)
+	}
+}
+
+func cloneWritten(w rules.Written) rules.Written {
+	return rules.Written{Tables: slices.Clone(w.Tables), Deleted: slices.Clone(w.Deleted)}
+}
+
+func (s *schemaChange) clone() *schemaChange {
+	if s == nil {
+		return nil
+	}
+	return &schemaChange{shows: maps.Clone(s.shows), hidden: s.hidden}
+}
+
+// rollbackTo returns to a savepoint. If that fails, the transaction is aborted. After a
+// conflict it stays so; after any other failure ROLLBACK TO can be tried again.
+func (t *tx) rollbackTo(ctx context.Context, name string) error {
+	back, ok := t.log.Back(name)
+	switch {
+	case !ok:
+		return t.fail(errNoSavepoint(name))
+	case t.log.Full():
+		return t.fail(t.tooLong())
+	case t.err == nil && len(back.Undone) == 0:
+		back.Done() // nothing was written since
+		return nil
+	}
+	t.dropRows()
+	if !t.ended {
+		t.ended = true
+		t.server.Undo()
+	}
+	t.err = errReturning
+	if err := t.replay(ctx, back); err != nil {
+		t.err = err
+		if errors.Is(err, ErrConflict) {
+			t.log = nil
+		}
+		return err
+	}
+	t.err = nil
+	t.restore(back.State)
+	back.Done()
+	return nil
+}
+
+var errReturning = newError(nil, "", "the transaction could not return to the savepoint")
+
+// dropRows ends a query that is still being read. It is one of those that are undone.
+func (t *tx) dropRows() {
+	if set := t.rows; set != nil {
+		t.rows, set.tx = nil, nil
+		set.undone = true
+		set.ctx.Cancel()
+	}
+}
+
+var errRowsUndone = newError(nil, "24000", "the rows cannot be read any more: the transaction has returned to a savepoint before their query")
+
+// replay makes the transaction what it was at a savepoint, in another transaction of the
+// server.
+//
+// What is kept is run in that transaction, which makes the server check at the commit
+// that nothing of it has changed since. What the caller was told by statements that are
+// undone must be true at the same time; where these have written before, they are
+// checked in a third transaction, which is rolled back.
+func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
+	changes := t.conn.connector.catalog.changed()
+	server, err := t.again(ctx, back.Keep)
+	if err != nil {
+		return err
+	}
+	if back.Tells() {
+		checked, err := t.again(ctx, slices.Concat(back.Keep, back.Undone))
+		if err != nil {
+			server.Undo()
+			return err
+		}
+		checked.Undo()
+	}
+	t.server, t.ended, t.changes = server, false, changes
+	return nil
+}
+
+// again begins a transaction on the server and runs the calls in it. It fails if an
+// answer differs from the one before.
+func (t *tx) again(ctx context.Context, calls []*replay.Call) (server *session.Tx, err error) {
+	err = t.conn.waitForRoom(ctx, func() (err error) {
+		server, err = t.conn.beginOnServer(ctx, t.begin)
+		return err
+	})
+	if err != nil {
+		return nil, withoutBadConn(err)
+	}
+	for i, call := range calls {
+		got, f := repeat(ctx, server, call)
+		switch {
+		case f != nil && f.Fate == wire.Refused && !f.Class.Safe() && f.Class != wire.Replica:
+			err = answeredOtherwise(calls[:i+1], newCallError(f))
+		case f != nil:
+			err = interrupted(server, f)
+		case !call.Answer.Same(&got):
+			err = answeredOtherwise(calls[:i+1], nil)
+		}
+		if err != nil {
+			server.Undo()
+			return nil, err
+		}
+	}
+	return server, nil
+}
+
+// interrupted is the error of a replay that could not go on. It has committed nothing.
+func interrupted(server *session.Tx, f *wire.Failure) error {
+	if f.Fate == wire.NoSession {
+		server.Session().Lost()
+	}
+	err := callError(writesInTx, "", f)
+	if e, ok := err.(*Error); ok {
+		e.safe = true
+	}
+	return err
+}
+
+// changing finds functions whose value is another one each time.
+var changing = regexp.MustCompile(`(?i)\b(now|clock_timestamp|(gen_)?random_uuid|random|nextval|currval)\s*\(`)
+
+// answeredOtherwise is the conflict of a replay whose last call was answered in another
+// way than before, or refused.
+func answeredOtherwise(calls []*replay.Call, refused error) error {
+	hint := ""
+	if slices.ContainsFunc(calls, func(c *replay.Call) bool { return changing.Match(c.Request) }) {
+		hint = "; if that happens each time, a function such as NOW() is the reason: pass its value as an argument instead"
+	}
+	return &Error{
+		Message: "ROLLBACK TO ran the transaction again up to the savepoint and got another answer than before: another client has changed what it read. " +
+			"Nothing is committed; run the whole transaction again" + hint,
+		SQLState: "40001",
+		kind:     ErrConflict,
+		cause:    refused,
+		safe:     true,
+	}
+}
+
+// repeat makes a call again in another transaction. It receives the answer as far as
+// that was received before; a failure that the call had before is an answer.
+func repeat(ctx context.Context, server *session.Tx, call *replay.Call) (got replay.Answer, f *wire.Failure) {
+	switch {
+	case call.Method == wire.MethodTxSQLExec:
+		f = server.Call(ctx, call.Method, call.Request, wire.Empty)
+	case call.Unary:
+		var ans wire.Returned
+		f = server.Call(ctx, call.Method, call.Request, &ans)
+		addReturned(&got, &ans)
+	default:
+		return repeatStream(ctx, server, call)
+	}
+	got.End()
+	return got, f
+}
+
+func repeatStream(ctx context.Context, server *session.Tx, call *replay.Call) (got replay.Answer, f *wire.Failure) {
+	var set resultSet
+	set.request.Bytes = call.Request
+	f = server.Open(ctx, &set.ctx, &set.stream, call.Method, &set.request, nil)
+	defer set.ctx.Cancel()
+	for ok := true; ok && f == nil; {
+		if ok, f = set.stream.Recv(&set.batch); ok && !call.Answer.Reaches(&got) {
+			got.Message(set.batch.Bytes())
+		}
+	}
+	set.batch.Release()
+	set.stream.Free()
+	switch {
+	case f == nil:
+		got.End()
+	case f.Fate == wire.Refused && call.Answer.Failed():
+		got.Fail(f.Message)
+		f = nil
+	case f.Fate == wire.Refused && call.Answer.Reaches(&got):
+		f = nil // it broke off at the same place before
+	}
+	return got, f
+}
