@@ -22,7 +22,7 @@ func TestPrepareOfWhatCannotBeAStatementFails(t *testing.T) {
 		"CREATE TABLE":                        {immudb.ErrSyntax, "line 1"},
 		"SELECT 'open FROM e":                 {immudb.ErrSyntax, "line 1, column 8"},
 		"SELECT id FROM e WHERE id = 1\x00":   {immudb.ErrSyntax, "NUL"},
-		"SELECT name || 'x' FROM e":           {immudb.ErrSyntax, "line 1, column 13: || is no operator in immudb: write CONCAT(a, b)"},
+		"SELECT name || 'x' FROM e":           {immudb.ErrSyntax, "line 1, column 13: || is not an operator in immudb: write CONCAT(a, b)"},
 		"SELECT id FROM e WHERE id = ?\xff":   {immudb.ErrSyntax, "UTF-8"},
 		"SAVEPOINT":                           {immudb.ErrSyntax, "line 1, column 10"},
 		"SELECT id FROM e WHERE id = ? OR $1": {immudb.ErrSyntax, ""},

@@ -82,7 +82,7 @@ type outcome struct {
 }
 
 // isLike reports whether the driver's outcome is the server's. The driver adds to the
-// server's words, and to nothing else. What the server quotes, behind the first bracket,
+// server's words, and to nothing else. What the server quotes, after the first bracket,
 // it picks at random here and there. Of several faults of a write it finds now one and
 // now another first: that both fail must do.
 func (o outcome) isLike(raw outcome, reads bool) bool {

@@ -13,7 +13,7 @@
 //
 // # Semantics
 //
-// They are those of immudb v1.11.1 behind this driver (see package rules), measured by
+// They are those of immudb v1.11.1 after this driver (see package rules), measured by
 // the tests against a real server, and differ from standard SQL:
 //
 //   - Conditions have no third truth value. NULL is a value that is smaller than all

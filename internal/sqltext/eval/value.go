@@ -246,7 +246,7 @@ func asInteger(v *value) (int64, bool) {
 	return 0, false
 }
 
-// truncate cuts the digits behind the point. What an INTEGER cannot hold becomes a
+// truncate cuts the digits after the point. What an INTEGER cannot hold becomes a
 // number that depends on the server's processor.
 func truncate(f float64) (int64, bool) {
 	if f >= -1<<63 && f < 1<<63 {

@@ -29,7 +29,7 @@ func TestConditionsHoldForTheRowsThatTheServerAnswers(t *testing.T) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(rounds)))}
 		condition := g.condition(3)
 		// The server plans with what compares a column with a constant: it may fail or
-		// leave out rows by that. It sees nothing of it behind NOT (NOT (…)).
+		// leave out rows by that. It sees nothing of it after NOT (NOT (…)).
 		for _, plain := range []bool{true, false} {
 			text := "SELECT * FROM v WHERE "
 			if plain {

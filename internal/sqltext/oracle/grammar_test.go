@@ -119,7 +119,7 @@ func readGrammar(text string) map[string][][]string {
 // generator makes texts. The same seed makes the same texts.
 type generator struct {
 	*rand.Rand
-	words []string // of the text at hand
+	words []string // of the text concerned
 }
 
 func newGenerator(seed uint64) *generator { return &generator{Rand: rand.New(rand.NewPCG(seed, 7))} }

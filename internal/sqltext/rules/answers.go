@@ -24,7 +24,7 @@ var answerRules = []*Rule{
 				case *tree.SetOperation:
 					l.ordinals(n.OrderBy, firstSide(n), true)
 					if last, ok := n.Sides[len(n.Sides)-1].(*tree.Select); ok {
-						// These stand behind the last side, and are meant for all rows.
+						// These follows the last side, and are meant for all rows.
 						l.ordinals(last.OrderBy, firstSide(n), true)
 						return false
 					}
@@ -212,7 +212,7 @@ func (l *look) groupByAlias(s *tree.Select) {
 	}
 }
 
-// tailOfAll makes ORDER BY, LIMIT and OFFSET behind the last side of a set operation
+// tailOfAll makes ORDER BY, LIMIT and OFFSET after the last side of a set operation
 // apply to all rows.
 func (l *look) tailOfAll(s *tree.SetOperation) {
 	if s.TailAt.Given() {

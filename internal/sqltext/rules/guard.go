@@ -14,7 +14,7 @@ import (
 //
 //   - USE INDEX ON (primary key) is obeyed for ORDER BY and GROUP BY,
 //   - a condition on the first column of an index makes the server take that index all
-//     the same, unless it stands behind NOT, which the server does not look into.
+//     the same, unless it follows NOT, which the server does not look into.
 
 // Guarded is a text that reads through the primary index what its transaction wrote.
 type Guarded struct {
@@ -35,7 +35,7 @@ type Guarded struct {
 type Written struct{ Tables, Deleted []string }
 
 // Guard is the text for a transaction that has written to some tables. Its own
-// statements write too, for those behind them.
+// statements write too, for those after them.
 func Guard(script *tree.Script, written Written, tables Tables) Guarded {
 	g := guard{text: script.Text, tables: tables, guarded: make(map[string]*Table)}
 	for _, name := range written.Tables {
@@ -263,7 +263,7 @@ func (g *guard) look(source *tree.Table) {
 //
 // The server reads the table once, through the primary index, if there is an equality
 // to look its rows up by. Then it takes all else as it is for the first row of the
-// others, if that stands behind NOT; CASE keeps it from that.
+// others, if that follows NOT; CASE keeps it from that.
 func (g *guard) joined(s *tree.Select, j *tree.Join, columns []string) bool {
 	if j.On == nil || len(columns) == 0 {
 		return false
@@ -291,7 +291,7 @@ func (g *guard) joined(s *tree.Select, j *tree.Join, columns []string) bool {
 	return hidden
 }
 
-// hide puts what the server may choose an index by behind NOT: the conditions that
+// hide puts what the server may choose an index by after NOT: the conditions that
 // mention one of the columns. It reports whether there are any.
 func (g *guard) hide(x tree.Expr, columns []string) bool {
 	if x == nil || len(columns) == 0 {
@@ -329,7 +329,7 @@ func conjuncts(x tree.Expr) []tree.Expr {
 }
 
 // isRange reports whether the server may learn from a condition which values of a
-// column can meet it. A condition that may be NULL is none: it would fail behind NOT.
+// column can meet it. A condition that may be NULL is none: it would fail after NOT.
 func isRange(x tree.Expr) bool {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Compare, *tree.Between, *tree.IsNull:

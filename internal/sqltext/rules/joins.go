@@ -97,7 +97,7 @@ var joinRules = []*Rule{
 	},
 }
 
-// asCase returns what to write before and behind a condition so that the server
+// asCase returns what to write before and after a condition so that the server
 // evaluates it row by row and looks into it for nothing else.
 func asCase(x tree.Expr) []edit {
 	at := x.Place()

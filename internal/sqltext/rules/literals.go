@@ -165,7 +165,7 @@ func apart(text string, at tree.Span, literal string) string {
 	return literal
 }
 
-// castSuffixes are the placeholders with a cast behind them, as in ?::FLOAT, which
+// castSuffixes are the placeholders with a cast after them, as in ?::FLOAT, which
 // binds more than a sign and takes no brackets.
 func castSuffixes(script *tree.Script) map[*tree.Param]bool {
 	if !script.Has.Any(tree.HasCast) {
@@ -189,7 +189,7 @@ func castSuffixes(script *tree.Script) map[*tree.Param]bool {
 var firstTime, lastTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // appendLiteral appends a value as the server reads it back. Negative numbers are
-// in brackets, so that no comment begins before them; or, if a cast stands behind the
+// in parentheses, so that no comment begins before them; or, if a cast follows the
 // literal, in a cast themselves.
 func appendLiteral(b []byte, v driver.Value, suffixed bool) ([]byte, error) {
 	switch v := v.(type) {

@@ -99,7 +99,7 @@ func (l *look) selects(f func(s *tree.Select, ordered bool)) {
 	})
 }
 
-// tails are the last sides of set operations: ORDER BY behind one is meant for all
+// tails are the last sides of set operations: ORDER BY after one is meant for all
 // rows.
 func (l *look) tails() map[*tree.Select]bool {
 	if !l.script.Has.Any(tree.HasSetOperation) {

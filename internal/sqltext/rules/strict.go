@@ -118,7 +118,7 @@ func HasExactNumbers(v driver.Value) bool {
 	for {
 		token, err := d.Token()
 		if err != nil {
-			return true // at the end, or behind what is no JSON, which the server refuses
+			return true // at the end, or after what is no JSON, which the server refuses
 		}
 		if n, ok := token.(json.Number); ok && !isExact(n.String()) {
 			return false

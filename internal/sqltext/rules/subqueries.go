@@ -9,7 +9,7 @@ import (
 
 // subqueryRules are about EXISTS (SELECT …) and IN (SELECT …). Before the server
 // runs such a query for a row of the outer one it puts values of that row in place
-// of columns in its WHERE, by name alone, and forgets the clauses behind WHERE.
+// of columns in its WHERE, by name alone, and forgets the clauses after WHERE.
 var subqueryRules = []*Rule{
 	{
 		Name:      "subquery-takes-outer-column",
@@ -44,7 +44,7 @@ var subqueryRules = []*Rule{
 	},
 }
 
-// matters reports whether a query answers other rows without what stands behind its
+// matters reports whether a query answers other rows without what follows its
 // WHERE.
 func matters(s *tree.Select) bool {
 	return s.LimitAt.Given() || s.OffsetAt.Given() || s.Having != nil || len(s.GroupBy) > 0

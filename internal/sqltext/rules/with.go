@@ -36,7 +36,7 @@ type inliner struct {
 	refused tree.Node // what cannot be written so, or nil
 }
 
-// with returns the text of the query behind WITH, without WITH.
+// with returns the text of the query after WITH, without WITH.
 func (in *inliner) with(w *tree.With, outer map[string]string) string {
 	queries := make(map[string]string, len(outer)+len(w.Tables))
 	for name, text := range outer {
