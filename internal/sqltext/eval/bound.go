@@ -75,7 +75,7 @@ func (b *Bound) bindLimit() error {
 	}
 	n, ok := asInteger(&v)
 	if !ok || n < 0 || n > math.MaxInt32 {
-		return &Unsupported{"LIMIT", "it is no number that the server takes"}
+		return &Unsupported{"LIMIT", "it is not a number that the server accepts"}
 	}
 	if n > 0 {
 		b.limit = n

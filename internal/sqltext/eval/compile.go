@@ -274,7 +274,7 @@ func (c *compiler) literal(l *tree.Literal) node {
 	case tree.Float:
 		f, err := strconv.ParseFloat(l.Raw, 64)
 		if err != nil {
-			return c.refuse(l, "it is no FLOAT")
+			return c.refuse(l, "it is not a FLOAT")
 		}
 		v = value{typ: float, f: f}
 	case tree.String:
@@ -294,7 +294,7 @@ func (c *compiler) column(x *tree.Column, value bool) node {
 	}
 	switch {
 	case c.constants:
-		return c.refuse(x, "there is no row whose column it could be")
+		return c.refuse(x, "there is no row that could have this column")
 	case x.Table.Given() && x.Table.Name != table.Name:
 		return c.refuse(x, "the query reads no table or alias of this name")
 	}

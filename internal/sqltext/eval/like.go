@@ -35,7 +35,7 @@ func (l *like) eval(b *Bound) (value, error) {
 		return p, err
 	}
 	if p.null || p.typ != varchar {
-		return p, &Unsupported{l.text, "the pattern is no VARCHAR"}
+		return p, &Unsupported{l.text, "the pattern is not a VARCHAR"}
 	}
 	m := &b.matchers[l.slot]
 	if m.match == nil || m.pattern != p.s {
