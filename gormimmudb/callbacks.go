@@ -128,7 +128,7 @@ func prepareWrite(db *gorm.DB) {
 // refuseRaw refuses clauses that would have no effect on SQL that the program wrote.
 func refuseRaw(db *gorm.DB) {
 	if periodOf(db.Statement) != nil {
-		_ = db.AddError(unsupported("time travel in raw SQL: write it behind the table, as in users UNTIL TX 42"))
+		_ = db.AddError(unsupported("time travel in raw SQL: write it after the table, as in users UNTIL TX 42"))
 	}
 	refuseProof(db, "raw SQL")
 }

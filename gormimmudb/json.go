@@ -61,7 +61,7 @@ func (j rawJSON) Scan(value any) error {
 	case []byte:
 		raw = bytes.Clone(v)
 	default:
-		return fmt.Errorf("gormimmudb: a %T is no JSON", value)
+		return fmt.Errorf("gormimmudb: a %T is not JSON", value)
 	}
 	*j.dest = &raw
 	return nil

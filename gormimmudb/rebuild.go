@@ -76,7 +76,7 @@ func (m Migrator) rebuild(stmt *gorm.Statement) (archive string, err error) {
 			return err
 		}
 		if old != now || written > 0 {
-			return fmt.Errorf("gormimmudb: table %s was written while it was copied: try again when nobody does", stmt.Table)
+			return fmt.Errorf("gormimmudb: table %s was written while it was copied: try again while no other client writes to it", stmt.Table)
 		}
 		rename := "ALTER TABLE ? RENAME TO ?"
 		if err := tx.Exec(rename, clause.Table{Name: stmt.Table}, clause.Table{Name: archive}).Error; err != nil {

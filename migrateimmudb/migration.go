@@ -25,7 +25,7 @@ func parse(text string) (*migration, error) {
 		return nil, syntaxError{err}
 	}
 	if q.NumInput > 0 {
-		return nil, errors.New("the migration holds ?, $1 or @name outside quotes: nobody gives it arguments")
+		return nil, errors.New("the migration holds ?, $1 or @name outside quotes, but a migration has no arguments")
 	}
 	m := &migration{statements: q.Statements, lines: lines(text, q.Statements)}
 	if n := len(m.statements); n >= 2 && m.statements[0].Kind == sqltext.Begin && m.statements[n-1].Kind == sqltext.Commit {
@@ -34,7 +34,7 @@ func parse(text string) (*migration, error) {
 	for i := range m.statements {
 		switch st := &m.statements[i]; {
 		case st.Kind.ControlsTx():
-			return nil, fmt.Errorf("line %d: %v in a migration: it is a transaction by itself, and BEGIN and COMMIT can only stand around all of it",
+			return nil, fmt.Errorf("line %d: %v in a migration: it is one transaction already, and BEGIN and COMMIT are only allowed around all of it",
 				m.lines[i], st.Kind)
 		case st.Kind == sqltext.UseDatabase, st.Kind == sqltext.UseSnapshot:
 			return nil, fmt.Errorf("line %d: %v in a migration: it would take what follows elsewhere; name the database in the URL", m.lines[i], st.Kind)
