@@ -137,7 +137,7 @@ func storable(v any, columnType string) error {
 	case !rules.IsIndexable(d):
 		return errors.New("a time before 1677-09-21 or after 2262-04-11 is refused with strict: keys and indexes put it in a wrong place")
 	case columnType == "JSON" && !rules.HasExactNumbers(d):
-		return errors.New("JSON with a number that is not a 64-bit floating point number is refused with strict: the server rounds it")
+		return errors.New("JSON with a number that 64-bit floating point cannot hold exactly is refused with strict: the server rounds it")
 	}
 	return nil
 }
