@@ -203,7 +203,7 @@ var refusedDSNs = []struct {
 	{"public authorities in plaintext", "user=ann password=hunter2 sslmode=disable sslrootcert=system", "sslrootcert: system needs sslmode=verify-full"},
 	{"a wrong sslsni", "user=ann sslpassword=hunter2 sslsni=yes", "sslsni: valid values are 0 and 1"},
 
-	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits, reads"},
+	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits, writes, reads"},
 	{"a word of verify twice", "user=ann password=hunter2 verify=commits,commits", "verify: valid values are"},
 	{"strict without reads", "user=ann password=hunter2 verify=commits,strict", "strict needs reads"},
 	{"an empty word of verify", "user=ann password=hunter2 verify=commits,", "verify: valid values are"},
