@@ -1,0 +1,204 @@
+package liartest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/testserver"
+)
+
+// seedVariable names one session to play, with its calls in the log.
+const seedVariable = "IMMUDB_LIAR_SEED"
+
+// perGround is how many sessions share a database. Old answers of those before are lies
+// in the ones that follow.
+const perGround = 20
+
+// play plays the session of a seed.
+func (g *ground) play(seed uint64, skip bool) *session {
+	rnd := rand.New(rand.NewPCG(seed, 14))
+	s := &session{ground: g, rnd: rnd, skip: skip, model: &model{}, name: fmt.Sprintf("t%d", seed)}
+	s.liar = &liar{rnd: rand.New(rand.NewPCG(seed, 41)), answered: g.answered, asked: g.asked}
+	ctx := context.Background()
+	for _, name := range []string{s.name + "ax", s.name + "bx"} {
+		t := &table{name: name, columns: []string{"id", "owner", "payee", "debit", "money"}, rows: make(map[int64][]revision)}
+		var info immudb.CommitInfo
+		if _, err := g.direct.ExecContext(immudb.WithCommitInfo(ctx, &info), "CREATE TABLE "+name+
+			" (id INTEGER, owner VARCHAR[20], payee VARCHAR[20], debit INTEGER, money INTEGER, PRIMARY KEY id)"); err != nil {
+			g.t.Fatal(err)
+		}
+		t.rename(info.TxID)
+		s.next++
+		row := s.newRow(t, s.next)
+		query, args := put("INSERT", t, row)
+		if _, err := g.direct.ExecContext(immudb.WithCommitInfo(ctx, &info), query, args...); err != nil {
+			g.t.Fatal(err)
+		}
+		t.write(s.next, info.TxID, row)
+		s.tables = append(s.tables, t)
+		g.head = info.TxID
+	}
+	s.liar.words = [][2]string{{"ann", "bob"}, {"eve", "dan"}, {"owner", "payee"}, {"debit", "money"}, {"debit", "gives"},
+		{s.tables[0].name, s.tables[1].name}, {s.name + "ay", s.name + "by"}, {s.name + "ax", s.name + "ay"}}
+
+	pin := ""
+	if rnd.IntN(4) == 0 {
+		st, err := immudb.NewVerifier(g.direct).Tx(ctx, g.head)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		pin = st.Pin()
+	}
+	s.addClients(pin)
+	if rnd.IntN(4) != 0 { // trust is there before the lie
+		for _, c := range s.clients {
+			s.run(c, steps["row"], "row")
+		}
+	}
+	if rnd.IntN(5) != 0 {
+		l := s.liar
+		l.mu.Lock()
+		l.lie = &lies[rnd.IntN(len(lies))]
+		l.from, l.length = l.calls+1+rnd.IntN(40), []int{1, 1, 2, 10}[rnd.IntN(4)]
+		l.mu.Unlock()
+	}
+	var deck []string
+	for _, name := range slices.Sorted(maps.Keys(steps)) {
+		for range steps[name].odds {
+			deck = append(deck, name)
+		}
+	}
+	for range 8 + rnd.IntN(8) {
+		name := deck[rnd.IntN(len(deck))]
+		s.run(s.clients[rnd.IntN(len(s.clients))], steps[name], name)
+	}
+	s.end()
+	return s
+}
+
+func (s *session) addClients(pin string) {
+	s.proxy.Answer(s.liar.handle)
+	s.proxy.Tamper(nil, s.liar.note)
+	shared := s.rnd.IntN(4) == 0
+	for i := range 1 + s.rnd.IntN(2) {
+		c := &client{commits: s.rnd.IntN(3) != 0, strict: s.rnd.IntN(2) == 0}
+		if c.memory = (&memory{store: new(immudb.MemoryStateStore), pin: pin, accepted: make(map[*table]int)}); i > 0 && shared {
+			c.memory = s.clients[0].memory
+		}
+		if s.rnd.IntN(8) == 0 && (i == 0 || !shared) {
+			files, err := immudb.NewFileStateStore(s.t.TempDir())
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			c.store = files
+		}
+		if err := s.open(c); err != nil {
+			s.t.Fatal(err)
+		}
+		s.clients = append(s.clients, c)
+	}
+}
+
+// end closes the clients. One that believes a false state must find out at the next
+// proof.
+func (s *session) end() {
+	s.liar.mu.Lock()
+	s.liar.lie = nil
+	s.liar.mu.Unlock()
+	for _, c := range s.clients {
+		if c.deceived && !s.isTrue(c.state()) {
+			if _, err := s.verifier(c).Tx(context.Background(), s.head); err == nil {
+				s.faultf("a false state, tx %d, goes on unnoticed", c.state().TxID)
+			}
+		}
+		if err := c.db.Close(); err != nil {
+			s.faultf("close: %v", err)
+		}
+	}
+	s.proxy.Answer(nil)
+	s.proxy.Tamper(nil, nil)
+	s.sameAsServer()
+}
+
+// report is the session in words.
+func (s *session) report(seed uint64) string {
+	kind := "no lie"
+	if s.liar.told > 0 || s.liar.from > 0 {
+		kind = "a lie from call " + strconv.Itoa(s.liar.from)
+	}
+	return fmt.Sprintf("session %d (%s=%d), %s:\n\t%s\n%s\n\tcalls: %s", seed, seedVariable, seed, kind,
+		strings.Join(s.faults, "\n\t"), strings.Join(s.log, "\n"), strings.Join(s.liar.trace, " "))
+}
+
+// tally counts what has happened in sessions.
+type tally struct{ sessions, lied, refused, accepted, faults int }
+
+func (n *tally) add(s *session) {
+	n.sessions++
+	if s.liar.told > 0 {
+		n.lied++
+	}
+	n.refused += s.refused
+	n.accepted += s.accepted
+	n.faults += len(s.faults)
+}
+
+func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
+	if text := os.Getenv(seedVariable); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newGround(t) // old answers are those of the sessions before it
+		var s *session
+		for at := seed - seed%perGround; at <= seed; at++ {
+			s = g.play(at, false)
+		}
+		t.Log(s.report(seed))
+		if len(s.faults) > 0 {
+			t.Fail()
+		}
+		return
+	}
+	var sum tally
+	sessions := testserver.Rounds(t, 60, 200)
+	for seed := uint64(0); seed < uint64(sessions); {
+		t.Run(fmt.Sprint("from ", seed), func(t *testing.T) {
+			g := newGround(t)
+			for range perGround {
+				s := g.play(seed, false)
+				sum.add(s)
+				if len(s.faults) > 0 {
+					t.Error(s.report(seed))
+				}
+				seed++
+			}
+		})
+		if sum.faults > 40 {
+			t.Fatal("too many faults to go on")
+		}
+	}
+	t.Logf("%d sessions, lies told in %d; steps with a lie: %d refused, %d not (true all the same, or not promised); faults: %d",
+		sum.sessions, sum.lied, sum.refused, sum.accepted, sum.faults)
+}
+
+// Without proofs the fuzzer must find the lies: it can fail.
+func TestLiesAreFoundWhereNothingIsProven(t *testing.T) {
+	found := 0
+	g := newGround(t)
+	for seed := range uint64(40) {
+		found += len(g.play(seed, true).faults)
+	}
+	if found == 0 {
+		t.Error("no false row is found in 40 sessions without proofs")
+	}
+	t.Logf("%d false answers found", found)
+}
