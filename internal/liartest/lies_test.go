@@ -90,22 +90,32 @@ type liar struct {
 	told   int         // how many were answered falsely
 	words  [][2]string // of equal length, for each other
 
+	sessions        *sessions
 	answered, asked map[string][][]byte // by method, of this session and the ones before
 	trace           []string            // the calls, for the report
 }
 
 // handle is the [tamperproxy.Instead] of a session.
 func (l *liar) handle(method string, req []byte, ask func([]byte) ([]byte, error)) ([]byte, bool, error) {
-	if method == "KeepAlive" || method == "CloseSession" {
-		return nil, false, nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	switch method {
+	case "KeepAlive":
+		return nil, false, nil
+	case "CloseSession":
+		return nil, true, nil // another client takes it
+	case "OpenSession":
+		ask = l.sessions.opener(ask)
+	}
 	l.calls++
 	lying := l.lie != nil && l.calls >= l.from && l.calls < l.from+l.length
 	if !lying {
 		l.asked[method] = remember(l.asked[method], req)
 		l.trace = append(l.trace, method)
+		if method == "OpenSession" {
+			answer, err := ask(req)
+			return answer, true, err
+		}
 		return nil, false, nil
 	}
 	// An answer that happens to be the honest one is no lie.

@@ -24,7 +24,11 @@ type ground struct {
 	dsn             string  // through the proxy
 	direct          *sql.DB // beside the proxy, by which the model learns what a lie has done
 	answered, asked map[string][][]byte
+	sessions        sessions
 	head            uint64 // the newest transaction
+	*model                 // nil before the first session
+	name            string // what the names of the tables begin with
+	next            int64  // the highest key there is
 }
 
 func newGround(t testing.TB) *ground {
@@ -32,6 +36,7 @@ func newGround(t testing.TB) *ground {
 	dsn := dbtest.FreshDSN(t)
 	g.direct = dbtest.OpenDSN(t, dbtest.WithOptions(dsn, "verify=trust-first-use"))
 	g.proxy, g.dsn = tamperproxy.Start(t, dsn)
+	t.Cleanup(func() { g.sessions.close(g.proxy) })
 	return g
 }
 
@@ -64,14 +69,12 @@ type client struct {
 // session is one random session.
 type session struct {
 	*ground
-	*model
 	rnd     *rand.Rand
 	liar    *liar
 	clients []*client
-	name    string
-	next    int64
 	skip    bool // the planted fault: nothing is proven
 
+	lie      string // which kind of lie was planned, if any
 	log      []string
 	faults   []string
 	accepted int // answers that a lie was told for, and which were true or not promised to be caught
@@ -212,59 +215,42 @@ func (s *session) write(c *client, must bool, do func(ctx context.Context) error
 	return nil
 }
 
-// resync takes into the model what the honest server has. What is new is of one
-// transaction, if no more were made since.
+// resync takes into the model what the honest server has written behind a transaction.
 func (s *session) resync(before uint64) {
-	tx := uint64(0)
-	if s.head == before+1 {
-		tx = s.head
-	}
 	for _, t := range s.tables {
-		rows, err := s.direct.Query("SELECT * FROM " + t.name)
+		rows, err := s.direct.Query("SELECT * FROM " + t.name + " LIMIT 1")
+		name := t.name
 		if errors.Is(err, immudb.ErrNoSuchTable) {
-			rows, err = s.direct.Query("SELECT * FROM " + otherName(t.name))
-			if err == nil {
-				t.name = otherName(t.name)
-				t.version++
-				t.rename(tx)
-			}
+			name = otherName(t.name)
+			rows, err = s.direct.Query("SELECT * FROM " + name + " LIMIT 1")
 		}
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		columns, err := rows.Columns()
+		columns, _, err := drain(rows)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if !slices.Equal(columns, t.columns) {
-			t.columns = columns
+		if name != t.name || !slices.Equal(columns, t.columns) {
+			t.name, t.columns = name, columns
 			t.version++
-			t.rename(tx)
+			t.rename(s.head)
 		}
-		there := make(map[int64]bool)
-		for rows.Next() {
-			values := make([]any, len(columns))
-			into := make([]any, len(columns))
-			for i := range into {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				s.t.Fatal(err)
-			}
-			id := values[0].(int64)
-			there[id] = true
-			s.next = max(s.next, id)
-			if !t.is(id, columns, values) {
-				t.write(id, tx, values)
-			}
-		}
-		if err := rows.Err(); err != nil {
+	}
+	for tx := before + 1; tx <= s.head; tx++ {
+		rows, err := immudb.NewVerifier(s.direct).Written(context.Background(), tx)
+		if err != nil {
 			s.t.Fatal(err)
 		}
-		for _, id := range t.live() {
-			if !there[id] {
-				t.delete(id, tx)
+		for _, row := range rows {
+			at := slices.IndexFunc(s.tables, func(t *table) bool { return row.Table == t.name || row.Table == otherName(t.name) })
+			id, ok := row.Values[0].(int64)
+			if at < 0 || !ok {
+				continue // of a table of before
 			}
+			s.next = max(s.next, min(id, 1<<40))
+			t := s.tables[at]
+			t.rows[id] = append(t.rows[id], revision{tx: tx, values: row.Values, deleted: row.Deleted})
 		}
 	}
 }

@@ -124,6 +124,17 @@ func (p *Proxy) Ask(method string, req []byte) ([]byte, error) {
 	return answer, err
 }
 
+// AskIn calls the server in a session, by the id that OpenSession answered.
+func (p *Proxy) AskIn(session, method string, req []byte) ([]byte, error) {
+	p.mu.Lock()
+	backend := p.backend
+	p.mu.Unlock()
+	var answer []byte
+	ctx := metadata.AppendToOutgoingContext(context.Background(), "sessionid", session)
+	err := backend.Invoke(ctx, "/immudb.schema.ImmuService/"+method, &req, &answer)
+	return answer, err
+}
+
 // Refuse sets what calls of a method are answered with from now on instead of
 // being made; nil makes them again.
 func (p *Proxy) Refuse(method string, err error) {
