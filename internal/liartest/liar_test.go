@@ -207,7 +207,7 @@ func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
 		return
 	}
 	sum := tally{kinds: make(map[string]int)}
-	grounds := (testserver.Rounds(t, 60, 200) + perGround - 1) / perGround
+	grounds := (testserver.Rounds(t, 40, 100) + perGround - 1) / perGround
 	t.Run("sessions", func(t *testing.T) {
 		for i := range grounds {
 			t.Run(fmt.Sprint("from ", i*perGround), func(t *testing.T) {
