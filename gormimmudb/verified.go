@@ -35,6 +35,9 @@ import (
 // [immudb.ErrTampered] if the server was caught, else [immudb.ErrStateMissing],
 // [immudb.ErrSignature] or [immudb.ErrServerOlder].
 //
+// With gorm's generics, both gorm.G[User](db, gormimmudb.Verified()) and
+// gorm.G[User](db.Clauses(gormimmudb.Verified())) read only what is proven.
+//
 // What cannot be proven is refused with [immudb.ErrUnsupported], and never read
 // unproven: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
 // tables under another name, raw SQL, Rows and Scan, time travel, conditions that take
@@ -47,16 +50,26 @@ type verified struct{}
 
 const verifiedKey = "immudb:verified"
 
-// ModifyStatement takes note of the demand where Preload passes it on.
-func (verified) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(verifiedKey, true) }
+// ModifyStatement takes note of the demand twice. Preload and a session with prepared
+// statements keep the settings; gorm.G makes a new statement of the old one, and keeps
+// nothing of it but its connections and its context, which it replaces.
+func (verified) ModifyStatement(stmt *gorm.Statement) {
+	stmt.Settings.Store(verifiedKey, true)
+	if _, done := stmt.ConnPool.(provingPool); !done {
+		stmt.ConnPool = provingPool{stmt.ConnPool}
+	}
+}
 
 // Build writes nothing: the rows are proven after they are read.
 func (verified) Build(clause.Builder) {}
 
 func wantsProof(stmt *gorm.Statement) bool {
-	_, ok := stmt.Settings.Load(verifiedKey)
-	return ok
+	_, set := stmt.Settings.Load(verifiedKey)
+	_, proving := stmt.ConnPool.(provingPool)
+	return set || proving
 }
+
+var errProofInTx = unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
 
 // unprovable makes the error for what Verified cannot do.
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
@@ -111,8 +124,12 @@ type proofPlan struct {
 // planProof reads the clauses of a query that has been built. What is not a plain
 // selection from one table is an error.
 func planProof(stmt *gorm.Statement) (*proofPlan, error) {
-	if _, inTx := stmt.ConnPool.(gorm.TxCommitter); inTx {
-		return nil, unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
+	conns := stmt.ConnPool
+	if p, ok := conns.(provingPool); ok {
+		conns = p.of
+	}
+	if _, inTx := conns.(gorm.TxCommitter); inTx {
+		return nil, errProofInTx
 	}
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	table, named := currentTable(stmt)
