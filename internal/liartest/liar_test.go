@@ -230,15 +230,17 @@ func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
 	t.Log(sum.text())
 }
 
-// Without proofs the fuzzer must find the lies: it can fail.
+// Where nothing is proven the fuzzer must find false answers: it can fail.
 func TestLiesAreFoundWhereNothingIsProven(t *testing.T) {
-	found := 0
+	const enough, most = 3, 200
 	g := newGround(t)
-	for seed := range uint64(40) {
-		found += len(g.play(seed, true).faults)
+	found, sessions := 0, 0
+	for found < enough && sessions < most {
+		found += len(g.play(uint64(sessions), true).faults)
+		sessions++
 	}
-	if found == 0 {
-		t.Error("no false row is found in 40 sessions without proofs")
+	if found < enough {
+		t.Errorf("%d false answers found in %d sessions without proofs", found, sessions)
 	}
-	t.Logf("%d false answers found", found)
+	t.Logf("%d false answers found in %d sessions", found, sessions)
 }
