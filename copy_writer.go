@@ -278,6 +278,7 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	if err != nil {
 		return wire.CommittedTx{}, err
 	}
+	c.sawCommits(c.session(), ans.Txs...)
 	if err := c.proveCommits(ctx, true, ans.Txs...); err != nil || len(ans.Txs) == 0 {
 		return wire.CommittedTx{}, unprovenBatch(err)
 	}

@@ -111,6 +111,7 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		return nil, err
 	}
 	reportOf(ctx).add(ans.Txs...)
+	c.sawCommits(c.session(), ans.Txs...)
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
 		return nil, err
 	}

@@ -287,6 +287,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for _, m := range batch {
 			reportOf(m.ctx).add(ans.Txs...)
 		}
+		c.sawCommits(c.session(), ans.Txs...)
 		if err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), ans.Txs...); err != nil {
 			tellAll(batch, err)
 			return nil

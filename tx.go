@@ -174,6 +174,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
+	c.sawCommits(t.server.Session(), committed)
 	if err := c.proveCommits(ctx, t.wrote, committed); err != nil || t.schema == nil || committed.TxID == 0 {
 		return committed, err
 	}

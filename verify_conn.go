@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -161,6 +162,17 @@ func mustChangeCatalog(statement string) bool {
 		return len(words) > 3 && (words[3] == "ADD" || words[3] == "RENAME" || words[3] == "DROP")
 	}
 	return false
+}
+
+// sawCommits tells the pool what the session's server has committed, by which a
+// second primary is recognised.
+func (c *Conn) sawCommits(s *session.Session, txs ...wire.CommittedTx) {
+	if c.database != "" {
+		return // another database than the pool's
+	}
+	for i := range txs {
+		s.Committed(txs[i].TxID, txs[i].Header)
+	}
 }
 
 // proveCommits proves that the transactions in the server's answer to a commit
