@@ -110,12 +110,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	changes := c.connector.catalog.changed()
-	bytes := req.Append(nil)
+	bytes, host := req.Append(nil), c.Host()
 	server, err := c.beginOnServer(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}
 	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	if !readOnly {
+		if err := c.checkHost(ctx, begins, host); err != nil {
+			c.tx.abandon()
+			return nil, err
+		}
+	}
 	return c.tx, nil
 }
 

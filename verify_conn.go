@@ -119,9 +119,32 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	if !c.connector.trust.Commits {
 		return nil
 	}
-	var err error
-	c.begun, err = c.prover().Before(ctx)
-	return fromTrust(err)
+	return c.onNextHost(func() (err error) {
+		c.begun, err = c.prover().Before(ctx)
+		return fromTrust(err)
+	})
+}
+
+// onNextHost runs f, which asks for proofs, and runs it again on the next host while
+// the host's history ends before the trusted state: another host may have the rest.
+// A host that contradicts the trusted state ends it: that must be told.
+func (c *Conn) onNextHost(f func() error) error {
+	for moves := 1; ; moves++ {
+		s := c.session()
+		err := f()
+		if !errors.Is(err, ErrServerOlder) || c.tx != nil || c.database != "" || moves >= len(c.connector.cfg.Hosts) || !s.Behind() {
+			return err
+		}
+	}
+}
+
+// checkHost is [Conn.readyToProve] for a call that is about to go to another host
+// than the one that was ready.
+func (c *Conn) checkHost(ctx context.Context, kind callKind, before string) error {
+	if kind != writes && kind != begins || c.Host() == before {
+		return nil
+	}
+	return c.readyToProve(ctx)
 }
 
 // aboutToCommit marks the moment again just before a transaction commits, because it

@@ -145,16 +145,36 @@ func (s *Session) SetAside() (moved bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s.host.role, s.host.written = replica, false
+	p.setAside(s, "immudb server is a replica, another is looked for")
+	return true
+}
+
+// Behind tells the pool that the session's server lacks part of the history that the
+// caller trusts. Where there are others, the sessions on it are retired, and moved is
+// true: the question may be asked again.
+func (s *Session) Behind() (moved bool) {
+	p := s.pool
+	if len(p.hosts) == 1 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setAside(s, "immudb server lacks transactions that are trusted, another is looked for")
+	return true
+}
+
+// setAside retires the sessions on the server of s, which is tried after the others
+// for a while. mu is held.
+func (p *Pool) setAside(s *Session, why string) {
 	if !s.leaving.Load() {
-		p.cfg.Log.Warn("immudb server is a replica, another is looked for", slog.String("host", s.host.addr))
+		p.cfg.Log.Warn(why, slog.String("host", s.host.addr))
 	}
 	s.host.wrongRole = time.Now()
-	s.host.role, s.host.written = replica, false
 	for _, other := range slices.Clone(p.sessions) {
 		if other.host == s.host {
 			other.leaving.Store(true)
 			p.endIfUnused(other)
 		}
 	}
-	return true
 }
