@@ -121,6 +121,7 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 		if f == nil {
 			return nil
 		}
+		s.Explain(f)
 		err := callError(kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():

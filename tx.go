@@ -238,6 +238,7 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		t.server.Session().Lost()
 	}
+	t.server.Session().Explain(f)
 	err := callError(kind, name, f)
 	if f.Class == wire.Replica && t.server.Session().SetAside() {
 		if e, ok := err.(*Error); ok {

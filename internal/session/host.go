@@ -38,6 +38,7 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	waits atomic.Bool // the server has said that its commits wait for replicas
 
 	// What follows is guarded by Pool.mu.
 	sessions  int         // on the server: used, being opened, being closed

@@ -87,6 +87,7 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 		return s.host.failed(f)
 	}
 	p.noteRole(s.host, settings.Replica)
+	s.host.waits.Store(!settings.Replica && settings.SyncAcks > 0)
 	var err error
 	switch {
 	case settings.Replica && want == Primary:
@@ -178,3 +179,24 @@ func (p *Pool) setAside(s *Session, why string) {
 		}
 	}
 }
+
+// Explain adds to a failure, if the call ended without an answer, that the server
+// waits for its replicas before it answers, where it has said so.
+func (s *Session) Explain(f *wire.Failure) {
+	if f.Ended != nil && s.host.waits.Load() {
+		f.Ended = &awaitsReplicas{s.host.addr, f.Ended}
+	}
+}
+
+// awaitsReplicas is the end of a caller's context during a call to a primary that
+// replicates synchronously.
+type awaitsReplicas struct {
+	addr string
+	err  error
+}
+
+func (e *awaitsReplicas) Error() string {
+	return e.err.Error() + " (the primary " + e.addr + " replicates synchronously: it waits for its replicas before it answers; check that enough of them follow)"
+}
+
+func (e *awaitsReplicas) Unwrap() error { return e.err }
