@@ -118,16 +118,18 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 		if f == nil {
 			return nil
 		}
-		err := callError(kind, name, f)
+		err := c.callFailed(kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():
-			continue // nothing was done
+			c.retried(ctx, moves+1, retryReplica) // nothing was done
+			continue
 		case f.Fate != wire.NoSession:
 		case c.database != "":
 			c.broken.Store(true)
 			err = badConn{err}
 		case moves < maxMoves && ctx.Err() == nil:
 			s.Lost()
+			c.retried(ctx, moves+1, retrySessionLost)
 			continue
 		}
 		return err

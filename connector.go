@@ -33,6 +33,7 @@ type Connector struct {
 	// schemaLane holds an element while a change of the schema is under way.
 	schemaLane chan struct{}
 	groups     groups
+	tally      tally
 	endings    endings
 }
 
@@ -65,7 +66,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		KeepAlive:      cfg.KeepAlive,
 		IdleTimeout:    cfg.SessionIdleTimeout,
 		MaxSessions:    cfg.MaxSessions,
-		Log:            c.log,
+		Log:            c.log.With(slog.String("database", cfg.Database)),
 		Metadata: func(serverUUID, id, tx string) metadata.MD {
 			return SessionTokens{ServerUUID: serverUUID, SessionID: id}.metadata(TransactionTokens{TransactionID: tx})
 		},

@@ -194,6 +194,7 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	panicked := true
 	defer func() {
 		if panicked {
+			c.outcomeIsUnknown("Exec")
 			tellAll(untold(), outcomeUnknown("Exec", errLeaderPanicked))
 		}
 		g.mu.Lock()
@@ -204,6 +205,7 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	err := c.runGroup(ctx, batch)
 	panicked = false
 	if err == nil {
+		c.connector.tally.group(len(batch))
 		return
 	}
 	// The leader's session cannot be used, and the statements of members without an
@@ -291,7 +293,9 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 			tellAll(batch, err)
 			return nil
 		}
-		attribute(batch, ans.Txs)
+		if !attribute(batch, ans.Txs) {
+			c.outcomeIsUnknown("Exec")
+		}
 	case errors.Is(err, driver.ErrBadConn):
 		return err
 	case errors.Is(err, ErrOutcomeUnknown):
@@ -330,8 +334,9 @@ func tellAll(batch []*member, err error) {
 
 // attribute sends each member of a committed group its own result. The number of
 // rows is known beforehand for all members but at most the first, which wrote the
-// rest of the total. Generated keys are consecutive in the order of the statements.
-func attribute(batch []*member, txs []wire.CommittedTx) {
+// rest of the total. Generated keys are consecutive in the order of the statements. ok is
+// false if the counts make no sense: then each member is told that nobody knows.
+func attribute(batch []*member, txs []wire.CommittedTx) (ok bool) {
 	var (
 		total     int64
 		next      = map[string]int64{} // by table, the next key generated
@@ -357,7 +362,7 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 	}
 	if rest < 0 || rest > 0 && !slices.ContainsFunc(batch, func(m *member) bool { return m.rows < 0 }) {
 		tellAll(batch, outcomeUnknown("Exec", errGroupTotal))
-		return
+		return false
 	}
 	for _, m := range batch {
 		r := &result{rows: m.rows, idErr: errNoInsert}
@@ -373,6 +378,7 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 		}
 		m.tell(r, nil)
 	}
+	return true
 }
 
 // errGroupTotal: the server has not run exactly the statements of the group.

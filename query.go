@@ -71,6 +71,7 @@ func (c *Conn) read(ctx context.Context, b bound) (*resultSet, error) {
 		if sleep(ctx, backoffDelay(try+1)) != nil {
 			return nil, err // more useful than the error of ctx
 		}
+		c.retried(ctx, try+1, whyRetried(err))
 	}
 }
 

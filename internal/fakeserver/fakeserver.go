@@ -37,6 +37,9 @@ type Script struct {
 	MaxSessions int
 	// MaxRequest is the size in bytes from which on a request is refused. 0: gRPC's default of 4 MiB.
 	MaxRequest int
+	// Settings is the answer to GetDatabaseSettingsV2; empty, it is that of a primary. nil:
+	// the server does not know the method.
+	Settings []byte
 	// Refusals is how many attempts to connect are refused before one is let in.
 	Refusals int
 }
@@ -61,6 +64,7 @@ type Server struct {
 	dials     int
 	clients   []*silentConn
 	mute      bool
+	uuid      string // what it calls itself
 }
 
 // session is a session as the server keeps it.
@@ -79,7 +83,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
+	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool), uuid: script.UUID}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),
@@ -159,6 +163,14 @@ func (s *Server) Drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, id)
+}
+
+// Rename makes the server call itself something else from the next session on, as another
+// server at the same address does.
+func (s *Server) Rename(uuid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uuid = uuid
 }
 
 // Cut closes every connection. The server goes on.

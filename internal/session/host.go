@@ -39,11 +39,18 @@ type host struct {
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
 
+	count counters
+
 	// What follows is guarded by Pool.mu.
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
 	uuid      string      // the server's UUID in its last answer to OpenSession
 	wrongRole time.Time   // when the server was last found to be of a role that is not asked for
+	role      string      // what the server last said it is: primary, replica or ""
+
+	refusal    time.Time // when a refused login was last logged
+	stormFrom  time.Time // the sessions opened since then are counted
+	stormOpens int
 }
 
 // window is how many bytes of one answer the server may send before the driver
@@ -85,6 +92,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 			if err != nil {
 				return nil, err
 			}
+			h.count.connects.Add(1)
 			return h.watch.over(conn), nil
 		}),
 	}

@@ -135,6 +135,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		}
 		return nil, err
 	}
+	p.noteOpened(h)
 	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
 	s.Scope = s.scope("")
 	s.confirmed.Store(epoch)
@@ -148,6 +149,7 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 	defer p.mu.Unlock()
 	p.sessions = append(p.sessions, s)
 	p.noteServer(s)
+	p.noteUsed(s)
 	s.idleSince = time.Now()
 	if p.closed {
 		p.endIfUnused(s)
@@ -218,6 +220,7 @@ func (p *Pool) unreserve(h *host, f *wire.Failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.sessions--
+	p.noteNotOpened(h, f)
 	if f.Fate == wire.Unknown {
 		h.ghosts = append(h.ghosts, time.Now().Add(expiry))
 	}

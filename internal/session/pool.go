@@ -39,6 +39,7 @@ type Pool struct {
 	leases   int           // how many have not been released
 	opening  *opening      // the session to share that is being opened, or nil
 	tried    time.Time     // when the last opening ended
+	last     *host         // the server of the session opened last
 	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
 	keeping  bool // the keep-alive loop runs
@@ -163,6 +164,7 @@ func (p *Pool) lost(s *Session) {
 	s.ended = true
 	s.leaving.Store(true)
 	s.host.epoch.Add(1)
+	s.host.count.lost.Add(1)
 	p.forget(s)
 	p.cfg.Log.Info("immudb session lost", slog.String("host", s.host.addr))
 	// If several servers share one address, the session may still exist on another
@@ -208,6 +210,7 @@ func (p *Pool) endIfUnused(s *Session) {
 	}
 	s.ended = true
 	s.leaving.Store(true)
+	s.host.count.retired.Add(1)
 	p.start(func(ctx context.Context) {
 		s.closeOnServer(ctx)
 		p.mu.Lock()

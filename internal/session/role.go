@@ -52,6 +52,11 @@ func (p *Pool) checkRole(ctx context.Context, s *Session) error {
 	defer cancel()
 	var settings wire.DatabaseSettings
 	f := s.Call(ctx, wire.MethodDatabaseSettings, nil, &settings)
+	if f == nil {
+		p.mu.Lock()
+		p.noteRole(s.host, settings.Replica)
+		p.mu.Unlock()
+	}
 	var err *HostError
 	switch {
 	case f != nil && f.Fate == wire.Refused:
@@ -98,6 +103,7 @@ func (s *Session) SetAside() (moved bool) {
 	if !s.leaving.Load() {
 		p.cfg.Log.Warn("immudb server is a replica, another is looked for", slog.String("host", s.host.addr))
 	}
+	p.noteRole(s.host, true)
 	s.host.wrongRole = time.Now()
 	for _, other := range slices.Clone(p.sessions) {
 		if other.host == s.host {

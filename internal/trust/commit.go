@@ -79,7 +79,8 @@ func (p *Prover) claim(begun Begun, tx uint64) error {
 // answered a commit with, extends the trusted history and belongs to no other
 // commit. Other goroutines can move the state while Commit waits for the server, so
 // a proof that never arrives does not block them.
-func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) error {
+func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) (err error) {
+	defer func() { p.proved(err) }()
 	alh, err := header.Alh()
 	if err != nil {
 		return p.Tampering(err)
