@@ -15,9 +15,12 @@ import (
 
 // Config says what a Pool connects to and how.
 type Config struct {
-	Hosts          []HostConfig  // in the order tried
-	Target         Target        // which of them may be used
-	OpenSession    []byte        // the request, see [wire.OpenSessionRequest]
+	Hosts  []HostConfig // in the order tried
+	Target Target       // which of them may be used
+	// OpenSession returns the request to open a session, see [wire.OpenSessionRequest], or a
+	// *RequestError. refused is nil, or the request that the server has just refused because
+	// of its user or password; then nil means that there is no other.
+	OpenSession    func(ctx context.Context, refused []byte) ([]byte, error)
 	ConnectTimeout time.Duration // bounds the wait for a session; 0: only the caller's context does
 	KeepAlive      time.Duration // 0: sessions are not kept alive
 	IdleTimeout    time.Duration // 0: unused sessions are kept
