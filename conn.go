@@ -44,6 +44,8 @@ type Conn struct {
 	broken   atomic.Bool // the session's state that its user set by USE is lost or unknown
 	closed   bool
 
+	grammar grammar // see knowsReturning
+
 	begun trust.Begun // marks the moment before the current commit was sent; see readyToProve
 
 	closeConnector bool // the connector was made for this connection alone

@@ -469,24 +469,6 @@ func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 	return set, nil
 }
 
-var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
-	"run the statement with Exec and query for what it wrote")
-
-// knowsReturning reports whether the server can parse a RETURNING clause. It asks
-// for one on a table that does not exist: a server that knows RETURNING refuses that
-// for another reason than its syntax.
-func (c *Conn) knowsReturning(ctx context.Context) bool {
-	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
-	if err != nil {
-		return true
-	}
-	set, err := c.stream(ctx, q.bind(0, nil))
-	if err == nil {
-		set.close()
-	}
-	return !errors.Is(err, ErrSyntax)
-}
-
 // queryStatement runs one statement that returns rows.
 func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if b.st.Kind.IsDML() {
