@@ -211,6 +211,7 @@ func newCallError(f *wire.Failure) *Error {
 func (c *Connector) leaseError(err error) error {
 	var (
 		host  *session.HostError
+		made  *session.RequestError
 		limit *session.LimitError
 		many  interface{ Unwrap() []error }
 	)
@@ -223,6 +224,8 @@ func (c *Connector) leaseError(err error) error {
 			all = append(all, c.leaseError(err))
 		}
 		return errors.Join(all...)
+	case errors.As(err, &made):
+		return made.Err
 	case errors.As(err, &host):
 		return c.hostError(host)
 	case errors.As(err, &limit):

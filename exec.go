@@ -26,9 +26,12 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 	}
 	res, err := c.execOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && c.tx == nil {
-		return c.execOnce(ctx, t, args)
+		res, err = c.execOnce(ctx, t, args)
 	}
-	return res, err
+	if err != nil {
+		return nil, c.ifTooOld(ctx, err)
+	}
+	return res, nil
 }
 
 func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {

@@ -242,7 +242,7 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 		t.server.Session().Lost()
 	}
 	t.server.Session().Explain(f)
-	err := callError(kind, name, f)
+	err := t.conn.callFailed(kind, name, f)
 	if f.Class == wire.Replica && t.server.Session().SetAside() {
 		if e, ok := err.(*Error); ok {
 			e.safe = true // the next transaction begins on another server
@@ -482,24 +482,6 @@ func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 	}
 	t.wrote = t.wrote || set.batch.HasRow() || mustWrite(*b.st)
 	return set, nil
-}
-
-var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
-	"run the statement with Exec and query for what it wrote")
-
-// knowsReturning reports whether the server can parse a RETURNING clause. It asks
-// for one on a table that does not exist: a server that knows RETURNING refuses that
-// for another reason than its syntax.
-func (c *Conn) knowsReturning(ctx context.Context) bool {
-	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
-	if err != nil {
-		return true
-	}
-	set, err := c.stream(ctx, q.bind(0, nil))
-	if err == nil {
-		set.close()
-	}
-	return !errors.Is(err, ErrSyntax)
 }
 
 // queryStatement runs one statement that returns rows.

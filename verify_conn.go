@@ -242,6 +242,7 @@ func (c *Conn) unproven(tx uint64, err error) error {
 	if isVerdict(err) {
 		return err
 	}
+	c.outcomeIsUnknown("COMMIT")
 	err = withoutBadConn(err)
 	return &Error{
 		Message:  fmt.Sprintf("the server says that it has committed this as tx %d, which could not be verified", tx),

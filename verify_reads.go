@@ -78,11 +78,13 @@ func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedVa
 	case err != nil:
 		return nil, fromTrust(err)
 	case unproven == nil:
+		c.connector.tally.readsProven.Add(1)
 		noteRead(ctx, nil)
 		return r, nil
 	case c.connector.cfg.Verify.Strict:
 		return nil, unproven
 	}
+	c.connector.tally.readsUnproven.Add(1)
 	noteRead(ctx, unproven)
 	return orNil(c.query(ctx, t, args))
 }

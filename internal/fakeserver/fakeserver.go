@@ -36,6 +36,9 @@ type Script struct {
 	MaxSessions int
 	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
+	// Settings is the answer to GetDatabaseSettingsV2; empty, it is that of a primary. nil:
+	// the server does not know the method.
+	Settings []byte
 	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
 	// Replica: the server says that it is a replica until SetReplica.
@@ -63,6 +66,7 @@ type Server struct {
 	clients   []*silentConn
 	mute      bool
 	replica   bool
+	uuid      string // what it calls itself
 }
 
 // session is a session as the server keeps it.
@@ -81,7 +85,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{replica: script.Replica, script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
+	s := &Server{replica: script.Replica, script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool), uuid: script.UUID}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),
@@ -161,6 +165,14 @@ func (s *Server) Drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, id)
+}
+
+// Rename makes the server call itself something else from the next session on, as another
+// server at the same address does.
+func (s *Server) Rename(uuid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uuid = uuid
 }
 
 // Cut closes every connection. The server accepts new ones.

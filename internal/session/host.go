@@ -40,6 +40,8 @@ type host struct {
 	epoch atomic.Int64
 	waits atomic.Bool // the server has said that its commits wait for replicas
 
+	count counters
+
 	// What follows is guarded by Pool.mu.
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
@@ -49,6 +51,10 @@ type host struct {
 	written   bool        // it was the primary of this pool, and has not been a replica since
 	split     bool        // it was last found to be a second primary
 	scout     *Session    // asks a server that is not used whether it can be; or nil
+
+	refusal    time.Time // when a refused login was last logged
+	stormFrom  time.Time // the sessions opened since then are counted
+	stormOpens int
 }
 
 // window is how many bytes of one answer the server may send before the driver
@@ -90,6 +96,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 			if err != nil {
 				return nil, err
 			}
+			h.count.connects.Add(1)
 			return h.watch.over(conn), nil
 		}),
 	}

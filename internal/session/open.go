@@ -110,8 +110,12 @@ func isWrongRole(err error) bool {
 		e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class == wire.Replica || e.Failure.Message == notAReplica))
 }
 
-// isFinal reports whether err is a refusal that every server would give.
+// isFinal reports whether err is a refusal that every server would give, or that there is
+// nothing to send to any.
 func isFinal(err error) bool {
+	if _, ok := err.(*RequestError); ok {
+		return true
+	}
 	e, ok := err.(*HostError)
 	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && e.Failure.Class != wire.Replica && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
 }
@@ -124,10 +128,29 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	ctx, cancel := p.patience(ctx)
 	defer cancel()
 	epoch := h.epoch.Load()
+	req, err := p.cfg.OpenSession(ctx, nil)
+	if err != nil {
+		p.unreserved(h)
+		return nil, err
+	}
 	var ans wire.Session
-	f := h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
-		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
-	})
+	login := func() *wire.Failure {
+		return h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
+			return h.channel.Call(ctx, wire.MethodOpenSession, req, &ans)
+		})
+	}
+	f := login()
+	if f != nil && f.Fate == wire.Refused && f.Class == wire.Authentication {
+		another, err := p.cfg.OpenSession(ctx, req)
+		if err != nil {
+			p.unreserve(h, f)
+			return nil, err
+		}
+		if another != nil {
+			req = another
+			f = login()
+		}
+	}
 	if f == nil && ans.ID == "" {
 		f = wire.Malformed("the server answered OpenSession without a session id")
 	}
@@ -138,6 +161,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		}
 		return nil, h.failed(f)
 	}
+	p.noteOpened(h)
 	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
 	s.Scope = s.scope("")
 	s.confirmed.Store(epoch)
@@ -151,6 +175,7 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 	defer p.mu.Unlock()
 	p.sessions = append(p.sessions, s)
 	p.noteServer(s)
+	p.noteUsed(s)
 	s.idleSince = time.Now()
 	if p.closed {
 		p.endIfUnused(s)
@@ -219,12 +244,21 @@ func (p *Pool) reserve(h *host) bool {
 	return true
 }
 
+// unreserved takes the count of reserve back when no OpenSession was sent.
+func (p *Pool) unreserved(h *host) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.sessions--
+	p.signalFreed()
+}
+
 // unreserve takes the count of reserve back after OpenSession has failed. If the
 // session may exist all the same, it counts until it must have expired.
 func (p *Pool) unreserve(h *host, f *wire.Failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.sessions--
+	p.noteNotOpened(h, f)
 	if f.Fate == wire.Unknown {
 		h.ghosts = append(h.ghosts, time.Now().Add(expiry))
 	}

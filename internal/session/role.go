@@ -31,6 +31,9 @@ const (
 	replica
 )
 
+// String is the role as [HostStats] and the log name it; "" if it is not known.
+func (r role) String() string { return [...]string{"", "primary", "replica"}[r] }
+
 // notAReplica is the message about a primary where a replica is asked for.
 const notAReplica = "the database is a primary, and target_session_attrs asks for a replica"
 
@@ -86,7 +89,9 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 	if f != nil {
 		return s.host.failed(f)
 	}
+	p.mu.Lock()
 	p.noteRole(s.host, settings.Replica)
+	p.mu.Unlock()
 	s.host.waits.Store(!settings.Replica && settings.SyncAcks > 0)
 	var err error
 	switch {
@@ -114,16 +119,15 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 
 // noteRole remembers the role of a server. A primary that has become a replica
 // follows another one: it is not held against it any more that it was written to.
+// mu is held.
 func (p *Pool) noteRole(h *host, isReplica bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	before := h.role
 	h.role = primary
 	if isReplica {
 		h.role, h.written = replica, false
 	}
 	if before != unasked && before != h.role {
-		p.cfg.Log.Warn("immudb server has changed its role", slog.String("host", h.addr), slog.Bool("replica", isReplica))
+		p.cfg.Log.Warn("immudb role changed", slog.String("host", h.addr), slog.String("before", before.String()), slog.String("now", h.role.String()))
 	}
 }
 
@@ -146,7 +150,7 @@ func (s *Session) SetAside() (moved bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.host.role, s.host.written = replica, false
+	p.noteRole(s.host, true)
 	p.setAside(s, "immudb server is a replica, another is looked for")
 	return true
 }

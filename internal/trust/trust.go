@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -55,6 +56,10 @@ type Options struct {
 // Trust holds the trusted states of a connector's databases.
 type Trust struct {
 	Options
+
+	// Proofs counts what was proven, Contradictions the errors that are a verdict about the
+	// server, but for one that is only older.
+	Proofs, Contradictions atomic.Uint64
 
 	mu        sync.Mutex
 	histories map[string]*history // by database
