@@ -53,8 +53,15 @@ func fields(msg []byte, f func(num protowire.Number, n uint64, bytes []byte) err
 // Session answers OpenSession.
 type Session struct{ ID, ServerUUID string }
 
+// decode refuses what no call can name: the two are sent with each call of the session,
+// as headers, which hold printable ASCII.
 func (s *Session) decode(msg []byte) error {
 	return fields(msg, func(num protowire.Number, _ uint64, bytes []byte) error {
+		for _, b := range bytes {
+			if (num == 1 || num == 2) && (b < ' ' || b > '~') {
+				return errMalformed
+			}
+		}
 		switch num {
 		case 1:
 			s.ID = string(bytes)
