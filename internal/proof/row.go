@@ -89,12 +89,12 @@ func (tx *Tx) Rows(table *Table) ([]*Row, error) {
 }
 
 // readRow decodes a proven entry and checks that its key follows from its own values, which include
-// those of the primary key.
+// those of the primary key. The table was checked.
 func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 	if e.Metadata.Expires || e.Metadata.NonIndexable {
 		return nil, failed(h.ID, "a row entry has no metadata but the mark of its deletion")
 	}
-	values, err := t.DecodeRow(e.Value)
+	values, err := t.decodeRow(e.Value)
 	if err != nil {
 		return nil, fmt.Errorf("row of table %q in tx %d: %w", t.Name, h.ID, err)
 	}
@@ -103,7 +103,7 @@ func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 		c, _ := t.index(id)
 		pk[i] = values[c]
 	}
-	key, err := t.RowKey(pk...)
+	key, err := t.rowKey(pk)
 	if err != nil || !bytes.Equal(key, e.Key) {
 		return nil, failed(h.ID, "a row of table %q stands under its own primary key", t.Name)
 	}
