@@ -68,6 +68,17 @@
 // Status 5: at a first run, say verify=trust-first-use. Otherwise the state was
 // lost: restore it, or take trusted_state=tx:hash from the last report.
 //
+// # The changes
+//
+//	immudb-audit changes [-after cursor] [-follow] [-tables a,b] [-json] [-timeout d] [DSN]
+//
+// prints every change of a row or a table after a cursor, proven, in the order of the
+// transactions. Each line of JSON has the cursor to continue after it; without -json
+// the last cursor is told on standard error. With -follow it waits for new
+// transactions until it is interrupted. Values of BLOB and JSON columns are printed as
+// base64. The exit status is that of an audit, and what is trusted moves as with a
+// verified read. See docs/changes.md.
+//
 // An audit proves what was written, not what is read: a server that leaves rows
 // out of the result of a query, or answers with an older revision, is not what it
 // can find. Nor can it find what came last, if the server does not show it.
@@ -155,6 +166,9 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 }
 
 func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
+	if len(args) > 0 && args[0] == "changes" {
+		return runChanges(ctx, args[1:], env, stdout, stderr)
+	}
 	s, err := parse(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return statusOK
