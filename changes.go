@@ -96,8 +96,9 @@ func (c *Change) Key() []any {
 // transactions by polling, see PollInterval.
 //
 // Within a transaction, changes of tables come first, then those of rows in the order
-// in which the server stored them. A row has the columns that the table has after the
-// transaction. Rows of a table that was created and dropped within one transaction
+// in which the server stored them; rows of a table that the transaction drops come
+// before its drop. A row has the columns that the table has after the transaction, or
+// had before its drop. Rows of a table that was created and dropped within one transaction
 // are left out, as no definition of it remains. Indexes, constraints, views, sequences,
 // documents and key-value entries are no part of the feed.
 //
@@ -186,26 +187,28 @@ func (f *feed) readTx(tx *proof.Tx, p scanned) error {
 	if changed {
 		f.learn()
 	}
-	total := len(changes.Schema) + len(changes.Rows)
-	for i := before.skip; i < total && !f.stopped; i++ {
+	for i := before.skip; i < changes.Len() && !f.stopped; i++ {
 		c := Change{TxID: h.ID, Time: h.When(), Cursor: f.at}
-		if i < total-1 {
+		if i < changes.Len()-1 {
 			c.Cursor = before
 			c.Cursor.skip = i + 1
 		}
-		wanted := true
-		if n := len(changes.Schema); i < n {
-			wanted = f.schema(&c, &changes.Schema[i])
-		} else if wanted = f.wants(changes.Rows[i-n].Table()); wanted {
-			row, err := changes.Rows[i-n].Row()
+		row, table := changes.At(i)
+		switch {
+		case table != nil:
+			if !f.schema(&c, table) {
+				continue
+			}
+		case !f.wants(row.Table()):
+			continue
+		default:
+			decoded, err := row.Row()
 			if err != nil {
 				return p.fault(err)
 			}
-			f.row(&c, row)
+			f.row(&c, decoded)
 		}
-		if wanted {
-			f.stopped = !f.yield(c, nil)
-		}
+		f.stopped = !f.yield(c, nil)
 	}
 	return nil
 }

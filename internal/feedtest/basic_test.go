@@ -25,6 +25,10 @@ func TestChangesHaveTheNamesOfTheirTime(t *testing.T) {
 		"DROP TABLE clients",
 		"CREATE TABLE clients (code VARCHAR[8], id INTEGER, PRIMARY KEY (code, id))",
 		"INSERT INTO clients (code, id) VALUES ('a', 1)",
+		"INSERT INTO clients (code, id) VALUES ('b', 2); UPSERT INTO clients (code, id) VALUES ('b', 2)",
+		"INSERT INTO clients (code, id) VALUES ('c', 3); CREATE TABLE other (id INTEGER, PRIMARY KEY id); INSERT INTO other (id) VALUES (1); DROP TABLE clients",
+		"TRUNCATE TABLE other",
+		"INSERT INTO other (id) VALUES (2)",
 	} {
 		dbtest.Exec(t, db, statement)
 	}
@@ -43,6 +47,14 @@ func TestChangesHaveTheNamesOfTheirTime(t *testing.T) {
 		"clients: the table is dropped",
 		"clients: the table is created",
 		"upsert clients [code id][a 1]=[a 1] of [code id]",
+		"upsert clients [code id][b 2]=[b 2] of [code id]",
+		"upsert clients [code id][c 3]=[c 3] of [code id]",
+		"clients: the table is dropped",
+		"other: the table is created",
+		"upsert other [id][1]=[1] of [id]",
+		"other: the table is dropped",
+		"other: the table is created",
+		"upsert other [id][2]=[2] of [id]",
 	}
 	list := all(t, db, immudb.ChangesOptions{})
 	var got []string
@@ -90,7 +102,7 @@ func TestChangesHaveTheNamesOfTheirTime(t *testing.T) {
 	for _, c := range all(t, db, immudb.ChangesOptions{Tables: []string{"Clients"}}) {
 		chosen = append(chosen, inWords(&c))
 	}
-	if !slices.Equal(chosen, want[8:]) {
-		t.Errorf("got\n%q, want\n%q", chosen, want[8:])
+	if !slices.Equal(chosen, want[8:17]) {
+		t.Errorf("got\n%q, want\n%q", chosen, want[8:17])
 	}
 }

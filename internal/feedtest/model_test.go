@@ -221,7 +221,7 @@ func (f *follower) run(ctx context.Context) error {
 func TestAFollowedFeedIsWhatWasCommitted(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s := testserver.Start(t, "-synced=false")
+	s := testserver.Start(t)
 	writer := dbtest.OpenDSN(t, s.DSN())
 	m := &model{Rand: rand.New(rand.NewPCG(seed, 1))}
 	f := &follower{dsn: dbtest.WithOptions(s.DSN(), trustFirstUse, "state_dir="+t.TempDir()), rand: rand.New(rand.NewPCG(seed, 2))}
@@ -234,7 +234,11 @@ func TestAFollowedFeedIsWhatWasCommitted(t *testing.T) {
 		for range 80 {
 			dbtest.Exec(t, writer, m.statement())
 		}
-		if err := errors.Join(s.Stop(), s.Restart()); err != nil {
+		end := s.Stop
+		if m.IntN(2) == 0 {
+			end = s.Kill
+		}
+		if err := errors.Join(end(), s.Restart()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,10 +21,25 @@ type readable struct {
 	err   error
 }
 
-// TxChanges is what a transaction did.
+// TxChanges is what a transaction did. Each list of rows has the order of the transaction's entries.
 type TxChanges struct {
-	Schema []TableChange // ordered by the ids of the tables
-	Rows   []RowChange   // in the order of the transaction's entries
+	Dropped []RowChange   // rows of the tables that the transaction drops
+	Schema  []TableChange // ordered by the ids of the tables
+	Rows    []RowChange   // rows of the other tables
+}
+
+// Len is the number of changes.
+func (c *TxChanges) Len() int { return len(c.Dropped) + len(c.Schema) + len(c.Rows) }
+
+// At returns change i, counted over the lists one after the other: either of a row or of a table.
+func (c *TxChanges) At(i int) (*RowChange, *TableChange) {
+	if i < len(c.Dropped) {
+		return &c.Dropped[i], nil
+	}
+	if i -= len(c.Dropped); i < len(c.Schema) {
+		return nil, &c.Schema[i]
+	}
+	return &c.Rows[i-len(c.Schema)], nil
 }
 
 // TableChange is a change of a table's definition.
@@ -92,13 +107,11 @@ func (r *ChangeReader) Read(tx *Tx) (c TxChanges, changed bool, err error) {
 		if !ok {
 			continue
 		}
-		t, live := r.tables[id]
-		if !live {
-			if t, live = before[id]; !live {
-				continue
-			}
+		if t, live := r.tables[id]; live {
+			c.Rows = append(c.Rows, RowChange{t, tx, e})
+		} else if t, live = before[id]; live {
+			c.Dropped = append(c.Dropped, RowChange{t, tx, e})
 		}
-		c.Rows = append(c.Rows, RowChange{t, tx, e})
 	}
 	return c, changed, nil
 }
