@@ -30,10 +30,12 @@ type ProvenRow struct {
 	Time time.Time // when, by the server's clock, UTC, in whole seconds
 	// Deleted: the transaction deleted the row. Values are those it had.
 	Deleted bool
+
+	source *proof.Row // what it was made from
 }
 
 func newProvenRow(row *proof.Row) *ProvenRow {
-	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted}
+	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, source: row}
 	for i, c := range row.Table.Columns {
 		r.Columns = append(r.Columns, c.Name)
 		r.Values = append(r.Values, asQueried(row.Values[i]))

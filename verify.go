@@ -113,6 +113,26 @@ func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any
 	return v.row(ctx, table, tx, pk)
 }
 
+// Latest proves whether a row that was proven before, with its deletion as a revision
+// like any other, is still the latest revision of the row: no transaction after TxID
+// wrote the row again or dropped its table. It reads all transactions since then,
+// without values, which is meant for rows that were written recently: if there are more
+// than maxTxs, the error is [ErrInvalidValue].
+//
+// asOf is the newest transaction that the server shows, which is then trusted, and as of
+// which the answer holds. A server can hold back what came after it.
+func (v *Verifier) Latest(ctx context.Context, row *ProvenRow, maxTxs int) (latest bool, asOf State, err error) {
+	if row == nil || row.source == nil {
+		return false, State{}, newError(ErrInvalidValue, "22023", "Latest needs a row that this package has proven")
+	}
+	var later uint64
+	asOf, err = v.state(ctx, func(p *trust.Prover) (s trust.State, err error) {
+		later, s, err = p.WrittenAfter(ctx, row.source, maxTxs)
+		return s, err
+	})
+	return err == nil && later == 0, asOf, err
+}
+
 // Written returns the rows that transaction tx wrote or deleted, proven and with all
 // their values, table by table, with the names of that time. It answers what a commit
 // has done, by the id that [CommitInfo] tells: [ErrTampered] if what the server shows
