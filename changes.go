@@ -239,5 +239,5 @@ func (f *feed) row(c *Change, row *proof.Row) {
 	for i, v := range row.Values {
 		row.Values[i] = asQueried(v)
 	}
-	c.Row = &ProvenRow{Table: c.Table, Columns: names.all, Values: row.Values, TxID: c.TxID, Time: c.Time, Deleted: row.Deleted, source: row}
+	c.Row = &ProvenRow{Table: c.Table, Columns: names.all, Values: row.Values, TxID: c.TxID, Time: c.Time, Deleted: row.Deleted, key: row.Key}
 }

@@ -31,11 +31,11 @@ type ProvenRow struct {
 	// Deleted: the transaction deleted the row. Values are those it had.
 	Deleted bool
 
-	source *proof.Row // what it was made from
+	key []byte // of its entry, which tells the table by its id, and the row
 }
 
 func newProvenRow(row *proof.Row) *ProvenRow {
-	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, source: row}
+	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, key: row.Key}
 	for i, c := range row.Table.Columns {
 		r.Columns = append(r.Columns, c.Name)
 		r.Values = append(r.Values, asQueried(row.Values[i]))

@@ -122,12 +122,12 @@ func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any
 // asOf is the newest transaction that the server shows, which is then trusted, and as of
 // which the answer holds. A server can hold back what came after it.
 func (v *Verifier) Latest(ctx context.Context, row *ProvenRow, maxTxs int) (latest bool, asOf State, err error) {
-	if row == nil || row.source == nil {
+	if row == nil || row.key == nil {
 		return false, State{}, newError(ErrInvalidValue, "22023", "Latest needs a row that this package has proven")
 	}
 	var later uint64
 	asOf, err = v.state(ctx, func(p *trust.Prover) (s trust.State, err error) {
-		later, s, err = p.WrittenAfter(ctx, row.source, maxTxs)
+		later, s, err = p.WrittenAfter(ctx, row.key, row.TxID, maxTxs)
 		return s, err
 	})
 	return err == nil && later == 0, asOf, err

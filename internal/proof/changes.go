@@ -103,7 +103,7 @@ func (r *ChangeReader) Read(tx *Tx) (c TxChanges, changed bool, err error) {
 	}
 	for i := range tx.entries {
 		e := &tx.entries[i]
-		id, ok := tableOfRow(e.Key)
+		id, ok := TableOfRow(e.Key)
 		if !ok {
 			continue
 		}
@@ -137,8 +137,8 @@ func (c *Catalog) changesOf(tx uint64) (list []TableChange) {
 
 var rowsPrefix = binary.BigEndian.AppendUint32([]byte{sqlPrefix, rowPrefix[0], rowPrefix[1]}, databaseID)
 
-// tableOfRow returns the id of the table that an entry with this key is a row of.
-func tableOfRow(key []byte) (id uint32, ok bool) {
+// TableOfRow returns the id of the table that an entry with this key is a row of.
+func TableOfRow(key []byte) (id uint32, ok bool) {
 	n := len(rowsPrefix)
 	if len(key) < n+8 || !bytes.HasPrefix(key, rowsPrefix) || binary.BigEndian.Uint32(key[n+4:]) != pkIndexID {
 		return 0, false

@@ -20,7 +20,8 @@ type RowProof struct {
 // Row is a proven revision of a row.
 type Row struct {
 	Table  *Table
-	Values []any // one per element of Table.Columns, see [Table.DecodeRow]
+	Key    []byte // of the row's entry
+	Values []any  // one per element of Table.Columns, see [Table.DecodeRow]
 	TxID   uint64
 	Time   time.Time // commit time by the server's clock
 	// Deleted means that the transaction deleted the row; Values are the ones it had.
@@ -107,5 +108,5 @@ func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 	if err != nil || !bytes.Equal(key, e.Key) {
 		return nil, failed(h.ID, "a row of table %q stands under its own primary key", t.Name)
 	}
-	return &Row{Table: t, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}, nil
+	return &Row{Table: t, Key: key, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}, nil
 }

@@ -10,31 +10,26 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// WrittenAfter reads the transactions after the one that wrote a row, at most the
-// given number, and returns the first that wrote the row again or dropped its table, 0
-// if none did, and the newest transaction, as of which that holds.
-func (p *Prover) WrittenAfter(ctx context.Context, row *proof.Row, most int) (later uint64, asOf State, err error) {
-	var pk []any
-	for _, id := range row.Table.PrimaryKey {
-		i := slices.IndexFunc(row.Table.Columns, func(c proof.Column) bool { return c.ID == id })
-		pk = append(pk, row.Values[i])
-	}
-	key, err := row.Table.RowKey(pk...)
-	if err != nil {
-		return 0, State{}, p.Tampering(err)
+// WrittenAfter reads the transactions after tx, at most the given number, and returns
+// the first that wrote the entry of a row with this key or dropped its table, 0 if none
+// did, and the newest transaction, as of which that holds.
+func (p *Prover) WrittenAfter(ctx context.Context, key []byte, tx uint64, most int) (later uint64, asOf State, err error) {
+	table, ok := proof.TableOfRow(key)
+	if !ok {
+		return 0, State{}, &Error{Kind: InvalidValue, SQLState: "22023", Message: "the key is not one of a row"}
 	}
 	asOf, err = p.CatchUp(ctx)
 	if err != nil {
 		return 0, asOf, err
 	}
-	if asOf.TxID < row.TxID {
-		return 0, asOf, p.older(asOf.proof(), State{TxID: row.TxID})
+	if asOf.TxID < tx {
+		return 0, asOf, p.older(asOf.proof(), State{TxID: tx})
 	}
-	if n := asOf.TxID - row.TxID; n > uint64(max(most, 0)) {
+	if n := asOf.TxID - tx; n > uint64(max(most, 0)) {
 		return 0, asOf, &Error{Kind: InvalidValue, SQLState: "54000",
 			Message: fmt.Sprintf("%d transactions follow the one that wrote the row, and at most %d may be read: allow more", n, most)}
 	}
-	wrote, err := p.Tx(ctx, row.TxID)
+	wrote, err := p.Tx(ctx, tx)
 	if err != nil {
 		return 0, asOf, err
 	}
@@ -50,7 +45,7 @@ func (p *Prover) WrittenAfter(ctx context.Context, row *proof.Row, most int) (la
 		}
 		for _, tx := range txs {
 			writes := func(e proof.Entry) bool { return bytes.Equal(e.Key, key) }
-			if slices.ContainsFunc(tx.Entries(), writes) || slices.Contains(proof.DroppedBy(tx), row.Table.ID) {
+			if slices.ContainsFunc(tx.Entries(), writes) || slices.Contains(proof.DroppedBy(tx), table) {
 				return tx.Header().ID, asOf, nil
 			}
 		}
