@@ -40,8 +40,11 @@ func (c Cursor) String() string {
 		return fmt.Sprintf("%d:%s", c.after.TxID, c.after.Alh)
 	}
 	sum := c.sum()
-	return fmt.Sprintf("%d:%s:%d:%s", c.after.TxID, c.after.Alh, c.skip, base64.RawURLEncoding.EncodeToString(append(sum[:], c.seen...)))
+	return fmt.Sprintf("%d:%s:%d:%s", c.after.TxID, c.after.Alh, c.skip, cursorText.EncodeToString(append(sum[:], c.seen...)))
 }
+
+// cursorText is the encoding of the part after the last colon.
+var cursorText = base64.RawURLEncoding.Strict()
 
 // sum detects a text that was cut or mistyped.
 func (c Cursor) sum() [8]byte {
@@ -91,7 +94,7 @@ func parseCursor(text string) (c Cursor, ok bool) {
 	if c.skip, err = strconv.Atoi(parts[2]); err != nil || c.skip < 0 {
 		return c, false
 	}
-	packed, err := base64.RawURLEncoding.DecodeString(parts[3])
+	packed, err := cursorText.DecodeString(parts[3])
 	if err != nil || len(packed) <= 8 {
 		return c, false
 	}
