@@ -74,6 +74,17 @@
 // Status 5: at a first run, set verify=trust-first-use. Otherwise the state was lost:
 // restore it, or take trusted_state=tx:hash from the last report.
 //
+// # The changes
+//
+//	immudb-audit changes [-after cursor] [-follow] [-tables a,b] [-json] [-timeout d] [DSN]
+//
+// prints every change of a row or a table after a cursor, proven, in the order of the
+// transactions. Each line of JSON has the cursor to continue after it; without -json
+// the last cursor is told on standard error. With -follow it waits for new
+// transactions until it is interrupted. Values of BLOB and JSON columns are printed as
+// base64. The exit status is that of an audit, and what is trusted moves as with a
+// verified read. See docs/changes.md.
+//
 // An audit proves the history, not the results of queries: it cannot find that a server
 // leaves rows out of the result of a query, or returns an older revision. It also cannot
 // find that the server hides its newest transactions.
@@ -163,6 +174,9 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
 	if len(args) > 0 && args[0] == "receipt" {
 		return receipts(ctx, args[1:], env, stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "changes" {
+		return runChanges(ctx, args[1:], env, stdout, stderr)
 	}
 	s, err := parse(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
