@@ -18,8 +18,7 @@ type settings struct {
 	temporary bool // dir is to be removed when the parent has died
 }
 
-// parse turns flags into options. A setting that was not given is left to the server, as its zero value may mean
-// something else.
+// parse turns flags into options. It passes only settings that were given, because a zero value may mean something else.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	add := func(o immudbtest.Option) { s.opts = append(s.opts, o) }
