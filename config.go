@@ -47,9 +47,15 @@ type Config struct {
 	Hosts []string
 
 	// TargetSessionAttrs says which hosts may be used: "any"; "read-write" or
-	// "primary", which take writes; "read-only" or "standby", the replicas.
+	// "primary", which take writes; "read-only" or "standby", the replicas;
+	// "prefer-standby", the replicas, and every host while none of them is there.
 	// Default: "read-write" with several hosts, "any" with one.
 	TargetSessionAttrs string
+
+	// LoadBalanceHosts is "random" to try the hosts in random order for each session,
+	// or "disable", the default, to prefer the first: sessions return to an earlier
+	// host within seconds after it can be used again.
+	LoadBalanceHosts string
 
 	// SSL says how a connection is encrypted and how the server's identity is
 	// checked. If TLS is set, it is used instead.

@@ -32,8 +32,9 @@ import (
 //	password              the user's password (none)
 //	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given (none)
 //	database, dbname      database to use (defaultdb)
-//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica
+//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica; prefer-standby
 //	                      (read-write with several hosts, any with one)
+//	load_balance_hosts    disable: the first host that can be used; random: any of them (disable)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
@@ -256,6 +257,7 @@ var options = sortedOptions(
 	option{name: "database"},
 
 	targetOption(),
+	balanceOption(),
 
 	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
 	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
@@ -317,10 +319,17 @@ func secretOption(o option) option {
 
 func targetOption() option {
 	o := stringOption("target_session_attrs", func(c *Config) *string { return &c.TargetSessionAttrs })
-	o.valid = "any, read-write, primary, read-only and standby"
+	o.valid = "any, read-write, primary, read-only, standby and prefer-standby"
 	o.check = func(c *Config) bool {
-		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby"}, c.TargetSessionAttrs)
+		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby", "prefer-standby"}, c.TargetSessionAttrs)
 	}
+	return o
+}
+
+func balanceOption() option {
+	o := stringOption("load_balance_hosts", func(c *Config) *string { return &c.LoadBalanceHosts })
+	o.valid = "disable and random"
+	o.check = func(c *Config) bool { return slices.Contains([]string{"", "disable", "random"}, c.LoadBalanceHosts) }
 	return o
 }
 

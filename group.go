@@ -288,6 +288,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for _, m := range batch {
 			reportOf(m.ctx).add(ans.Txs...)
 		}
+		c.sawCommits(c.session(), ans.Txs...)
 		results, counts := attribute(batch, ans.Txs)
 		err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), c.sentByGroup(batch, results), ans.Txs...)
 		if err = cmp.Or(err, counts); err != nil {

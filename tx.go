@@ -113,12 +113,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	changes := c.connector.catalog.changed()
-	bytes := req.Append(nil)
+	bytes, host := req.Append(nil), c.Host()
 	server, err := c.beginOnServer(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}
 	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	if !readOnly {
+		if err := c.checkHost(ctx, begins, host); err != nil {
+			c.tx.abandon()
+			return nil, err
+		}
+	}
 	return c.tx, nil
 }
 
@@ -177,6 +183,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
+	c.sawCommits(t.server.Session(), committed)
 	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil || t.schema == nil || committed.TxID == 0 {
 		return committed, err
 	}
@@ -234,6 +241,7 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		t.server.Session().Lost()
 	}
+	t.server.Session().Explain(f)
 	err := callError(kind, name, f)
 	if f.Class == wire.Replica && t.server.Session().SetAside() {
 		if e, ok := err.(*Error); ok {

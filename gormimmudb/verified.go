@@ -34,14 +34,14 @@ import (
 // [immudb.ErrTampered] if the server's answer contradicts the trusted state, else
 // [immudb.ErrStateMissing], [immudb.ErrSignature] or [immudb.ErrServerOlder].
 //
-// With gorm's generics, both gorm.G[User](db, gormimmudb.Verified()) and
-// gorm.G[User](db.Clauses(gormimmudb.Verified())) read only what is proven.
-//
 // A query that cannot be proven is refused with [immudb.ErrUnsupported], and never run
 // without a proof: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
 // tables with an alias, raw SQL, Rows and Scan, time travel, conditions that need more
 // than the row, such as subqueries and functions, and every query in a transaction. The
 // same rules apply to the queries of Preload. Writes are refused.
+//
+// With gorm's generics, both gorm.G[User](db, gormimmudb.Verified()) and
+// gorm.G[User](db.Clauses(gormimmudb.Verified())) read only what is proven.
 func Verified() clause.Expression { return verified{} }
 
 type verified struct{}
@@ -67,9 +67,9 @@ func wantsProof(stmt *gorm.Statement) bool {
 	return set || proving
 }
 
+// unprovable makes the error for a query that Verified cannot prove.
 var errProofInTx = unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
 
-// unprovable makes the error for a query that Verified cannot prove.
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
 
 // verify runs gorm's query with proven rows.

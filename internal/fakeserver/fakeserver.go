@@ -38,6 +38,8 @@ type Script struct {
 	MaxRequest int
 	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
+	// Replica: the server says that it is a replica until SetReplica.
+	Replica bool
 }
 
 // Server is the fake. Its methods may be called from several goroutines.
@@ -60,6 +62,7 @@ type Server struct {
 	dials     int
 	clients   []*silentConn
 	mute      bool
+	replica   bool
 }
 
 // session is a session as the server keeps it.
@@ -78,7 +81,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
+	s := &Server{replica: script.Replica, script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),
@@ -162,6 +165,13 @@ func (s *Server) Drop(id string) {
 
 // Cut closes every connection. The server accepts new ones.
 func (s *Server) Cut() { s.lis.cut() }
+
+// SetReplica makes the server say that it is a replica, or a primary.
+func (s *Server) SetReplica(replica bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replica = replica
+}
 
 // Sessions are the ids of the sessions open, sorted.
 func (s *Server) Sessions() []string {

@@ -231,6 +231,8 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 		return [][]byte{committedTx(s.txID, len(tx.writes))}, nil
 	case "Rollback":
 		delete(sess.txs, call.Tx)
+	case "GetDatabaseSettingsV2":
+		return [][]byte{settingsAnswer(s.replica)}, nil
 	default:
 		call.Ran = false
 		return nil, Failure{Code: codes.Unimplemented, Message: "unknown method " + call.Method}.err()

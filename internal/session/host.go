@@ -38,12 +38,17 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	waits atomic.Bool // the server has said that its commits wait for replicas
 
 	// What follows is guarded by Pool.mu.
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
 	uuid      string      // the server's UUID in its last answer to OpenSession
-	wrongRole time.Time   // when the server was last found to be of a role that is not asked for
+	role      role        // what the server last said it is
+	wrongRole time.Time   // when the server was last found not to be one to use; zero: it was not
+	written   bool        // it was the primary of this pool, and has not been a replica since
+	split     bool        // it was last found to be a second primary
+	scout     *Session    // asks a server that is not used whether it can be; or nil
 }
 
 // window is how many bytes of one answer the server may send before the driver

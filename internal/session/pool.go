@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Hosts          []HostConfig  // in the order tried
 	Target         Target        // which of them may be used
+	Shuffle        bool          // they are tried in random order, and none is preferred
 	OpenSession    []byte        // the request, see [wire.OpenSessionRequest]
 	ConnectTimeout time.Duration // bounds the wait for a session; 0: only the caller's context does
 	KeepAlive      time.Duration // 0: sessions are not kept alive
@@ -42,6 +43,7 @@ type Pool struct {
 	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
 	keeping  bool // the keep-alive loop runs
+	lineage  lineage
 
 	jobs   int                // goroutines that open, keep, close and undo
 	idle   *sync.Cond         // on mu: jobs may have become 0

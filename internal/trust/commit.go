@@ -26,9 +26,9 @@ type answered struct {
 }
 
 // Before makes sure that a state is trusted, against which a commit can be proven,
-// and returns [Prover.Now].
+// and that the server stands by it, and returns [Prover.Now].
 func (p *Prover) Before(ctx context.Context) (Begun, error) {
-	if _, err := p.Establish(ctx); err != nil {
+	if err := p.Stands(ctx); err != nil {
 		return Begun{}, err
 	}
 	return p.Now(), nil
