@@ -101,7 +101,8 @@ type Config struct {
 	// server's limit of 100.
 	MaxSessions int
 
-	// SessionIdleTimeout is how long a session is kept without being used.
+	// SessionIdleTimeout is how long a session is kept without being used. When there
+	// has been no connection for 5 s, all sessions are closed.
 	// 0: until the Connector closes. Default: 2 min.
 	SessionIdleTimeout time.Duration
 

@@ -20,7 +20,8 @@ var (
 
 // Connector opens connections for one [Config]. It owns what they share: one
 // gRPC channel for each host, the sessions and the background goroutines.
-// sql.DB.Close closes it.
+// sql.DB.Close closes it. When it has had no connection for 5 s, it ends all of that
+// by itself, and starts it again for the next connection.
 type Connector struct {
 	cfg   *Config
 	log   *slog.Logger

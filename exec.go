@@ -21,6 +21,11 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	if len(t.statements) == 0 {
+		if a := askOf(ctx); a != nil {
+			return driver.ResultNoRows, a.answer(c)
+		}
+	}
 	if t.savepoints {
 		return c.execInSteps(ctx, t, args)
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -197,13 +196,7 @@ func (h *heldConn) useOnce(ctx context.Context, f func(c *Conn) error) error {
 	if err := h.take(ctx); err != nil {
 		return err
 	}
-	err := h.conn.Raw(func(dc any) error {
-		c, ok := dc.(*Conn)
-		if !ok {
-			return unsupported(fmt.Sprintf("this needs a sql.DB of this driver, not one whose conns are %T", dc))
-		}
-		return f(c)
-	})
+	err := Raw(context.WithoutCancel(ctx), h.conn, f)
 	if errors.Is(err, driver.ErrBadConn) {
 		h.conn = nil // closed by database/sql, because of the error
 	}

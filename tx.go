@@ -24,6 +24,10 @@ type tx struct {
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
+	// values is BeginTx's context without its end. Commit and Rollback get no context
+	// from database/sql, and what traces them needs the values.
+	values context.Context
+
 	begin []byte // the request that began it
 	log   *txLog // what its savepoints need; nil: it has none
 
@@ -115,7 +119,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, values: context.WithoutCancel(ctx), begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	return c.tx, nil
 }
 
@@ -131,7 +135,7 @@ func (c *Conn) beginOnServer(ctx context.Context, req []byte) (server *session.T
 // Commit commits. If it fails with [ErrOutcomeUnknown] the transaction may have
 // been committed; with any other error it was not.
 func (t *tx) Commit() error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
 	_, err := t.commit(ctx)
 	return err
@@ -183,7 +187,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 // Rollback ends the transaction and undoes what it did. If the server cannot be
 // reached it returns an error, and the driver repeats the rollback in the background.
 func (t *tx) Rollback() error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
 	if t.err != nil {
 		t.leave()

@@ -47,8 +47,8 @@ var (
 )
 
 // Conn is a connection of the driver that reads bun's spelling of statements.
-// [sql.Conn.Raw] hands it out on databases that this package opened; what the
-// driver has beyond database/sql is there, on the connection within.
+// [sql.Conn.Raw] hands it out on databases that this package opened; [immudb.Raw]
+// gives the driver's connection within.
 type Conn struct{ *immudb.Conn }
 
 // ExecContext runs a text in the server's spelling.

@@ -68,7 +68,7 @@ func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 	return nil
 }
 
-// introduce says where the session is. sql.Conn.Raw leads to what database/sql
+// introduce says where the session is. immudb.Raw leads to what database/sql
 // has no word for.
 func introduce(ctx context.Context, db *sql.DB, say report, place string) error {
 	conn, err := db.Conn(ctx)
@@ -76,8 +76,7 @@ func introduce(ctx context.Context, db *sql.DB, say report, place string) error 
 		return err
 	}
 	defer conn.Close()
-	return conn.Raw(func(c any) error {
-		session := c.(*immudb.Conn)
+	return immudb.Raw(ctx, conn, func(session *immudb.Conn) error {
 		version, err := session.ServerVersion(ctx)
 		if err != nil {
 			return err

@@ -119,7 +119,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	epoch := h.epoch.Load()
 	var ans wire.Session
 	f := h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
-		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
+		return h.channel().Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
 	})
 	if f == nil && ans.ID == "" {
 		f = wire.Malformed("the server answered OpenSession without a session id")
@@ -142,14 +142,15 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	return s, nil
 }
 
-// adopt adds a session just opened to the pool, or closes it if the pool is closed.
+// adopt adds a session just opened to the pool, or closes it if the pool is closed
+// or rests.
 func (p *Pool) adopt(s *Session, o *opening) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions = append(p.sessions, s)
 	p.noteServer(s)
 	s.idleSince = time.Now()
-	if p.closed {
+	if p.closed || p.resting {
 		p.endIfUnused(s)
 		return ErrClosed
 	}
@@ -162,9 +163,10 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 			p.endIfUnused(other) // it may have been kept only until now
 		}
 	}
-	if !p.keeping {
-		p.keeping = true
-		p.start(p.keepSessions)
+	if p.keeping == nil {
+		quit := make(chan struct{})
+		p.keeping = quit
+		p.start(func(ctx context.Context) { p.keepSessions(ctx, quit) })
 	}
 	p.signalFreed()
 	return nil
