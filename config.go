@@ -129,6 +129,10 @@ type Config struct {
 	// StateStore stores the trusted states, instead of Verify.StateDir.
 	StateStore StateStore
 
+	// Tracer is told what the driver does; the module immudbotel has one for
+	// OpenTelemetry. nil: nothing is traced, at no cost.
+	Tracer Tracer
+
 	// Logger receives the driver's log records. nil: nothing is logged.
 	Logger *slog.Logger
 }

@@ -266,12 +266,14 @@ func (w *copyWriter) send(req []byte) (tx wire.CommittedTx, err error) {
 }
 
 // copyBatch runs one request as a transaction of its own.
-func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.CommittedTx, error) {
+func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (committed wire.CommittedTx, err error) {
+	ctx, op := c.trace(ctx, TraceBatch, "", table, 0, nil)
+	defer func() { op.end(ctx, err) }()
 	if err := c.readyToProve(ctx); err != nil {
 		return wire.CommittedTx{}, err
 	}
 	var ans wire.ExecResult
-	err := c.retry(ctx, table, func() error {
+	err = c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
 		return c.call(ctx, writes, "a batch", wire.MethodSQLExec, req, &ans)
 	})

@@ -26,6 +26,13 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 			return driver.ResultNoRows, a.answer(c)
 		}
 	}
+	ctx, op := c.trace(ctx, TraceExec, t.Text, "", 0, nil)
+	res, err := c.execFilled(ctx, t, args)
+	op.end(ctx, err)
+	return res, err
+}
+
+func (c *Conn) execFilled(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	if t.savepoints {
 		return c.execInSteps(ctx, t, args)
 	}

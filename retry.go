@@ -32,14 +32,15 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 			return err
 		}
 		c.connector.log.Debug("immudb retry", slog.Int("try", try+1), slog.Any("cause", err))
+		waiting, op := c.trace(ctx, TraceRetry, "", table, try+1, err)
 		if try == 0 {
 			leave()
-			if leave, err = c.connector.lanes.enter(ctx, table, true); err != nil {
-				return err
-			}
-			continue
+			leave, err = c.connector.lanes.enter(ctx, table, true)
+		} else {
+			err = sleep(ctx, backoffDelay(try))
 		}
-		if err := sleep(ctx, backoffDelay(try)); err != nil {
+		op.end(waiting, err)
+		if err != nil {
 			return err
 		}
 	}

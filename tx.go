@@ -88,13 +88,18 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if c.tx != nil {
 		return nil, unsupported("a transaction is open on this connection: the server does not nest them")
 	}
+	tracing, op := c.trace(ctx, TraceBegin, "", "", 0, nil)
 	var t *tx
-	err := c.waitForRoom(ctx, func() (err error) {
-		t, err = c.begin(ctx, opts.ReadOnly)
+	err := c.waitForRoom(tracing, func() (err error) {
+		t, err = c.begin(tracing, opts.ReadOnly)
 		return err
 	})
+	op.end(tracing, err)
 	if err != nil {
 		return nil, err
+	}
+	if op != nil {
+		t.values = context.WithoutCancel(ctx) // the end is beside the beginning, not within it
 	}
 	t.log = c.newLog()
 	return t, nil
@@ -137,7 +142,9 @@ func (c *Conn) beginOnServer(ctx context.Context, req []byte) (server *session.T
 func (t *tx) Commit() error {
 	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
+	ctx, op := t.conn.trace(ctx, TraceCommit, "", "", 0, nil)
 	_, err := t.commit(ctx)
+	op.end(ctx, err)
 	return err
 }
 
@@ -186,9 +193,11 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 
 // Rollback ends the transaction and undoes what it did. If the server cannot be
 // reached it returns an error, and the driver repeats the rollback in the background.
-func (t *tx) Rollback() error {
+func (t *tx) Rollback() (err error) {
 	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
+	ctx, op := t.conn.trace(ctx, TraceRollback, "", "", 0, nil)
+	defer func() { op.end(ctx, err) }()
 	if t.err != nil {
 		t.leave()
 		return nil

@@ -110,9 +110,14 @@ func isFinal(err error) bool {
 }
 
 // openOn opens a session on h within connect_timeout.
-func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, error) {
+func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (s *Session, err error) {
 	if !p.reserve(h) {
 		return nil, &LimitError{Own: true}
+	}
+	if p.cfg.Opening != nil {
+		own, ended := p.cfg.Opening(ctx, h.addr)
+		defer func() { ended(err) }()
+		ctx = own
 	}
 	ctx, cancel := p.patience(ctx)
 	defer cancel()
@@ -135,7 +140,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		}
 		return nil, err
 	}
-	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
+	s = &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
 	s.Scope = s.scope("")
 	s.confirmed.Store(epoch)
 	s.touch()

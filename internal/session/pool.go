@@ -23,6 +23,9 @@ type Config struct {
 	IdleTimeout    time.Duration // 0: unused sessions are kept
 	MaxSessions    int           // on one server
 	Log            *slog.Logger
+	// Opening is called before a session is opened, and its result when that has ended.
+	// The opening uses the context. nil: nothing is called.
+	Opening func(ctx context.Context, addr string) (context.Context, func(error))
 	// Metadata returns the gRPC metadata of a call in a session; tx is the id of the
 	// transaction, or "" outside one.
 	Metadata func(serverUUID, session, tx string) metadata.MD
