@@ -306,7 +306,7 @@ func (w *copyWriter) stage(b *batch) int {
 	}
 	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
 	w.request = nil // until it is known to have arrived
-	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req) }) == nil {
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, w.table, req) }) == nil {
 		w.request = req
 		return len(req)
 	}
@@ -350,7 +350,9 @@ func (w *copyWriter) unstage() {
 
 // stageBatch runs a request in a transaction that it leaves open. After an error
 // there is none.
-func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
+func (c *Conn) stageBatch(ctx context.Context, table string, req []byte) (err error) {
+	ctx, op := c.trace(ctx, TraceBatch, "", table, 0, nil)
+	defer func() { op.end(ctx, err) }()
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return err
@@ -365,8 +367,10 @@ func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
 	return nil
 }
 
-func (c *Conn) commitStaged(ctx context.Context) (wire.CommittedTx, error) {
-	committed, err := c.tx.commit(ctx)
+func (c *Conn) commitStaged(ctx context.Context) (committed wire.CommittedTx, err error) {
+	ctx, op := c.trace(ctx, TraceCommit, "", "", 0, nil)
+	defer func() { op.end(ctx, err) }()
+	committed, err = c.tx.commit(ctx)
 	if committed.TxID != 0 || isVerdict(err) {
 		err = unprovenBatch(err)
 	}

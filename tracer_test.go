@@ -117,12 +117,20 @@ func TestTracerIsToldOfEachOperationWithinItsCaller(t *testing.T) {
 		want("a transaction", err, "caller/begin", "caller/exec", "caller/"+end)
 	}
 
-	_, err = immudb.CopyFrom(ctx, db, "t", []string{"id", "n"}, dbtest.Rows([]any{3, 3}), &immudb.CopyOptions{Writers: 1})
-	if err != nil {
-		t.Error(err)
-	}
-	if got := r.take(t); !slices.Contains(got, "caller/batch") {
-		t.Errorf("CopyFrom was traced as %q, want a batch", got)
+	for _, writers := range []int{1, 4} {
+		n, err := immudb.CopyFrom(ctx, db, "t", []string{"id", "n"}, dbtest.NumberedRows(100*writers, 40), &immudb.CopyOptions{Writers: writers, BatchRows: 10})
+		if err != nil || n != 40 {
+			t.Errorf("CopyFrom: %d rows, %v", n, err)
+		}
+		batches := 0
+		for _, op := range r.take(t) {
+			if op == "caller/batch" {
+				batches++
+			}
+		}
+		if batches < 4 { // one that was prepared in vain is sent again
+			t.Errorf("%d of 4 batches of %d writers were traced", batches, writers)
+		}
 	}
 
 	_, err = db.ExecContext(ctx, "INSERT INTO t (id, n) VALUES (1, 1)")
