@@ -55,9 +55,15 @@ type Config struct {
 	Hosts []string
 
 	// TargetSessionAttrs says which hosts may be used: "any"; "read-write" or
-	// "primary", which take writes; "read-only" or "standby", the replicas.
+	// "primary", which take writes; "read-only" or "standby", the replicas;
+	// "prefer-standby", the replicas, and every host while none of them is there.
 	// Default: "read-write" with several hosts, "any" with one.
 	TargetSessionAttrs string
+
+	// LoadBalanceHosts is "random" to try the hosts in random order for each session,
+	// or "disable", the default, to prefer the first: sessions return to an earlier
+	// host within seconds after it can be used again.
+	LoadBalanceHosts string
 
 	// SSL says how a connection is encrypted and how the server's identity is
 	// checked. If TLS is set, it is used instead.
@@ -175,6 +181,12 @@ type VerifyConfig struct {
 	// Commits: every commit is proven to extend the trusted history before Exec
 	// or Commit returns.
 	Commits bool
+	// Writes, which implies Commits: the rows that INSERT and UPSERT with VALUES, their
+	// groups and [CopyFrom] send are compared with the proven entries of the transaction
+	// before the call that commits returns. So LastInsertId is proven too. Values that the
+	// server computes, and what other statements write, are not compared; see
+	// [Verifier.Written].
+	Writes bool
 	// Reads: the rows of a SELECT outside transactions are proven as by [VerifyRows],
 	// if the query selects rows of one table, or columns of them, by a condition, an
 	// order and a limit. This also works for the queries of an ORM. It does not prove

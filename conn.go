@@ -114,12 +114,16 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 			if err := c.lease.Move(ctx, s); err != nil {
 				return notRun(ctx, c.connector.leaseError(err))
 			}
+			if err := c.checkHost(ctx, kind, s.Addr()); err != nil {
+				return err
+			}
 			s = c.session()
 		}
 		f := call(s)
 		if f == nil {
 			return nil
 		}
+		s.Explain(f)
 		err := c.callFailed(kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():

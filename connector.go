@@ -68,6 +68,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	c.pool, err = session.New(session.Config{
 		Hosts:          hosts,
 		Target:         cfg.target(),
+		Shuffle:        cfg.LoadBalanceHosts == "random",
 		OpenSession:    (&login{cfg: cfg, log: log, password: cfg.Password}).request,
 		ConnectTimeout: cfg.ConnectTimeout,
 		KeepAlive:      cfg.KeepAlive,
@@ -104,6 +105,8 @@ func (c *Config) target() session.Target {
 		return session.Primary
 	case "read-only", "standby":
 		return session.Standby
+	case "prefer-standby":
+		return session.PreferStandby
 	case "":
 		if len(c.Hosts) > 1 {
 			return session.Primary

@@ -33,8 +33,9 @@ import (
 //	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given;
 //	                      read again when the server refuses the password (none)
 //	database, dbname      database to use (defaultdb)
-//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica
+//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica; prefer-standby
 //	                      (read-write with several hosts, any with one)
+//	load_balance_hosts    disable: the first host that can be used; random: any of them (disable)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
@@ -58,6 +59,7 @@ import (
 //	keepalive             time without a call after which a keep-alive is sent, so that the server keeps the session; 0: never (30s)
 //	verify                trust-first-use: while nothing is trusted yet, trust what the server shows;
 //	                      commits: prove that every commit extends the trusted history;
+//	                      writes: prove that they also wrote the rows that were sent;
 //	                      reads: prove the rows of queries; strict: a query that cannot be proven fails, see [VerifyConfig];
 //	                      several with commas: trust-first-use,commits,reads (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
@@ -246,6 +248,7 @@ var options = sortedOptions(
 	option{name: "database"},
 
 	targetOption(),
+	balanceOption(),
 
 	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
 	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
@@ -307,10 +310,17 @@ func secretOption(o option) option {
 
 func targetOption() option {
 	o := stringOption("target_session_attrs", func(c *Config) *string { return &c.TargetSessionAttrs })
-	o.valid = "any, read-write, primary, read-only and standby"
+	o.valid = "any, read-write, primary, read-only, standby and prefer-standby"
 	o.check = func(c *Config) bool {
-		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby"}, c.TargetSessionAttrs)
+		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby", "prefer-standby"}, c.TargetSessionAttrs)
 	}
+	return o
+}
+
+func balanceOption() option {
+	o := stringOption("load_balance_hosts", func(c *Config) *string { return &c.LoadBalanceHosts })
+	o.valid = "disable and random"
+	o.check = func(c *Config) bool { return slices.Contains([]string{"", "disable", "random"}, c.LoadBalanceHosts) }
 	return o
 }
 
@@ -350,6 +360,7 @@ var verifyWords = []struct {
 }{
 	{"trust-first-use", func(v *VerifyConfig) *bool { return &v.TrustFirstUse }},
 	{"commits", func(v *VerifyConfig) *bool { return &v.Commits }},
+	{"writes", func(v *VerifyConfig) *bool { return &v.Writes }},
 	{"reads", func(v *VerifyConfig) *bool { return &v.Reads }},
 	{"strict", func(v *VerifyConfig) *bool { return &v.Strict }},
 }
@@ -357,7 +368,7 @@ var verifyWords = []struct {
 func verifyOption() option {
 	return option{
 		name:  "verify",
-		valid: "trust-first-use, commits, reads and strict, each once and with a comma between them; strict needs reads",
+		valid: "trust-first-use, commits, writes, reads and strict, each once and with a comma between them; strict needs reads",
 		parse: func(c *Config, v string) bool {
 			if v == "" {
 				return true // the default

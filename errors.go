@@ -38,8 +38,11 @@ var (
 	ErrExists         = errors.New("immudb: table, column, index or database exists")
 	ErrSyntax         = errors.New("immudb: syntax error")
 
-	ErrReadOnly       = errors.New("immudb: read-only transaction")
-	ErrReplica        = errors.New("immudb: database is a read-only replica")
+	ErrReadOnly = errors.New("immudb: read-only transaction")
+	ErrReplica  = errors.New("immudb: database is a read-only replica")
+	// ErrSplitBrain: a host says that it is a primary, but it lacks what this Connector
+	// has seen on another primary since. It is not written to.
+	ErrSplitBrain     = errors.New("immudb: split brain")
 	ErrPermission     = errors.New("immudb: permission denied")
 	ErrAuthentication = errors.New("immudb: authentication failed")
 
@@ -247,6 +250,9 @@ func (c *Connector) hostError(h *session.HostError) error {
 		e.safe = e.safe || f.Fate == wire.NotSent || f.Fate == wire.Unknown || f.Class == wire.Replica
 	}
 	e.Message = "connect to " + h.Addr + ": " + e.Message
+	if errors.Is(h.Err, session.ErrSplitBrain) {
+		e.kind = ErrSplitBrain
+	}
 	if e.kind == ErrNoSuchDatabase {
 		e.Message += " (" + c.cfg.Database + ")"
 	}

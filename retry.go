@@ -218,9 +218,11 @@ func (h *heldConn) release() {
 	}
 }
 
-// onConn runs f on a connection of db, see heldConn.use.
+// onConn runs f on a connection of db, see heldConn.use and Conn.onNextHost.
 func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
 	h := heldConn{db: db}
 	defer h.release()
-	return h.use(ctx, func(c *Conn) error { return fromTrust(f(c)) })
+	return h.use(ctx, func(c *Conn) error {
+		return c.onNextHost(func() error { return fromTrust(f(c)) })
+	})
 }

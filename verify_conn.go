@@ -12,9 +12,11 @@ import (
 	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 // verification is the state that the connections of a connector share for
@@ -35,7 +37,7 @@ type verification struct {
 type indexedTable struct{ serverUUID, database, table string }
 
 func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
-	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits, Log: log}
+	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits || cfg.Verify.Writes, Log: log}
 	var err error
 	if cfg.Verify.State != "" {
 		if o.Pin, err = trust.ParsePin(cfg.Verify.State); err != nil {
@@ -118,9 +120,32 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	if !c.connector.trust.Commits {
 		return nil
 	}
-	var err error
-	c.begun, err = c.prover().Before(ctx)
-	return fromTrust(err)
+	return c.onNextHost(func() (err error) {
+		c.begun, err = c.prover().Before(ctx)
+		return fromTrust(err)
+	})
+}
+
+// onNextHost runs f, which asks for proofs, and runs it again on the next host while
+// the host's history ends before the trusted state: another host may have the rest.
+// A host that contradicts the trusted state ends it: that must be told.
+func (c *Conn) onNextHost(f func() error) error {
+	for moves := 1; ; moves++ {
+		s := c.session()
+		err := f()
+		if !errors.Is(err, ErrServerOlder) || c.tx != nil || c.database != "" || moves >= len(c.connector.cfg.Hosts) || !s.Behind() {
+			return err
+		}
+	}
+}
+
+// checkHost is [Conn.readyToProve] for a call that is about to go to another host
+// than the one that was ready.
+func (c *Conn) checkHost(ctx context.Context, kind callKind, before string) error {
+	if kind != writes && kind != begins || c.Host() == before {
+		return nil
+	}
+	return c.readyToProve(ctx)
 }
 
 // aboutToCommit marks the moment again just before a transaction commits, because it
@@ -163,11 +188,23 @@ func mustChangeCatalog(statement string) bool {
 	return false
 }
 
+// sawCommits tells the pool what the session's server has committed, by which a
+// second primary is recognised.
+func (c *Conn) sawCommits(s *session.Session, txs ...wire.CommittedTx) {
+	if c.database != "" {
+		return // another database than the pool's
+	}
+	for i := range txs {
+		s.Committed(txs[i].TxID, txs[i].Header)
+	}
+}
+
 // proveCommits proves that the transactions in the server's answer to a commit
-// extend the trusted history, and are newer than the mark of readyToProve. With wrote
+// extend the trusted history, are newer than the mark of readyToProve, and wrote what
+// was sent, which is nil if that is not asked for. With wrote
 // set, the answer must hold a transaction: a server that hides what it wrote would
 // answer without one.
-func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
+func (c *Conn) proveCommits(ctx context.Context, wrote bool, sent *written.Writes, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.Commits {
 		return nil
@@ -183,7 +220,13 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 		if err != nil {
 			return fromTrust(p.NotAProof(err))
 		}
-		if err := p.Commit(ctx, c.begun, header); err != nil {
+		if sent != nil {
+			err = c.proveWrites(ctx, p, header, sent)
+			sent = &written.Writes{} // the statements are one transaction; another one writes nothing
+		} else {
+			err = p.Commit(ctx, c.begun, header)
+		}
+		if err != nil {
 			return c.unproven(txs[i].TxID, fromTrust(err))
 		}
 	}

@@ -1,14 +1,13 @@
-// Package fakeserver is a scripted immudb in memory, for what a real server
-// will not do on demand: an error at a given call, an answer that gets lost, a
-// stream that breaks after its second message, bytes that are no answer at all.
+// Package fakeserver is a scripted immudb in memory, for faults that a real server does
+// not produce on demand: an error at a given call, a lost answer, a stream that breaks
+// after its second message, bytes that are not an answer.
 //
-// A [Script] says what differs from a small sane server, and is fixed when the
-// server is made. Everything the server saw is in its [Server.Calls], everything
-// it wrote in [Server.Committed].
+// A [Script] holds the faults of an otherwise correct small server, and is fixed when the
+// server is made. [Server.Calls] returns the calls that the server received,
+// [Server.Committed] the statements that it committed.
 //
-// The server has no clock of its own and starts no timers but those a script
-// asks for, so that it can live in a testing/synctest bubble: a call that hangs
-// for an hour then costs no time.
+// The server starts no timers except those of the script, so that it can run in a
+// testing/synctest bubble: there a call that hangs for an hour takes no real time.
 package fakeserver
 
 import (
@@ -24,24 +23,25 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// UUID is what the server calls itself, unless its Script says otherwise.
+// UUID is the server's UUID, unless its Script has another one.
 const UUID = "fake-server"
 
-// Script is what a server does other than by default. The zero value is a
-// server without faults. It is read only.
+// Script holds the deviations from the default behaviour. The zero value is a server
+// without faults. The server does not change it.
 type Script struct {
 	UUID  string // "": the constant UUID
 	Rules []Rule
 
-	// MaxSessions is how many sessions the server has to give. 0: any number.
+	// MaxSessions is the server's limit of open sessions. 0: no limit.
 	MaxSessions int
-	// MaxRequest is the size in bytes from which on a request is refused. 0: gRPC's default of 4 MiB.
+	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
-	// Settings is the answer to GetDatabaseSettingsV2; empty, it is that of a primary. nil:
-	// the server does not know the method.
+	// Settings, if it is not nil, is the answer to GetDatabaseSettingsV2.
 	Settings []byte
-	// Refusals is how many attempts to connect are refused before one is let in.
+	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
+	// Replica: the server says that it is a replica until SetReplica.
+	Replica bool
 }
 
 // Server is the fake. Its methods may be called from several goroutines.
@@ -53,9 +53,9 @@ type Server struct {
 
 	mu        sync.Mutex
 	calls     []*Call
-	counts    []int // by rule: how many calls it fitted
+	counts    []int // by rule: how many calls matched it
 	sessions  map[string]*session
-	told      map[string]bool // sessions that a client was told of
+	told      map[string]bool // sessions whose id was sent to a client
 	opened    int             // sessions so far, which numbers them
 	begun     int             // transactions so far
 	committed []string
@@ -65,6 +65,7 @@ type Server struct {
 	clients   []*silentConn
 	mute      bool
 	uuid      string // what it calls itself
+	replica   bool
 }
 
 // session is a session as the server keeps it.
@@ -83,7 +84,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool), uuid: script.UUID}
+	s := &Server{replica: script.Replica, script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool), uuid: script.UUID}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),
@@ -102,16 +103,16 @@ func (s *Server) start(options []grpc.ServerOption) {
 	s.served.Go(func() { _ = s.grpc.Serve(s.lis) })
 }
 
-// Close cuts every connection and waits until nothing of the server runs.
+// Close cuts every connection and waits until all goroutines of the server have ended.
 func (s *Server) Close() {
 	s.grpc.Stop()
 	s.served.Wait()
 }
 
-// ErrRefused is what dialing a server that is down fails with.
+// ErrRefused is the error of Dial while the server is down.
 var ErrRefused = errors.New("connection refused by the fake")
 
-// Dial connects to the server, whatever the address: it is Config.DialContext.
+// Dial connects to the server and ignores the address. It is for Config.DialContext.
 func (s *Server) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	s.mu.Lock()
 	s.dials++
@@ -127,19 +128,19 @@ func (s *Server) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	return s.client(conn), nil
 }
 
-// Dials is how often somebody tried to connect.
+// Dials returns the number of attempts to connect.
 func (s *Server) Dials() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.dials
 }
 
-// Down makes the server unreachable: its connections are cut, dialing fails.
-// What it knows stays.
+// Down makes the server unreachable: its connections are cut, and dialing fails. Its
+// sessions and data stay.
 func (s *Server) Down() {
 	s.mu.Lock()
 	s.down = true
-	clear(s.told) // what cannot be reached cannot be closed
+	clear(s.told) // clients cannot close sessions of an unreachable server
 	s.mu.Unlock()
 	s.lis.cut()
 }
@@ -158,7 +159,7 @@ func (s *Server) Forget() {
 	clear(s.sessions)
 }
 
-// Drop drops one session, as the guard of idle sessions does.
+// Drop drops one session, as if it had expired.
 func (s *Server) Drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +174,15 @@ func (s *Server) Rename(uuid string) {
 	s.uuid = uuid
 }
 
-// Cut closes every connection. The server goes on.
+// Cut closes every connection. The server accepts new ones.
 func (s *Server) Cut() { s.lis.cut() }
+
+// SetReplica makes the server say that it is a replica, or a primary.
+func (s *Server) SetReplica(replica bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replica = replica
+}
 
 // Sessions are the ids of the sessions open, sorted.
 func (s *Server) Sessions() []string {
@@ -188,7 +196,7 @@ func (s *Server) Sessions() []string {
 	return ids
 }
 
-// Told reports whether the answer that named the session was sent.
+// Told reports whether the answer with the session's id was sent.
 func (s *Server) Told(session string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,16 +227,16 @@ func (s *Server) Database(session string) string {
 	return ""
 }
 
-// Committed are the texts of the writes committed, in order. A text that was
-// carried out twice is in it twice.
+// Committed are the texts of the committed writes, in order. A text that was run twice is
+// in it twice.
 func (s *Server) Committed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.committed)
 }
 
-// Calls are the calls seen so far, in the order they arrived. The fields of a
-// Call that is still being answered may yet change; the copies do not.
+// Calls returns copies of the calls received so far, in the order of their arrival. The
+// copy of a call that is still running does not show its end.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,8 +247,8 @@ func (s *Server) Calls() []Call {
 	return calls
 }
 
-// Log is one line per call: see [Call.String]. With methods given, only calls of
-// these count.
+// Log returns one line per call, see [Call.String]: of all calls, or those of the given
+// methods.
 func (s *Server) Log(methods ...string) []string {
 	log := []string{}
 	for _, c := range s.Calls() {
@@ -251,7 +259,7 @@ func (s *Server) Log(methods ...string) []string {
 	return log
 }
 
-// now is when a transaction of the server commits.
+// now is the commit time of every transaction.
 var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 
 // openSession makes a session; the caller holds mu.

@@ -38,6 +38,7 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	waits atomic.Bool // the server has said that its commits wait for replicas
 
 	count counters
 
@@ -45,8 +46,11 @@ type host struct {
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
 	uuid      string      // the server's UUID in its last answer to OpenSession
-	wrongRole time.Time   // when the server was last found to be of a role that is not asked for
-	role      string      // what the server last said it is: primary, replica or ""
+	role      role        // what the server last said it is
+	wrongRole time.Time   // when the server was last found not to be one to use; zero: it was not
+	written   bool        // it was the primary of this pool, and has not been a replica since
+	split     bool        // it was last found to be a second primary
+	scout     *Session    // asks a server that is not used whether it can be; or nil
 
 	refusal    time.Time // when a refused login was last logged
 	stormFrom  time.Time // the sessions opened since then are counted

@@ -42,6 +42,11 @@ const (
 	probeTicks = 3
 	deadTicks  = 7
 
+	// lookPause is how often the servers that come before the one in use are asked
+	// whether they can be used again. A server that is up and is not of the role asked
+	// for costs one round trip each time.
+	lookPause = 2 * time.Second
+
 	// undoPause is the longest pause between two attempts to send a Rollback or
 	// CloseSession that must reach the server.
 	undoPause = time.Second

@@ -15,8 +15,9 @@ import (
 
 // Config says what a Pool connects to and how.
 type Config struct {
-	Hosts  []HostConfig // in the order tried
-	Target Target       // which of them may be used
+	Hosts   []HostConfig // in the order tried
+	Target  Target       // which of them may be used
+	Shuffle bool         // they are tried in random order, and none is preferred
 	// OpenSession returns the request to open a session, see [wire.OpenSessionRequest], or a
 	// *RequestError. refused is nil, or the request that the server has just refused because
 	// of its user or password; then nil means that there is no other.
@@ -46,6 +47,7 @@ type Pool struct {
 	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
 	keeping  bool // the keep-alive loop runs
+	lineage  lineage
 
 	jobs   int                // goroutines that open, keep, close and undo
 	idle   *sync.Cond         // on mu: jobs may have become 0

@@ -28,11 +28,15 @@ type HostStats struct {
 	Opens, Refused, Failed, Reconnects, Lost, Retired uint64
 }
 
-// What a server said that it is.
-const (
-	primary = "primary"
-	replica = "replica"
-)
+func (r role) String() string {
+	switch r {
+	case primary:
+		return "primary"
+	case replica:
+		return "replica"
+	}
+	return ""
+}
 
 // Stats returns what the pool knows of each server, in the order of the configuration.
 func (p *Pool) Stats() []HostStats {
@@ -41,7 +45,7 @@ func (p *Pool) Stats() []HostStats {
 	all := make([]HostStats, len(p.hosts))
 	for i, h := range p.hosts {
 		all[i] = HostStats{
-			Addr: h.addr, Role: h.role, State: h.state(), ServerUUID: h.uuid, Sessions: h.sessions,
+			Addr: h.addr, Role: h.role.String(), State: h.state(), ServerUUID: h.uuid, Sessions: h.sessions,
 			Opens: h.count.opens.Load(), Refused: h.count.refused.Load(), Failed: h.count.failed.Load(),
 			Reconnects: max(h.count.connects.Load(), 1) - 1, Lost: h.count.lost.Load(), Retired: h.count.retired.Load(),
 		}
@@ -76,19 +80,6 @@ func (h *host) state() string {
 		return "closed"
 	}
 	return "idle"
-}
-
-// noteRole records what a server is, and logs when it has become something else. mu is
-// held.
-func (p *Pool) noteRole(h *host, isReplica bool) {
-	role := primary
-	if isReplica {
-		role = replica
-	}
-	if h.role != "" && h.role != role {
-		p.cfg.Log.Warn("immudb role changed", slog.String("host", h.addr), slog.String("before", h.role), slog.String("now", role))
-	}
-	h.role = role
 }
 
 // noteUsed logs when the sessions move to another server. mu is held.

@@ -20,7 +20,12 @@ func (p *Prover) Establish(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	defer leave()
-	return p.establishInTurn(ctx)
+	_, known := p.snapshot()
+	s, err := p.establishInTurn(ctx)
+	if err == nil && !known {
+		p.nowStanding() // the server has just shown it
+	}
+	return s, err
 }
 
 func (p *Prover) establishInTurn(ctx context.Context) (State, error) {

@@ -18,8 +18,7 @@ type settings struct {
 	temporary bool // dir is to be removed when the parent has died
 }
 
-// parse turns flags into options. A setting that was not given is left to the server, as its zero value may mean
-// something else.
+// parse turns flags into options. It passes only settings that were given, because a zero value may mean something else.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	add := func(o immudbtest.Option) { s.opts = append(s.opts, o) }
@@ -38,6 +37,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	maxAge := fs.Duration("session-max-age", 0, "drop sessions older than this `duration` (default never)")
 	signingKey := fs.String("signing-key", "", "sign states with the ECDSA private key in this PEM `file`")
 	replicaOf := fs.String("replica-of", "", "be a read-only replica of the server with this `DSN`")
+	syncReplicas := fs.Int("sync-replicas", 0, "make each commit wait until this `number` of replicas have it; replicas need it too")
 	pg := fs.Bool("pgsql", false, "also serve the PostgreSQL protocol")
 	pgPort := fs.Int("pgsql-port", 0, "with -pgsql: listen on this `port` of 127.0.0.1 (default a free one)")
 	maxResult := fs.Int("max-result-size", 0, "the most `rows` of one message of a result (default 2048)")
@@ -61,6 +61,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		"session-max-age": func() { add(immudbtest.WithSessionMaxAge(*maxAge)) },
 		"signing-key":     func() { add(immudbtest.WithSigningKey(*signingKey)) },
 		"replica-of":      func() { add(immudbtest.WithReplicaOf(*replicaOf)) },
+		"sync-replicas":   func() { add(immudbtest.WithSyncReplication(*syncReplicas)) },
 		"max-result-size": func() { add(immudbtest.WithMaxResultSize(*maxResult)) },
 		"synced":          func() { add(immudbtest.WithSynced(*synced)) },
 	}
