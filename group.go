@@ -203,9 +203,7 @@ func (g *groups) leadOne(c *Conn, m *member) {
 		g.mu.Unlock()
 		g.passOn()
 	}()
-	ctx, op := c.trace(ctx, TraceGroup, m.text, "", len(batch), nil)
 	err := c.runGroup(ctx, batch)
-	op.end(ctx, err)
 	panicked = false
 	if err == nil {
 		c.connector.tally.group(len(batch))
@@ -295,7 +293,7 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		c.sawCommits(c.session(), ans.Txs...)
 		results, counts := attribute(batch, ans.Txs)
 		err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), c.sentByGroup(batch, results), ans.Txs...)
-		if counts != nil {
+		if err == nil && counts != nil {
 			c.outcomeIsUnknown("Exec")
 		}
 		if err = cmp.Or(err, counts); err != nil {

@@ -36,8 +36,7 @@ type Script struct {
 	MaxSessions int
 	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
-	// Settings is the answer to GetDatabaseSettingsV2; empty, it is that of a primary. nil:
-	// the server does not know the method.
+	// Settings, if it is not nil, is the answer to GetDatabaseSettingsV2.
 	Settings []byte
 	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
@@ -65,8 +64,8 @@ type Server struct {
 	dials     int
 	clients   []*silentConn
 	mute      bool
-	replica   bool
 	uuid      string // what it calls itself
+	replica   bool
 }
 
 // session is a session as the server keeps it.

@@ -31,9 +31,6 @@ const (
 	replica
 )
 
-// String is the role as [HostStats] and the log name it; "" if it is not known.
-func (r role) String() string { return [...]string{"", "primary", "replica"}[r] }
-
 // notAReplica is the message about a primary where a replica is asked for.
 const notAReplica = "the database is a primary, and target_session_attrs asks for a replica"
 
@@ -118,8 +115,8 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 }
 
 // noteRole remembers the role of a server. A primary that has become a replica
-// follows another one: it is not held against it any more that it was written to.
-// mu is held.
+// follows another one: it is not held against it any more that it was written to. mu is
+// held.
 func (p *Pool) noteRole(h *host, isReplica bool) {
 	before := h.role
 	h.role = primary

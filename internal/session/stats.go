@@ -28,6 +28,16 @@ type HostStats struct {
 	Opens, Refused, Failed, Reconnects, Lost, Retired uint64
 }
 
+func (r role) String() string {
+	switch r {
+	case primary:
+		return "primary"
+	case replica:
+		return "replica"
+	}
+	return ""
+}
+
 // Stats returns what the pool knows of each server, in the order of the configuration.
 func (p *Pool) Stats() []HostStats {
 	p.mu.Lock()
@@ -59,7 +69,7 @@ func (p *Pool) Stats() []HostStats {
 
 // state is the state of the channel in words.
 func (h *host) state() string {
-	switch h.channel().Connection().GetState() {
+	switch h.channel.Connection().GetState() {
 	case connectivity.Ready:
 		return "connected"
 	case connectivity.Connecting:
