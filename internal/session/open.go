@@ -129,7 +129,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		if f.Class == wire.MaxSessions {
 			return nil, &LimitError{Failure: f}
 		}
-		err := &HostError{Addr: h.addr, Failure: f}
+		err := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
 		if f.Ended != nil { // callers do not end ctx: connect_timeout does, or Close
 			err.Err = ErrConnectTimeout
 		}
