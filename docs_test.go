@@ -11,6 +11,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
@@ -133,25 +135,78 @@ func TestEachGoBlockOfThePagesCompiles(t *testing.T) {
 	}
 }
 
-func TestEachStatementOfThePagesRuns(t *testing.T) {
-	count := 0
+func TestEachStatementOfThePagesRunsOrIsRefusedAsTheySay(t *testing.T) {
+	runs, refused := 0, 0
 	for name, page := range pages(t) {
 		for _, block := range blocks(page, "sql") {
-			db, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for statement := range strings.SplitSeq(strings.TrimSpace(block), ";\n") {
-				count++
-				if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(statement, ";")); err != nil {
+			db := openEmpty(t)
+			for statement := range statements(block) {
+				runs++
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
 					t.Errorf("%s: %s: %v", name, statement, err)
 				}
 			}
-			_ = db.Close()
+		}
+		for _, block := range blocks(page, "sql refused") {
+			db := openEmpty(t)
+			// The table of the statements that need one.
+			if _, err := db.ExecContext(t.Context(), "CREATE TABLE b (id INTEGER PRIMARY KEY, name VARCHAR(100))"); err != nil {
+				t.Fatal(err)
+			}
+			for statement := range statements(block) {
+				refused++
+				_, err := db.ExecContext(t.Context(), statement)
+				if !errors.Is(err, immudb.ErrSyntax) && !errors.Is(err, immudb.ErrUnsupported) {
+					t.Errorf("%s: %s is not refused: %v", name, statement, err)
+				}
+			}
 		}
 	}
-	if count < 5 {
-		t.Errorf("there are %d statements", count)
+	if runs < 5 || refused < 5 {
+		t.Errorf("%d statements run, %d are refused", runs, refused)
+	}
+}
+
+func openEmpty(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// statements are those of a block, which end where a line ends with a semicolon.
+func statements(block string) iter.Seq[string] {
+	return strings.SplitSeq(strings.TrimSuffix(block, ";\n"), ";\n")
+}
+
+// The server accepts these words and does not do what they mean elsewhere.
+func TestWhatIsAcceptedAndDoesNothingIsAsThePageSays(t *testing.T) {
+	db := openEmpty(t)
+	exec := func(statement string) error {
+		_, err := db.ExecContext(t.Context(), statement)
+		return err
+	}
+	for _, statement := range []string{
+		"CREATE TABLE counted (id SERIAL PRIMARY KEY, n INTEGER)",
+		"CREATE TABLE parents (id INTEGER PRIMARY KEY, v INTEGER)",
+		"CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER, FOREIGN KEY (parent) REFERENCES parents(id))",
+		"INSERT INTO children (id, parent) VALUES (1, 99)", // nobody's child
+		"INSERT INTO parents (id, v) VALUES (1, 1)",
+		"UPSERT INTO parents (id) VALUES (1)",
+	} {
+		if err := exec(statement); err != nil {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+	if err := exec("INSERT INTO counted (n) VALUES (1)"); !errors.Is(err, immudb.ErrNotNull) {
+		t.Errorf("SERIAL: %v", err)
+	}
+	var v sql.NullInt64
+	if err := db.QueryRowContext(t.Context(), "SELECT v FROM parents WHERE id = 1").Scan(&v); err != nil || v.Valid {
+		t.Errorf("UPSERT left v as %v, %v", v, err)
 	}
 }
 
