@@ -91,7 +91,7 @@ func TestArgumentsThatDoNotFitAreRefusedByName(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		args   []any
-		names  string // what the error must name
+		names  string // part of the error
 	}{
 		{"uint64 over the end of INTEGER", []any{1, uint64(math.MaxInt64) + 1}, "$2"},
 		{"NaN has no order", []any{1, math.NaN()}, "$2"},
@@ -113,8 +113,8 @@ func TestArgumentsThatDoNotFitAreRefusedByName(t *testing.T) {
 	}
 }
 
-// The server cannot even read such a request, and its answer tells nothing of
-// what became of it.
+// The server cannot decode such a request, and its answer does not show whether it was
+// run.
 func TestAQueryTextThatIsNotUTF8IsRefused(t *testing.T) {
 	db := dbtest.Open(t)
 	if _, err := db.Exec("INSERT INTO t (a) VALUES ('\xff')"); !errors.Is(err, immudb.ErrSyntax) || !strings.Contains(err.Error(), "UTF-8") {

@@ -159,6 +159,12 @@ type VerifyConfig struct {
 	// Commits: every commit is proven to extend the trusted history before Exec
 	// or Commit returns.
 	Commits bool
+	// Writes, which implies Commits: the rows that INSERT and UPSERT with VALUES, their
+	// groups and [CopyFrom] send are compared with the proven entries of the transaction
+	// before the call that commits returns. So LastInsertId is proven too. Values that the
+	// server computes, and what other statements write, are not compared; see
+	// [Verifier.Written].
+	Writes bool
 	// Reads: the rows of a SELECT outside transactions are proven as by [VerifyRows],
 	// if the query selects rows of one table, or columns of them, by a condition, an
 	// order and a limit. This also works for the queries of an ORM. It does not prove

@@ -119,6 +119,7 @@ type copier struct {
 	table   string         // as the catalog spells it
 	columns []rules.Column // likewise
 	strict  bool           // [Config.Strict]
+	keeps   bool           // [VerifyConfig.Writes]
 	head    []byte         // the text in front of the rows
 
 	// The size at which a batch is full. Writers lower them when the server
@@ -274,6 +275,7 @@ func (c *copier) emptyBatch() *batch {
 	b := c.free[last]
 	c.free = c.free[:last]
 	b.reset(c.next)
+	b.keeps = c.keeps
 	return b
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 // batch holds rows as the SQL of a VALUES list, and the arguments for its
@@ -24,6 +25,8 @@ type batch struct {
 	params []byte
 	args   int
 	rows   []rowEnd
+	values [][]written.Value // of the rows, if keeps
+	keeps  bool
 
 	turn     <-chan struct{} // closed when the batch before it is finished
 	finished chan struct{}   // closed when this one is
@@ -45,7 +48,7 @@ type batch struct {
 type rowEnd struct{ text, params int }
 
 func (b *batch) reset(first int64) {
-	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], failedRow: -1}
+	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], values: b.values[:0], failedRow: -1}
 }
 
 func (b *batch) size() int { return len(b.text) + len(b.params) }
@@ -76,6 +79,7 @@ func (b *batch) append(row []any, columns []rules.Column, strict bool) (column s
 		b.text = append(b.text, separator)
 	}
 	separator = '('
+	var values []written.Value
 	for i, v := range row {
 		b.text = append(b.text, separator)
 		separator = ','
@@ -86,6 +90,11 @@ func (b *batch) append(row []any, columns []rules.Column, strict bool) (column s
 		if err == nil {
 			err = b.appendValue(v)
 		}
+		if err == nil && b.keeps {
+			var sent driver.Value
+			sent, err = convert(v)
+			values = append(values, written.Value{Value: sent, Known: true})
+		}
 		if err != nil {
 			b.text, b.params, b.args = b.text[:before.text], b.params[:before.params], args
 			return columns[i].Name, newError(ErrInvalidValue, "22023", err.Error())
@@ -93,6 +102,9 @@ func (b *batch) append(row []any, columns []rules.Column, strict bool) (column s
 	}
 	b.text = append(b.text, ')')
 	b.rows = append(b.rows, rowEnd{len(b.text), len(b.params)})
+	if b.keeps {
+		b.values = append(b.values, values)
+	}
 	return "", nil
 }
 
@@ -125,7 +137,7 @@ func storable(v any, columnType string) error {
 	case !rules.IsIndexable(d):
 		return errors.New("a time before 1677-09-21 or after 2262-04-11 is refused with strict: keys and indexes put it in a wrong place")
 	case columnType == "JSON" && !rules.HasExactNumbers(d):
-		return errors.New("JSON with a number that is not a 64-bit floating point number is refused with strict: the server rounds it")
+		return errors.New("JSON with a number that 64-bit floating point cannot hold exactly is refused with strict: the server rounds it")
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 // prepare looks the table up and asks the server for its limit of rows.
@@ -32,7 +33,7 @@ func (c *copier) resolve(conn *Conn, name string, columns []string) error {
 	if err != nil {
 		return err
 	}
-	c.columns, c.head, c.strict = nil, nil, conn.connector.cfg.Strict
+	c.columns, c.head, c.strict, c.keeps = nil, nil, conn.connector.cfg.Strict, conn.connector.cfg.Verify.Writes
 	if len(columns) == 0 {
 		c.columns = t.Columns
 	}
@@ -190,7 +191,7 @@ func (w *copyWriter) writeRows(b *batch, from, to int) error {
 	// gRPC may still be sending a request that failed, so its memory is not reused.
 	req := b.appendRequest(w.request[:0], w.head, from, to)
 	w.request = nil
-	tx, err := w.send(req)
+	tx, err := w.send(req, w.sent(b, from, to))
 	switch {
 	case err == nil:
 		w.request = req
@@ -257,16 +258,16 @@ func blamesRows(err error) bool {
 
 // send sends one request. It is sent again only if the server provably did not
 // run it.
-func (w *copyWriter) send(req []byte) (tx wire.CommittedTx, err error) {
+func (w *copyWriter) send(req []byte, sent *written.Writes) (tx wire.CommittedTx, err error) {
 	err = w.conn.use(w.ctx, func(c *Conn) (err error) {
-		tx, err = c.copyBatch(w.ctx, w.table, req)
+		tx, err = c.copyBatch(w.ctx, w.table, req, sent)
 		return err
 	})
 	return tx, err
 }
 
 // copyBatch runs one request as a transaction of its own.
-func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.CommittedTx, error) {
+func (c *Conn) copyBatch(ctx context.Context, table string, req []byte, sent *written.Writes) (wire.CommittedTx, error) {
 	if err := c.readyToProve(ctx); err != nil {
 		return wire.CommittedTx{}, err
 	}
@@ -278,7 +279,7 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte) (wire.Co
 	if err != nil {
 		return wire.CommittedTx{}, err
 	}
-	if err := c.proveCommits(ctx, true, ans.Txs...); err != nil || len(ans.Txs) == 0 {
+	if err := c.proveCommits(ctx, true, sent, ans.Txs...); err != nil || len(ans.Txs) == 0 {
 		return wire.CommittedTx{}, unprovenBatch(err)
 	}
 	return ans.Txs[len(ans.Txs)-1], nil
@@ -304,7 +305,7 @@ func (w *copyWriter) stage(b *batch) int {
 	}
 	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
 	w.request = nil // until it is known to have arrived
-	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req) }) == nil {
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req, w.sent(b, 0, len(b.rows))) }) == nil {
 		w.request = req
 		return len(req)
 	}
@@ -348,7 +349,7 @@ func (w *copyWriter) unstage() {
 
 // stageBatch runs a request in a transaction that it leaves open. After an error
 // there is none.
-func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
+func (c *Conn) stageBatch(ctx context.Context, req []byte, sent *written.Writes) error {
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return err
@@ -360,6 +361,9 @@ func (c *Conn) stageBatch(ctx context.Context, req []byte) error {
 		return err
 	}
 	tx.wrote = true
+	if sent != nil {
+		tx.sent = *sent
+	}
 	return nil
 }
 

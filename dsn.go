@@ -57,6 +57,7 @@ import (
 //	keepalive             time without a call after which a keep-alive is sent, so that the server keeps the session; 0: never (30s)
 //	verify                trust-first-use: while nothing is trusted yet, trust what the server shows;
 //	                      commits: prove that every commit extends the trusted history;
+//	                      writes: prove that they also wrote the rows that were sent;
 //	                      reads: prove the rows of queries; strict: a query that cannot be proven fails, see [VerifyConfig];
 //	                      several with commas: trust-first-use,commits,reads (none)
 //	trusted_state         tx:hash, a state of the database that is trusted (none)
@@ -359,6 +360,7 @@ var verifyWords = []struct {
 }{
 	{"trust-first-use", func(v *VerifyConfig) *bool { return &v.TrustFirstUse }},
 	{"commits", func(v *VerifyConfig) *bool { return &v.Commits }},
+	{"writes", func(v *VerifyConfig) *bool { return &v.Writes }},
 	{"reads", func(v *VerifyConfig) *bool { return &v.Reads }},
 	{"strict", func(v *VerifyConfig) *bool { return &v.Strict }},
 }
@@ -366,7 +368,7 @@ var verifyWords = []struct {
 func verifyOption() option {
 	return option{
 		name:  "verify",
-		valid: "trust-first-use, commits, reads and strict, each once and with a comma between them; strict needs reads",
+		valid: "trust-first-use, commits, writes, reads and strict, each once and with a comma between them; strict needs reads",
 		parse: func(c *Config, v string) bool {
 			if v == "" {
 				return true // the default

@@ -13,15 +13,15 @@ import (
 	"github.com/immudb-go/immudb/internal/dsnscan"
 )
 
-// namesPassfile says whether ParseDSN would open a file: with a random name, that
-// could be a terminal or a pipe.
+// namesPassfile reports whether ParseDSN would open a file. With a random name it could
+// be a terminal or a pipe.
 func namesPassfile(dsn string) bool {
 	settings, _ := dsnscan.Scan(dsn, isKey)
 	return slices.ContainsFunc(settings, func(s dsnscan.Setting) bool { return s.Key == "passfile" })
 }
 
-// cleanEnvironment leaves pgconn nothing but the connection string, so that it can be
-// compared with.
+// cleanEnvironment makes pgconn use only the connection string, so that the results are
+// comparable.
 func cleanEnvironment(tb testing.TB) {
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "PG") {
@@ -33,9 +33,8 @@ func cleanEnvironment(tb testing.TB) {
 	tb.Setenv("PGSSLMODE", "disable") // with prefer, its default, pgconn lists every host twice
 }
 
-// asPgconnReads is what pgconn makes of the part of a DSN that it has in common
-// with immudb's. ok is false when pgconn refuses the DSN (for a duration, a file that is
-// not there).
+// asPgconnReads is pgconn's reading of the options that both know. ok is false if pgconn
+// refuses the DSN (for example because of a duration or a missing file).
 func asPgconnReads(dsn string) (c *pgconn.Config, ok bool) {
 	if len(dsn) >= 9 && strings.EqualFold(dsn[:9], "immudb://") {
 		dsn = "postgres://" + dsn[9:]
@@ -44,8 +43,8 @@ func asPgconnReads(dsn string) (c *pgconn.Config, ok bool) {
 	return c, err == nil
 }
 
-// mustAgree compares users, passwords, databases and hosts; the defaults
-// differ on purpose.
+// mustAgree compares users, passwords, databases and hosts. The defaults differ on
+// purpose.
 func mustAgree(t *testing.T, dsn string, c *Config, pc *pgconn.Config) {
 	t.Helper()
 	type server struct{ user, password, database, hosts string }
@@ -138,8 +137,7 @@ func FuzzDSN(f *testing.F) {
 	})
 }
 
-// Whatever is around a secret, and whatever special characters are in it: an error does not
-// show it.
+// An error never shows a secret, for all texts around it and special characters in it.
 func FuzzDSNErrorsHideThePassword(f *testing.F) {
 	for _, s := range []string{"", "%", "@", "/", "?", "&", "=", " ", "'", `\`, "#", "a b=", "x' ", "host=", "/?x=1&", "%zz"} {
 		f.Add(s, "")

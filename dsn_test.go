@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// configWith is what a DSN with the user "ann" means, changed by change.
+// configWith returns the Config of a DSN with the user "ann", changed by change.
 func configWith(change func(*Config)) *Config {
 	c := NewConfig()
 	c.User = "ann"
@@ -121,7 +121,7 @@ func TestParseDSNReads(t *testing.T) {
 	}
 }
 
-// Each DSN holds the secret where a person could have put it.
+// Each DSN holds the secret at a place where a user could have written it by mistake.
 var refusedDSNs = []struct {
 	reason string
 	dsn    string
@@ -203,7 +203,7 @@ var refusedDSNs = []struct {
 	{"public authorities in plaintext", "user=ann password=hunter2 sslmode=disable sslrootcert=system", "sslrootcert: system needs sslmode=verify-full"},
 	{"a wrong sslsni", "user=ann sslpassword=hunter2 sslsni=yes", "sslsni: valid values are 0 and 1"},
 
-	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits, reads"},
+	{"a wrong verify", "user=ann password=hunter2 verify=yes", "verify: valid values are trust-first-use, commits, writes, reads"},
 	{"a word of verify twice", "user=ann password=hunter2 verify=commits,commits", "verify: valid values are"},
 	{"strict without reads", "user=ann password=hunter2 verify=commits,strict", "strict needs reads"},
 	{"an empty word of verify", "user=ann password=hunter2 verify=commits,", "verify: valid values are"},
@@ -248,8 +248,8 @@ func TestParseDSNRefusesWithTheNameAndTheRemedyAndNoSecret(t *testing.T) {
 	}
 }
 
-// hostileEnvironment sets everything that pgconn looks at to something that
-// would show.
+// hostileEnvironment sets every variable that pgconn reads to a value that a test would
+// notice.
 func hostileEnvironment(t *testing.T) {
 	t.Helper()
 	home := t.TempDir()
@@ -311,8 +311,8 @@ func TestNothingButTheDSNChangesTheResult(t *testing.T) {
 	}
 }
 
-// Guards against a pgconn that learns a new variable: pgconnSettings must
-// have an answer to each that it documents or looks up.
+// The test fails if a new version of pgconn reads another variable: pgconnSettings must
+// override each variable that pgconn documents or reads.
 func TestEveryVariableOfPgconnIsOverruled(t *testing.T) {
 	source := pgconnSource(t)
 	pairs := regexp.MustCompile(`"(PG[A-Z_]+)":\s+"([a-z_]+)"`).FindAllStringSubmatch(source, -1)
@@ -441,7 +441,7 @@ func TestEveryOptionAndDefaultIsDocumentedAtParseDSN(t *testing.T) {
 		}
 		delete(entries, o.name)
 		var def string
-		switch o.name { // the others are documented in words
+		switch o.name { // the values of other options are described in prose
 		case "connect_timeout":
 			def = "(10s)"
 		case "session_idle_timeout":

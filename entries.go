@@ -8,8 +8,8 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// adds reports whether each row of a statement is a new one: then it is an entry that
-// the transaction did not have before.
+// adds reports whether each row of a statement is new, so that it is a new entry of the
+// transaction.
 func adds(st *sqltext.Statement) bool {
 	return st.Kind == sqltext.Insert && st.OnConflict == sqltext.ConflictFails
 }
@@ -21,9 +21,9 @@ func (t *tx) added(st *sqltext.Statement, rows int64) {
 	}
 }
 
-// hasRoom refuses an INSERT that cannot be committed because of the number of rows,
-// before it is sent: the transaction stays as it was. The server would tell when it is
-// too late to divide them.
+// hasRoom refuses an INSERT with more rows than the transaction can still hold, before it
+// is sent, so that the transaction stays usable. The server would refuse it only at the
+// commit.
 func (t *tx) hasRoom(ctx context.Context, st *sqltext.Statement) error {
 	if !adds(st) || t.inserted+int64(st.NumRows) <= defaultTxEntries {
 		return nil
@@ -35,8 +35,8 @@ func (t *tx) hasRoom(ctx context.Context, st *sqltext.Statement) error {
 	}
 	limit := int64(settings.MaxTxEntries)
 	if err != nil || limit == 0 || t.inserted+int64(st.NumRows) <= limit {
-		return nil // the server knows
+		return nil // the server decides
 	}
-	return newError(ErrTooManyEntries, "54000", fmt.Sprintf("the transaction has added %d rows, and with the %d of this statement it would be more than the %d "+
-		"that it holds: commit in between, or write the rows with CopyFrom", t.inserted, st.NumRows, limit))
+	return newError(ErrTooManyEntries, "54000", fmt.Sprintf("the transaction has added %d rows, and with the %d of this statement it would exceed the limit of %d: "+
+		"commit in between, or write the rows with CopyFrom", t.inserted, st.NumRows, limit))
 }

@@ -66,7 +66,7 @@ func Example() {
 		}
 		fmt.Printf("%s has %d pages\n", title, pages)
 	}
-	if err := rows.Err(); err != nil { // a stream that broke off ends here, not in fewer rows
+	if err := rows.Err(); err != nil { // a connection that broke is an error here, not a shorter result
 		log.Fatal(err)
 	}
 	// Output:
@@ -75,7 +75,7 @@ func Example() {
 	// Persuasion has 272 pages
 }
 
-// Placeholders are ?, $1 or @name, one style in a text.
+// Placeholders are ?, $1 or @name. A query uses one style.
 func Example_namedArguments() {
 	dsn := serverDSN() // such as immudb://user:password@localhost:3322/defaultdb
 	db, err := sql.Open("immudb", dsn)
@@ -140,8 +140,8 @@ func ExampleRunTx() {
 	// sold out
 }
 
-// INSERT, UPDATE, UPSERT and DELETE … RETURNING answer rows like a query. They
-// are committed before the first row is handed out.
+// INSERT, UPDATE, UPSERT and DELETE … RETURNING return rows like a query. They are
+// committed before the first row is returned.
 func Example_returning() {
 	dsn := serverDSN() // such as immudb://user:password@localhost:3322/defaultdb
 	db, err := sql.Open("immudb", dsn)
@@ -227,8 +227,7 @@ func ExampleWithCommitInfo() {
 	// revision 2: 210
 }
 
-// errors.Is says what went wrong, errors.As gives the server's words and the
-// SQLSTATE.
+// errors.Is finds the kind of error, errors.As the server's text and the SQLSTATE.
 func ExampleError() {
 	dsn := serverDSN() // such as immudb://user:password@localhost:3322/defaultdb
 	db, err := sql.Open("immudb", dsn)
@@ -268,7 +267,8 @@ func ExampleError() {
 	// 42P01 table does not exist (usres)
 }
 
-// A Config says what a DSN can, and what only code can: a dialer, a logger.
+// A Config has the options of a DSN, and those that only code can set: a dialer, a
+// logger.
 func ExampleNewConnector() {
 	dsn := serverDSN() // such as immudb://user:password@localhost:3322/defaultdb
 	cfg, err := immudb.ParseDSN(dsn)
@@ -282,7 +282,7 @@ func ExampleNewConnector() {
 	cfg.DialContext = func(ctx context.Context, addr string) (net.Conn, error) {
 		select {
 		case dialed <- addr:
-		default: // told already
+		default: // already recorded
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
@@ -299,14 +299,14 @@ func ExampleNewConnector() {
 	fmt.Println("dialed the host:", <-dialed == cfg.Hosts[0])
 	cfg.Password = "s3cret"
 	cfg.User, cfg.Hosts, cfg.Database = "app", []string{"db.example.org:3322"}, "shop"
-	fmt.Println(cfg.UserDatabaseSession) // no way of printing it shows the password
+	fmt.Println(cfg.UserDatabaseSession) // printing never shows the password
 	// Output:
 	// dialed the host: true
 	// {User:"app" Password:"[redacted]" Database:"shop"}
 }
 
-// sql.Conn.Raw gives the driver's connection, with what database/sql has no
-// words for.
+// sql.Conn.Raw gives access to the driver's connection, for calls that database/sql does
+// not have.
 func ExampleConn() {
 	ctx := context.Background()
 	dsn := serverDSN() // such as immudb://user:password@localhost:3322/defaultdb
@@ -335,7 +335,7 @@ func ExampleConn() {
 	// in a transaction: false
 }
 
-// errTaken is what register says of a name that somebody has.
+// errTaken is the error of register for a name that is in use.
 var errTaken = errors.New("the name is taken")
 
 // register is a function of the program under test.
@@ -347,8 +347,8 @@ func register(ctx context.Context, db *sql.DB, name string) error {
 	return err
 }
 
-// A program's own handling of errors can be tested without a server: a mock
-// answers with the error values of this package.
+// A program's handling of errors can be tested without a server: a mock returns the error
+// values of this package.
 func Example_unitTest() {
 	db, mock, err := sqlmock.New()
 	if err != nil {

@@ -111,7 +111,8 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		return nil, err
 	}
 	reportOf(ctx).add(ans.Txs...)
-	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), ans.Txs...); err != nil {
+	res := committedResult(t.statements, ans.Txs)
+	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), c.sentBy(t, args, res), ans.Txs...); err != nil {
 		return nil, err
 	}
 	if change != nil && slices.ContainsFunc(ans.Txs, func(tx wire.CommittedTx) bool { return tx.TxID != 0 }) {
@@ -119,7 +120,7 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 			return nil, err
 		}
 	}
-	return committedResult(t.statements, ans.Txs), nil
+	return res, nil
 }
 
 // execMixed runs statements of which some write and some query, in a transaction of

@@ -67,6 +67,7 @@ type member struct {
 	rows      int64 // rows it will write, or -1: known only from the total
 	generates bool  // its rows get keys from the table's AUTO_INCREMENT
 	reads     bool  // its effect depends on the rows of tables
+	bound     bound // the statement, with the arguments as the caller gave them
 
 	lead    chan struct{}     // receives when the member is to lead
 	outcome chan memberResult // receives the result of its statement
@@ -287,11 +288,15 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for _, m := range batch {
 			reportOf(m.ctx).add(ans.Txs...)
 		}
-		if err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), ans.Txs...); err != nil {
+		results, counts := attribute(batch, ans.Txs)
+		err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), c.sentByGroup(batch, results), ans.Txs...)
+		if err = cmp.Or(err, counts); err != nil {
 			tellAll(batch, err)
 			return nil
 		}
-		attribute(batch, ans.Txs)
+		for i, m := range batch {
+			m.tell(results[i], nil)
+		}
 	case errors.Is(err, driver.ErrBadConn):
 		return err
 	case errors.Is(err, ErrOutcomeUnknown):
@@ -328,10 +333,10 @@ func tellAll(batch []*member, err error) {
 	}
 }
 
-// attribute sends each member of a committed group its own result. The number of
+// attribute finds the result of each member of a committed group. The number of
 // rows is known beforehand for all members but at most the first, which wrote the
 // rest of the total. Generated keys are consecutive in the order of the statements.
-func attribute(batch []*member, txs []wire.CommittedTx) {
+func attribute(batch []*member, txs []wire.CommittedTx) ([]*result, error) {
 	var (
 		total     int64
 		next      = map[string]int64{} // by table, the next key generated
@@ -356,10 +361,10 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 		rest -= max(m.rows, 0)
 	}
 	if rest < 0 || rest > 0 && !slices.ContainsFunc(batch, func(m *member) bool { return m.rows < 0 }) {
-		tellAll(batch, outcomeUnknown("Exec", errGroupTotal))
-		return
+		return nil, outcomeUnknown("Exec", errGroupTotal)
 	}
-	for _, m := range batch {
+	results := make([]*result, len(batch))
+	for i, m := range batch {
 		r := &result{rows: m.rows, idErr: errNoInsert}
 		if m.rows < 0 {
 			r.rows = rest
@@ -371,8 +376,9 @@ func attribute(batch []*member, txs []wire.CommittedTx) {
 			}
 			r.generated(key+m.rows-1, known)
 		}
-		m.tell(r, nil)
+		results[i] = r
 	}
+	return results, nil
 }
 
 // errGroupTotal: the server has not run exactly the statements of the group.
@@ -385,7 +391,7 @@ func (c *Conn) groupMember(ctx context.Context, t *query, args []driver.NamedVal
 		return nil
 	}
 	st := &t.statements[0]
-	m := &member{ctx: ctx, table: st.Table, rows: -1, reads: true, lead: make(chan struct{}, 1), outcome: make(chan memberResult, 1)}
+	m := &member{ctx: ctx, bound: t.bind(0, args), table: st.Table, rows: -1, reads: true, lead: make(chan struct{}, 1), outcome: make(chan memberResult, 1)}
 	if st.Kind == sqltext.Insert || st.Kind == sqltext.Upsert {
 		if st.NumRows < 1 || st.OnConflict != sqltext.ConflictFails {
 			return nil

@@ -49,9 +49,10 @@ func TestWhatMayHaveCommittedIsUnknownAndNeverRetryable(t *testing.T) {
 	})
 }
 
-// The server keeps a transaction that it has not ended itself: were it neither
-// used on nor undone, it would hold one of the server's snapshots for good.
-func TestTransactionIsUsedOnUndoneOrGone(t *testing.T) {
+// After a failed call the driver must either keep using the transaction or roll it back,
+// unless the server has ended it. Otherwise it would hold one of the server's snapshots
+// for ever.
+func TestTransactionIsKeptRolledBackOrEnded(t *testing.T) {
 	for _, row := range []struct {
 		kind callKind
 		f    wire.Failure

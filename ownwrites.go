@@ -11,8 +11,8 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// writes notes the table that a statement is about to write to. If the statement fails
-// the transaction has ended, so that nothing is noted in vain.
+// writes records the table that a statement is about to write to. It need not be undone
+// if the statement fails, because then the transaction has ended.
 func (t *tx) writes(st *sqltext.Statement) {
 	t.written.Tables = withName(t.written.Tables, st.Table)
 	switch st := st.Tree.(type) {
@@ -32,10 +32,10 @@ func withName(names []string, name string) []string {
 	return append(names, name)
 }
 
-// guard is the query as it has to be sent where it may read what its transaction has
-// written. Through a secondary index the server would answer it wrongly, so that it is
-// made to read the tables at hand through the primary index, unless that would be too
-// many rows.
+// guard returns the query to send if it may read rows that its transaction has written.
+// Through a secondary index the server would return wrong rows. So the query is changed
+// to read these tables through the primary index, or refused if that would read too many
+// rows.
 func (c *Conn) guard(ctx context.Context, t *query) (*query, error) {
 	if !rules.Reads(t.Script) {
 		return t, nil
@@ -51,11 +51,11 @@ func (c *Conn) guard(ctx context.Context, t *query) (*query, error) {
 		return nil, tables.err
 	case g.View != "":
 		return nil, unsupported(fmt.Sprintf("the view %s is read in a transaction that has written to a table with an index: "+
-			"the server's indexes do not show a transaction what it has written; read the view before the first write, or write its query out", g.View))
+			"the server's indexes do not show a transaction its own writes; read the view before the first write, or write its query instead of it", g.View))
 	}
 	if g.Deleted != "" {
-		return nil, unsupported(fmt.Sprintf("INSERT … ON CONFLICT into table %s, of which the transaction has deleted rows: the server takes them "+
-			"for rows that are there and would write nothing; use UPSERT, or commit first", g.Deleted))
+		return nil, unsupported(fmt.Sprintf("INSERT … ON CONFLICT into table %s, from which the transaction has deleted rows: the server still treats them "+
+			"as existing rows and would write nothing; use UPSERT, or commit first", g.Deleted))
 	}
 	for _, scan := range g.Scans {
 		if err := c.checkScan(ctx, scan); err != nil {
@@ -70,15 +70,15 @@ func (c *Conn) guard(ctx context.Context, t *query) (*query, error) {
 	}
 	q, err := sqltext.Parse(g.Text)
 	if err != nil {
-		return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
+		return nil, fmt.Errorf("immudb: the driver has rewritten the query wrongly, please report it: %w", err)
 	}
 	guarded := newQuery(q, t.plan)
 	t.guarded.Store(guarded)
 	return guarded, nil
 }
 
-// checkScan refuses to read as many rows as the tables' numbers of rows multiply to, if
-// that is more than the program allows.
+// checkScan returns an error if the product of the tables' numbers of rows exceeds the
+// option own_writes_scan.
 func (c *Conn) checkScan(ctx context.Context, tables []string) error {
 	limit := int64(c.connector.cfg.OwnWritesScan)
 	total := int64(1)
@@ -88,7 +88,7 @@ func (c *Conn) checkScan(ctx context.Context, tables []string) error {
 			return err
 		}
 		if total *= max(n, 1); total > limit {
-			return unsupported(fmt.Sprintf("the server's indexes do not show a transaction what it has written, so that the statement would have to read "+
+			return unsupported(fmt.Sprintf("the server's indexes do not show a transaction its own writes, so the statement would have to read "+
 				"table %s row by row, more than %d rows (own_writes_scan) in all: run it before the first write, look rows up by primary key, "+
 				"or commit first", name, limit))
 		}
@@ -96,13 +96,13 @@ func (c *Conn) checkScan(ctx context.Context, tables []string) error {
 	return nil
 }
 
-// rowsOf counts the rows of a table up to a limit, without its transaction: what that
-// adds itself is little. They are counted again when the table is looked up again.
+// rowsOf counts the rows of a table up to a limit, outside the transaction, whose own
+// rows are few. It counts again when the table is looked up again.
 func (c *Conn) rowsOf(ctx context.Context, name string, limit int64) (int64, error) {
 	t, err := c.table(ctx, name)
 	switch {
 	case err != nil || len(t.Primary) == 0:
-		return 0, nil // the statement meets what kept us from looking by itself
+		return 0, nil // the statement itself will get this error
 	case t.rows.Load() > 0:
 		return t.rows.Load() - 1, nil
 	}
@@ -114,7 +114,7 @@ func (c *Conn) rowsOf(ctx context.Context, name string, limit int64) (int64, err
 	set, err := c.read(ctx, q.bind(0, nil))
 	if err != nil {
 		if errors.Is(err, ErrNoSuchTable) {
-			return 0, nil // the transaction has made the table
+			return 0, nil // the transaction has created the table
 		}
 		return 0, err
 	}

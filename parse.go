@@ -131,7 +131,7 @@ func parseQuery(text string, strict bool) (*query, error) {
 	}
 	if plan.Text != text {
 		if q, err = sqltext.Parse(plan.Text); err != nil {
-			return nil, fmt.Errorf("immudb: the driver's own rewriting of the query is wrong, please report it: %w", err)
+			return nil, fmt.Errorf("immudb: the driver has rewritten the query wrongly, please report it: %w", err)
 		}
 	}
 	t := newQuery(q, plan)

@@ -17,18 +17,18 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 )
 
-// ProvenRow is a row whose values are proven: transaction TxID wrote exactly
-// these, and belongs to the trusted history.
+// ProvenRow is a row whose values are proven: transaction TxID wrote exactly these
+// values, and the transaction is part of the trusted history.
 //
 // It is not proven to be the latest revision of the row; see [VerifiedRow].
 type ProvenRow struct {
 	Table   string
 	Columns []string
-	Values  []any // one for each column: int64, float64, bool, string, []byte, time.Time or nil, as a query gives them
+	Values  []any // one for each column: int64, float64, bool, string, []byte, time.Time or nil, as in the result of a query
 
-	TxID uint64    // the transaction that wrote the row; see [VerifyRows] where values were written more than once
+	TxID uint64    // the transaction that wrote the row; see [VerifyRows] for values that were written more than once
 	Time time.Time // when, by the server's clock, UTC, in whole seconds
-	// Deleted: the transaction deleted the row. Values are those it had.
+	// Deleted is true if the transaction deleted the row. Values are then its last ones.
 	Deleted bool
 }
 
@@ -41,7 +41,7 @@ func newProvenRow(row *proof.Row) *ProvenRow {
 	return r
 }
 
-// asQueried gives a proven value the type that it has in a query's result.
+// asQueried converts a proven value to the type that it has in the result of a query.
 func asQueried(v any) any {
 	switch v := v.(type) {
 	case [16]byte:
@@ -65,7 +65,7 @@ func (r *ProvenRow) Value(column string) (v any, ok bool) {
 // Scan copies the values, in the order of Columns, into the destinations, as
 // sql.Row.Scan does.
 func (r *ProvenRow) Scan(dest ...any) error {
-	// The conversions are database/sql's own, which it keeps to itself.
+	// The conversions are those of database/sql, which does not export them.
 	db := sql.OpenDB(oneRow{r})
 	defer db.Close()
 	if err := db.QueryRow("").Scan(dest...); err != nil {
@@ -96,8 +96,8 @@ func (r *ProvenRow) StructScan(dest any) error {
 	return r.Scan(into...)
 }
 
-// collectFields finds the field for each column name. The outermost wins. A struct
-// that embeds itself, in one of those that it is within, has them once.
+// collectFields finds the field for each column name. An outer field takes precedence
+// over an embedded one. A type that embeds itself is visited once.
 func collectFields(t reflect.Type, within []reflect.Type, prefix []int, fields map[string][]int) {
 	if slices.Contains(within, t) {
 		return
@@ -129,8 +129,8 @@ func collectFields(t reflect.Type, within []reflect.Type, prefix []int, fields m
 	}
 }
 
-// structOf returns the struct that t is or points to, unless a struct of that
-// type is a value by itself, or nil.
+// structOf returns the struct type that t is or points to. It returns nil for other
+// types, and for structs that are one value, such as time.Time.
 func structOf(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -141,7 +141,7 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// fieldByIndex finds a field and makes the embedded structs on the way to it.
+// fieldByIndex returns a field, and allocates the embedded structs that hold it.
 func fieldByIndex(v reflect.Value, index []int) reflect.Value {
 	for _, i := range index {
 		if v.Kind() == reflect.Pointer {
@@ -170,7 +170,7 @@ func equalValue(queried driver.Value, proven any) bool {
 		q, ok := queried.(time.Time)
 		return ok && q.Equal(p)
 	case proof.RawJSON:
-		// A query answers with the same document, written anew.
+		// A query returns the same document, but formatted differently.
 		var a, b any
 		q, ok := queried.([]byte)
 		return ok && json.Unmarshal(q, &a) == nil && json.Unmarshal(p, &b) == nil && reflect.DeepEqual(a, b)
@@ -178,7 +178,7 @@ func equalValue(queried driver.Value, proven any) bool {
 	return queried == asQueried(proven)
 }
 
-// oneRow is a database whose only answer is the row.
+// oneRow is a connector whose connections return the row for each query.
 type oneRow struct{ row *ProvenRow }
 
 func (o oneRow) Connect(context.Context) (driver.Conn, error) { return o, nil }

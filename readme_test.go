@@ -69,7 +69,7 @@ func TestEachErrorForErrorsIsHasItsCauseAndRemedy(t *testing.T) {
 	}
 }
 
-// The table of threats promises nothing that no test shows.
+// Each promise in the table of threats has a test that exists.
 func TestEveryTestThatTheTableOfThreatsNamesIsThere(t *testing.T) {
 	page, err := os.ReadFile("docs/proof.md")
 	if err != nil {

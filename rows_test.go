@@ -19,7 +19,7 @@ func TestColumnsAreNamedWithoutTheirTable(t *testing.T) {
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, j JSON, PRIMARY KEY id)")
 	for query, want := range map[string][]string{
 		"SELECT id, v AS value, COUNT(*) FROM t GROUP BY id, v": {"id", "value", "col2"},
-		"SELECT j->'a'->'b', u.j->'a.b' FROM t AS u":            {"j->'a->b'", "j->'a.b'"}, // as the server has it
+		"SELECT j->'a'->'b', u.j->'a.b' FROM t AS u":            {"j->'a->b'", "j->'a.b'"}, // the server's names
 	} {
 		rows, err := db.Query(query)
 		if err != nil {
@@ -73,7 +73,7 @@ func TestJSONScansIntoWhatHoldsJSON(t *testing.T) {
 	}
 }
 
-// gorm writes its own spelling of columns into the slice that it is given.
+// gorm overwrites the names in the slice that it gets.
 func TestColumnNamesAreTheCallersToChange(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
@@ -136,8 +136,8 @@ func TestColumnTypes(t *testing.T) {
 	}
 }
 
-// How a query is asked depends on what it was answered before.
-func TestQueryAskedAgainAnswersAsTheFirstTime(t *testing.T) {
+// The method of a query's call depends on the size of its last result.
+func TestRepeatedQueryReturnsTheSameRows(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Fill(t, db, 3000, []byte("x"))
 	const query = "SELECT id, x FROM t ORDER BY id LIMIT ?"
@@ -339,8 +339,8 @@ func TestErrorInTheMiddleOfRowsIsReported(t *testing.T) {
 	}
 }
 
-// As outside a transaction: what writes does not wait for somebody to ask for
-// its result, which QueryRow never does.
+// As outside a transaction: each statement that writes is run even if the caller does not
+// ask for its result, as with QueryRow.
 func TestEveryStatementOfAQueryThatWritesIsRunInATransaction(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")

@@ -63,7 +63,7 @@ func TestRunTxLeavesNothingHoweverTheFunctionEnds(t *testing.T) {
 		cancel()
 		return nil
 	})
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) { // database/sql says the one or the other
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) { // database/sql returns either
 		t.Errorf("canceled: err = %v, want context.Canceled", err)
 	}
 	for name, end := range map[string]func(*sql.Tx) error{"Commit": (*sql.Tx).Commit, "Rollback": (*sql.Tx).Rollback} {

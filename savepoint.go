@@ -16,6 +16,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 // The server accepts SAVEPOINT and ROLLBACK TO and undoes nothing, so they are never
@@ -31,6 +32,7 @@ type txState struct {
 	wrote    bool
 	written  rules.Written
 	inserted int64
+	sent     written.Writes
 	schema   *schemaChange
 }
 
@@ -141,13 +143,13 @@ func (t *tx) tooLong() error {
 
 // state returns a copy of what [tx.restore] gives back.
 func (t *tx) state() txState {
-	return txState{wrote: t.wrote, written: cloneWritten(t.written), inserted: t.inserted, schema: t.schema.clone()}
+	return txState{wrote: t.wrote, written: cloneWritten(t.written), inserted: t.inserted, sent: t.sent.Clone(), schema: t.schema.clone()}
 }
 
 // restore gives the transaction the state that it had at a savepoint. The savepoint
 // keeps its copy.
 func (t *tx) restore(s txState) {
-	t.wrote, t.written, t.inserted, t.schema = s.wrote, cloneWritten(s.written), s.inserted, s.schema.clone()
+	t.wrote, t.written, t.inserted, t.sent, t.schema = s.wrote, cloneWritten(s.written), s.inserted, s.sent.Clone(), s.schema.clone()
 	if t.tables = nil; t.schema != nil {
 		t.tables = make(map[string]*table)
 	}

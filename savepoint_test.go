@@ -136,9 +136,9 @@ func TestSavepointOutsideATransaction(t *testing.T) {
 	}
 }
 
-// What another client commits while the transaction runs is a conflict, if the transaction has read it, by whatever
-// statement, before or after the savepoint; else it is none.
-func TestReturnToASavepointWhenOthersHaveWritten(t *testing.T) {
+// ROLLBACK TO is a conflict if another client has committed a change of rows that the transaction has read, by any
+// statement before or after the savepoint. Otherwise it succeeds.
+func TestRollbackToSavepointConflictsIfRowsReadHaveChanged(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		before   []string // the savepoint
@@ -197,7 +197,7 @@ func TestReturnToASavepointWhenOthersHaveWritten(t *testing.T) {
 	}
 }
 
-// A read that was repeated at a return to a savepoint counts at the commit.
+// A read that ROLLBACK TO has repeated still makes the commit fail if its rows change.
 func TestReadBeforeASavepointConflictsAtTheCommit(t *testing.T) {
 	for _, read := range []string{"before", "after"} {
 		db := savepointTable(t)

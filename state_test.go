@@ -11,8 +11,8 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// What the stores do is tested in internal/trust. This shows that no field is lost
-// on the way there and back.
+// The stores are tested in internal/trust. This test shows that no field is lost when a
+// state is converted for them and back.
 func TestStateStoresKeepEveryField(t *testing.T) {
 	file, err := immudb.NewFileStateStore(filepath.Join(t.TempDir(), "made", "for it"))
 	if err != nil {
@@ -37,7 +37,7 @@ func TestStateStoresKeepEveryField(t *testing.T) {
 	}
 }
 
-// setAll sets every field to something else than zero.
+// setAll sets every field to a value other than zero.
 func setAll(v reflect.Value, n int) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -8,47 +8,47 @@ import (
 	"github.com/immudb-go/immudb/internal/trust"
 )
 
-// What verification can end with, for errors.Is. None is ever retried by the
-// driver, and none changes what is trusted.
+// The errors of verification, for errors.Is. The driver never retries after one of them,
+// and none of them changes the trusted state.
 var (
-	// ErrTampered: what the server sent contradicts what is trusted, or is no
-	// proof at all. errors.As finds a [*Tampering], which says what failed. The
-	// data, the server or the way to it was altered; asking again is no remedy.
+	// ErrTampered: the server's answer contradicts the trusted state, or is not a valid
+	// proof. errors.As finds a [*Tampering], which says which check failed. The data,
+	// the server or the connection was tampered with; a retry does not help.
 	ErrTampered = errors.New("immudb: tampered")
-	// ErrStateMissing: nothing is trusted yet of this database on this server, and
-	// nobody said that what it shows first is to be trusted.
+	// ErrStateMissing: there is no trusted state yet for this database on this server,
+	// and trust on first use is not allowed.
 	ErrStateMissing = errors.New("immudb: no trusted state")
-	// ErrSignature: server_public_key is set, and what the server sent is not
+	// ErrSignature: server_public_key is set, and the state that the server sent is not
 	// signed with that key.
 	ErrSignature = errors.New("immudb: server signature does not verify")
 	// ErrServerOlder: the server's newest transaction is older than the trusted
-	// state. It was restored from a backup or lost its last transactions, or it is a
-	// replica that lags behind.
+	// state. The server was restored from a backup, or lost its last transactions, or is
+	// a replica that lags behind.
 	ErrServerOlder = errors.New("immudb: server is older than the trusted state")
-	// ErrSchemaChanged: the history has renamed the table or columns of it, or has
-	// dropped the table and made another of that name, since its definition was first
-	// relied on, so that its rows mean something else. Look at what changed
-	// ([AuditReport.SchemaChanges]) and accept it with [Verifier.AcceptSchema].
+	// ErrSchemaChanged: since the table's definition was first relied on, the table or
+	// some of its columns were renamed, or the table was dropped and created again, so
+	// that its rows mean something else. Look at the changes
+	// ([AuditReport.SchemaChanges]) and accept them with [Verifier.AcceptSchema].
 	ErrSchemaChanged = errors.New("immudb: the schema has changed")
 )
 
-// isVerdict reports an error that says of the server that it does not show what
-// is trusted, rather than that nobody knows.
+// isVerdict reports whether an error says that the server contradicts the trusted state,
+// and not only that a check could not be made.
 func isVerdict(err error) bool {
 	return errors.Is(err, ErrTampered) || errors.Is(err, ErrSignature) || errors.Is(err, ErrServerOlder)
 }
 
-// Tampering says what an error that matches [ErrTampered] found.
+// Tampering is the failed check of an error that matches [ErrTampered].
 type Tampering struct {
-	Check    string // what should have held, in words
-	TxID     uint64 // the transaction it was about, 0 if none
-	Expected string // a hash, a number or a UUID, never a value of a row; "" where the check compares nothing
+	Check    string // the statement that should have been true
+	TxID     uint64 // the transaction that was checked, 0 if none
+	Expected string // a hash, a number or a UUID, never a value of a row; "" if the check compares nothing
 	Found    string
 
 	ServerUUID, Database, Host string
 }
 
-// Error returns what should have held, what was expected and what was found.
+// Error returns the check, the expected value and the found one.
 func (t *Tampering) Error() string {
 	var b strings.Builder
 	b.WriteString(t.Check)
@@ -61,8 +61,8 @@ func (t *Tampering) Error() string {
 	return b.String()
 }
 
-// fromTrust turns an error of package trust into an [*Error]. All others pass as
-// they are: those of calls and of state stores.
+// fromTrust turns an error of package trust into an [*Error]. Errors of calls and of
+// state stores are returned unchanged.
 func fromTrust(err error) error {
 	var e *trust.Error
 	if !errors.As(err, &e) {

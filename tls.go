@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// The valid values of sslmode; libpq's allow and prefer are missing on
-// purpose: both end in plaintext, silently, when TLS fails.
+// The valid values of sslmode. libpq's allow and prefer are missing on purpose: both
+// fall back to plaintext silently if TLS fails.
 const (
 	sslDisable    = "disable"
 	sslRequire    = "require"
@@ -36,8 +36,8 @@ func (s *SSLConfig) check() error {
 	case (s.Cert == "") != (s.Key == ""):
 		return errors.New("sslcert, sslkey: give both or neither")
 	case s.RootCert == "system" && s.Mode != "" && s.Mode != sslVerifyFull:
-		// libpq's rule: anyone can get a certificate of a public authority, so
-		// nothing less than a check of the name means anything.
+		// libpq's rule: anyone can get a certificate of a public authority, so the name
+		// must be checked.
 		return errors.New("sslrootcert: system needs sslmode=verify-full")
 	}
 	return nil
@@ -48,7 +48,7 @@ func (s *SSLConfig) modeFor(host string) string {
 	switch {
 	case s.Mode != "":
 		return s.Mode
-	case s.RootCert != "" || s.Cert != "": // asked for TLS without saying which: the safest
+	case s.RootCert != "" || s.Cert != "": // TLS is wanted, but no mode is given: use the safest
 		return sslVerifyFull
 	case isLoopback(host):
 		return sslDisable
@@ -57,8 +57,8 @@ func (s *SSLConfig) modeFor(host string) string {
 	}
 }
 
-// tlsConfig is how to secure the connection to hostport, an entry of Hosts with
-// or without its port; nil means plaintext. It reads the files that SSL names.
+// tlsConfig returns the TLS configuration for hostport, an entry of Hosts with or
+// without its port; nil means plaintext. It reads the files that SSL names.
 func (c *Config) tlsConfig(hostport string) (*tls.Config, error) {
 	host, _, err := splitHostPort(hostport)
 	if err != nil {
@@ -75,8 +75,7 @@ func (c *Config) tlsConfig(hostport string) (*tls.Config, error) {
 	if mode == sslDisable {
 		return nil, nil
 	}
-	// pgconn's errors do not name the setting, so what can go wrong with a
-	// file is found out first.
+	// pgconn's errors do not name the setting, so the files are checked first.
 	for _, f := range []struct{ option, path string }{
 		{"sslrootcert", c.SSL.RootCert}, {"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key},
 	} {
@@ -100,13 +99,13 @@ func (c *Config) tlsConfig(hostport string) (*tls.Config, error) {
 	return pc.TLSConfig, nil
 }
 
-// hideServerName keeps host out of the handshake, and checked as before.
-// gRPC and crypto/tls send the name whenever they know one, so they are given
-// an address instead, which is never sent, and the check is made here.
+// hideServerName keeps host out of the handshake, but still checks it. gRPC and
+// crypto/tls send a server name if they have one, so they get an IP address instead,
+// which is never sent, and the name is checked here.
 func hideServerName(t *tls.Config, host string) {
 	t.ServerName = "0.0.0.0"
 	if t.InsecureSkipVerify {
-		return // require and verify-ca do not look at the name
+		return // require and verify-ca do not check the name
 	}
 	t.InsecureSkipVerify = true
 	t.VerifyConnection = func(cs tls.ConnectionState) error {
@@ -119,7 +118,7 @@ func hideServerName(t *tls.Config, host string) {
 	}
 }
 
-// credentials secure the connection to an entry of Hosts.
+// credentials returns the gRPC credentials for an entry of Hosts.
 func (c *Config) credentials(hostport string) (credentials.TransportCredentials, error) {
 	t, err := c.tlsConfig(hostport)
 	if err != nil {
@@ -142,8 +141,8 @@ func (c *Config) credentials(hostport string) (credentials.TransportCredentials,
 	return explained{credentials.NewTLS(t), setting, false}, nil
 }
 
-// unnamed are credentials that keep the server's name to themselves. gRPC would
-// send the one that [hideServerName] sets as the authority of every call.
+// unnamed are credentials that do not tell gRPC the server's name. gRPC would send the
+// name that [hideServerName] sets as the authority of every call.
 type unnamed struct {
 	credentials.TransportCredentials
 }
@@ -167,9 +166,9 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// pgconnSettings is every setting that pgconn would otherwise take from PG*
-// variables, from ~/.postgresql or from ~/.pgpass, with a value that means "not
-// set". (The user, which it takes from the operating system, is always given.)
+// pgconnSettings are the settings that pgconn would otherwise take from PG* variables,
+// ~/.postgresql or ~/.pgpass, each with a value that means "not set". (The user, which
+// pgconn takes from the operating system, is always given.)
 var pgconnSettings = map[string]string{
 	"host": defaultHost, "port": defaultPort, "database": defaultDatabase, "password": "", "passfile": "",
 	"sslmode": sslDisable, "sslrootcert": "", "sslcert": "", "sslkey": "", "sslpassword": "", "sslsni": "1",
@@ -177,8 +176,8 @@ var pgconnSettings = map[string]string{
 	"min_protocol_version": "", "max_protocol_version": "", "channel_binding": "", "require_auth": "",
 }
 
-// parseByPgconn has pgconn interpret the settings, and nothing but them.
-// Its errors carry the whole connection string: what is returned here does not.
+// parseByPgconn makes pgconn interpret only these settings. pgconn's errors hold the
+// whole connection string; the returned error does not.
 func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
 	var b strings.Builder
 	write := func(key, value string) {
@@ -193,11 +192,11 @@ func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
 		write(key, value)
 	}
 	if os.Getenv("PGSERVICE") != "" {
-		// The one variable that a connection string cannot unset, only point
-		// elsewhere: at a service that says nothing.
+		// A connection string cannot unset this variable, but it can name another file
+		// with an empty service.
 		path, err := emptyServiceFile()
 		if err != nil {
-			return nil, fmt.Errorf("PGSERVICE is set, and overruling it takes a writable temporary directory; unset it: %w", err)
+			return nil, fmt.Errorf("PGSERVICE is set, and overriding it needs a writable temporary directory; unset it: %w", err)
 		}
 		defer os.Remove(path)
 		write("service", "none")
@@ -207,9 +206,8 @@ func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
 	if err == nil {
 		return pc, nil
 	}
-	// The text and the ConnString field of this error hold the passwords; the
-	// reason inside does not. Of these settings, only ports are refused
-	// without one.
+	// The text and the ConnString field of this error hold the passwords; the wrapped
+	// error does not. pgconn wraps none only when it refuses a port.
 	if reason := errors.Unwrap(err); reason != nil {
 		return nil, reason
 	}

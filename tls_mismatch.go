@@ -14,11 +14,11 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// explained are credentials whose failures name the setting that does not fit the
-// server, and what to write instead.
+// explained are credentials whose errors name the setting that does not fit the server,
+// and the value to set instead.
 type explained struct {
 	credentials.TransportCredentials
-	setting string // what decides, as errors name it: sslmode=require, or Config.TLS
+	setting string // the setting in force, for errors: sslmode=require, or Config.TLS
 	plain   bool   // the connection is not encrypted
 }
 
@@ -38,7 +38,7 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 	return nil, nil, e.explain(err)
 }
 
-// explain adds to a failure what it says about the setting.
+// explain adds the setting and the remedy to an error.
 func (e explained) explain(err error) error {
 	var (
 		record  tls.RecordHeaderError
@@ -50,21 +50,21 @@ func (e explained) explain(err error) error {
 	remedy := ""
 	switch {
 	case errors.As(err, &record):
-		remedy = "the server does not speak TLS; turn it on there, or write sslmode=disable if plaintext will do"
+		remedy = "the server does not use TLS; turn it on there, or set sslmode=disable if plaintext is acceptable"
 	case errors.As(err, &unknown):
-		remedy = "the server's certificate is of no authority that is trusted; name the file of its authority with sslrootcert"
+		remedy = "the server's certificate was not issued by a trusted authority; set sslrootcert to the file with the authority's certificate"
 	case errors.As(err, &name):
-		remedy = "the server's certificate is for another name; write the host as the certificate names it, or sslmode=verify-ca, which does not look at the name"
+		remedy = "the server's certificate is for another name; write the host as in the certificate, or set sslmode=verify-ca, which does not check the name"
 	case errors.As(err, &invalid):
 		remedy = "the server's certificate is not valid; renew it"
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
-		remedy = "the server refuses the client's side; if it asks for a certificate, give sslcert and sslkey"
+		remedy = "the server refused the client's TLS handshake; if it requires a certificate, set sslcert and sslkey"
 	case !isCutOff(err):
 		return err
 	case e.plain:
-		remedy = "the server ended the connection before it said a word; if it speaks TLS, write sslmode=verify-full, with sslrootcert if its authority is not a public one"
+		remedy = "the server closed the connection without an answer; if it uses TLS, set sslmode=verify-full, and sslrootcert if its authority is not a public one"
 	default:
-		remedy = "the server ended the connection before it said a word; if it asks for a certificate, give sslcert and sslkey; if it does not speak TLS, turn it on there, or write sslmode=disable"
+		remedy = "the server closed the connection without an answer; if it requires a certificate, set sslcert and sslkey; if it does not use TLS, turn it on there, or set sslmode=disable"
 	}
 	return fmt.Errorf("%s: %s (%w)", e.setting, remedy, err)
 }
@@ -73,16 +73,16 @@ func isCutOff(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, errTLSAlert)
 }
 
-// firstRead is a connection that has not heard of its server: what comes first tells
-// whether both agree on TLS.
+// firstRead is a connection that checks the first bytes from the server: they show
+// whether both sides use TLS or both do not.
 type firstRead struct {
 	net.Conn
 	of    explained
 	heard atomic.Bool
 }
 
-// tlsAlert is the first byte of what a TLS server answers to plaintext, if it answers
-// at all. No HTTP/2 connection begins with it: a first frame is not that long.
+// tlsAlert is the first byte of a TLS server's answer to plaintext, if there is one. An
+// HTTP/2 connection cannot begin with it: the first frame would be too long.
 const tlsAlert = 21
 
 var errTLSAlert = errors.New("the answer is a TLS alert")
@@ -102,8 +102,8 @@ func (c *firstRead) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write explains a failure too: a server that ends the connection may be met here
-// first.
+// Write explains errors too: a Write may be the first call that fails when the server has
+// closed the connection.
 func (c *firstRead) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if err != nil && !c.heard.Load() {

@@ -12,9 +12,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// A program and a server that do not agree on TLS get an error at once that names the setting and what to write
-// instead.
-func TestTLSThatDoesNotFitTheServerIsToldWithTheSetting(t *testing.T) {
+// If the client and the server disagree about TLS, the connection fails at once, with an error that names the setting
+// and the value to set instead.
+func TestTLSMismatchErrorNamesTheSetting(t *testing.T) {
 	plain, encrypted, another := testserver.Start(t, "-synced=false"), testserver.Start(t, "-synced=false", "-tls"), testserver.Start(t, "-synced=false", "-tls")
 	demanding := testserver.Start(t, "-synced=false", "-tls", "-client-certs")
 	ca := encrypted.Info().CAFile
@@ -23,16 +23,16 @@ func TestTLSThatDoesNotFitTheServerIsToldWithTheSetting(t *testing.T) {
 		server  *testserver.Server
 		host    string
 		options string
-		want    []string // what the error names
+		want    []string // parts of the error
 	}{
-		{"TLS to a plain server", plain, "127.0.0.1", "sslmode=require", []string{"sslmode=require: the server does not speak TLS", "sslmode=disable"}},
-		{"TLS with every check to a plain server", plain, "127.0.0.1", "sslmode=verify-full sslrootcert=" + ca, []string{"sslmode=verify-full: the server does not speak TLS", "sslmode=disable"}},
-		{"TLS because the host is none of ours", plain, "db.test", "", []string{"sslmode=verify-full: the server does not speak TLS", "sslmode=disable"}},
-		{"plaintext to a TLS server", encrypted, "127.0.0.1", "", []string{"sslmode=disable: the server ended the connection", "write sslmode=verify-full", "sslrootcert"}},
-		{"plaintext to a TLS server that asks for certificates", demanding, "127.0.0.1", "sslmode=disable", []string{"sslmode=disable: the server ended the connection", "write sslmode=verify-full"}},
-		{"a private authority without its file", encrypted, "127.0.0.1", "sslmode=verify-full", []string{"sslmode=verify-full: the server's certificate is of no authority", "sslrootcert"}},
-		{"another authority", encrypted, "127.0.0.1", "sslmode=verify-full sslrootcert=" + another.Info().CAFile, []string{"sslmode=verify-full: the server's certificate is of no authority", "sslrootcert"}},
-		{"another authority, verify-ca", encrypted, "127.0.0.1", "sslmode=verify-ca sslrootcert=" + another.Info().CAFile, []string{"sslmode=verify-ca: the server's certificate is of no authority", "sslrootcert"}},
+		{"TLS to a plain server", plain, "127.0.0.1", "sslmode=require", []string{"sslmode=require: the server does not use TLS", "sslmode=disable"}},
+		{"TLS with every check to a plain server", plain, "127.0.0.1", "sslmode=verify-full sslrootcert=" + ca, []string{"sslmode=verify-full: the server does not use TLS", "sslmode=disable"}},
+		{"TLS because the host is none of ours", plain, "db.test", "", []string{"sslmode=verify-full: the server does not use TLS", "sslmode=disable"}},
+		{"plaintext to a TLS server", encrypted, "127.0.0.1", "", []string{"sslmode=disable: the server closed the connection", "set sslmode=verify-full", "sslrootcert"}},
+		{"plaintext to a TLS server that asks for certificates", demanding, "127.0.0.1", "sslmode=disable", []string{"sslmode=disable: the server closed the connection", "set sslmode=verify-full"}},
+		{"a private authority without its file", encrypted, "127.0.0.1", "sslmode=verify-full", []string{"sslmode=verify-full: the server's certificate was not issued by a trusted authority", "sslrootcert"}},
+		{"another authority", encrypted, "127.0.0.1", "sslmode=verify-full sslrootcert=" + another.Info().CAFile, []string{"sslmode=verify-full: the server's certificate was not issued by a trusted authority", "sslrootcert"}},
+		{"another authority, verify-ca", encrypted, "127.0.0.1", "sslmode=verify-ca sslrootcert=" + another.Info().CAFile, []string{"sslmode=verify-ca: the server's certificate was not issued by a trusted authority", "sslrootcert"}},
 		{"another name", encrypted, "db.test", "sslmode=verify-full sslrootcert=" + ca, []string{"sslmode=verify-full: the server's certificate is for another name", "db.test", "sslmode=verify-ca"}},
 		{"another name, not sent", encrypted, "db.test", "sslmode=verify-full sslsni=0 sslrootcert=" + ca, []string{"sslmode=verify-full: the server's certificate is for another name", "sslmode=verify-ca"}},
 		{"no client certificate", demanding, "127.0.0.1", "sslmode=verify-full sslrootcert=" + demanding.Info().CAFile, []string{"sslmode=verify-full: the server", "sslcert and sslkey"}},

@@ -70,8 +70,7 @@ func writePEM(t *testing.T, name string, b *pem.Block) string {
 	return path
 }
 
-// issue gives a certificate, good for a server and a client, of these names
-// and addresses.
+// issue returns a certificate with these names and addresses, for servers and clients.
 func (a *authority) issue(t *testing.T, public any, names []string, addresses []net.IP) (der []byte) {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
@@ -87,14 +86,14 @@ func (a *authority) issue(t *testing.T, public any, names []string, addresses []
 	return der
 }
 
-// seen is what a server learnt from one handshake.
+// seen is the information that a server got in one handshake.
 type seen struct {
 	serverName string // SNI
 	client     string // common name of the client's certificate
 }
 
-// handshake has gRPC connect to a server with these settings over loopback,
-// as if that were host.
+// handshake makes gRPC connect to a server over loopback with these settings, as if the
+// server were host.
 func handshake(t *testing.T, server *tls.Config, c *Config, host string) (seen, error) {
 	t.Helper()
 	clientTLS, err := c.tlsConfig(host)
@@ -128,7 +127,7 @@ func handshake(t *testing.T, server *tls.Config, c *Config, host string) (seen, 
 	}
 	defer cc.Close()
 	err = cc.Invoke(t.Context(), "/none/None", &emptypb.Empty{}, &emptypb.Empty{})
-	if status.Code(err) != codes.Unimplemented { // what a server without services answers
+	if status.Code(err) != codes.Unimplemented { // the answer of a server without services
 		return seen{}, err
 	}
 	return <-finished, nil
@@ -196,19 +195,19 @@ func TestWithoutSSLModeOnlyLoopbackIsPlaintext(t *testing.T) {
 		{"127.255.0.9", "", true},
 		{"::1", "", true},
 		{"::ffff:127.0.0.1", "", true},
-		{"localhost.example", "", false}, // any name may resolve to anywhere
+		{"localhost.example", "", false}, // a name may resolve to any address
 		{"my-localhost", "", false},
 		{"127.0.0.1.example", "", false},
 		{"128.0.0.1", "", false},
-		{"10.0.0.1", "", false}, // a private network is a network
+		{"10.0.0.1", "", false}, // a private network is not loopback
 		{"0.0.0.0", "", false},
 		{"::", "", false},
 		{"db1", "", false},
-		{"db1", "sslmode=disable", true}, // when written out
+		{"db1", "sslmode=disable", true}, // allowed if set explicitly
 		{"127.0.0.1", "sslmode=require", false},
-		{"127.0.0.1", "sslrootcert=system", false}, // whoever names certificates wants TLS
+		{"127.0.0.1", "sslrootcert=system", false}, // an option with certificates means TLS
 	} {
-		// A second host must not change the rule for the first.
+		// The rule for the first host must not depend on the second.
 		c, err := ParseDSN("user=ann host=" + row.host + ",db9,127.0.0.1 " + row.options)
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +230,7 @@ func TestAClientCertificateIsShownAlsoWithAnEncryptedKey(t *testing.T) {
 		Certificates: []tls.Certificate{{Certificate: [][]byte{ca.issue(t, key.Public(), []string{"db1"}, nil)}, PrivateKey: key}}}
 	cert := writePEM(t, "client.pem", &pem.Block{Type: "CERTIFICATE", Bytes: ca.issue(t, clientKey.Public(), nil, nil)})
 	plain := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(clientKey)}
-	//lint:ignore SA1019 sslpassword is for exactly these keys, which people still have
+	//lint:ignore SA1019 sslpassword is for exactly these keys, which are still in use
 	encrypted, err := x509.EncryptPEMBlock(rand.Reader, plain.Type, plain.Bytes, []byte(secret), x509.PEMCipherAES256)
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +307,7 @@ func TestTLSOfTheConfigTakesThePlaceOfSSL(t *testing.T) {
 }
 
 // gRPC sends the name in the credentials as the authority of every call.
-func TestWithoutSNITheCredentialsNameNobody(t *testing.T) {
+func TestCredentialsWithoutSNIHaveNoServerName(t *testing.T) {
 	for _, noSNI := range []bool{false, true} {
 		cfg := NewConfig()
 		cfg.SSL.Mode, cfg.SSL.NoSNI = sslVerifyFull, noSNI
@@ -316,7 +315,7 @@ func TestWithoutSNITheCredentialsNameNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		//lint:ignore SA1019 That is what gRPC reads.
+		//lint:ignore SA1019 gRPC reads this field.
 		name := creds.Clone().Info().ServerName
 		if noSNI != (name == "") {
 			t.Errorf("NoSNI %v: the credentials name %q", noSNI, name)

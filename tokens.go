@@ -9,46 +9,43 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// redacted stands for a secret wherever a value of this package is printed.
+// redacted replaces a secret when a value of this package is printed.
 const redacted = "[redacted]"
 
-// UserSessionCredentials are what a user proves its identity with when a
-// session is opened.
+// UserSessionCredentials are the name and the password with which a session is opened.
 //
-// Printing a value (with any fmt verb, through slog or as JSON) shows the user
-// and hides the password. Marshalling is therefore one-way: read the fields to
-// store or pass on the credentials themselves. One place is out of reach: fmt
-// does not ask a value in an unexported field of another struct, so keep a
-// pointer there, or give that struct a Format method of its own.
+// Printing a value (with any fmt verb, through slog or as JSON) shows the user and hides
+// the password. So the password cannot be marshalled: read the fields to store the
+// credentials or to pass them on. One case is not covered: fmt does not call methods of a
+// value in an unexported field of another struct. Keep a pointer there, or give that
+// struct a Format method.
 type UserSessionCredentials struct {
 	User, Password string
 }
 
-// UserDatabaseSession names a session to open: who opens it, in which database.
-// It prints like [UserSessionCredentials].
+// UserDatabaseSession holds the user and the database of a session to open. It prints
+// like [UserSessionCredentials].
 type UserDatabaseSession struct {
 	UserSessionCredentials
 	Database string
 }
 
-// SessionTokens identify an open session in every call made on it. Whoever
-// holds SessionID acts as the session's user, so it is hidden when printed;
+// SessionTokens identify an open session in each of its calls. A client with the
+// SessionID acts as the session's user, so the SessionID is hidden when printed.
 // ServerUUID only names the server.
 type SessionTokens struct {
 	ServerUUID, SessionID string
 }
 
-// TransactionTokens identify an open transaction in every call made in it,
-// beside the [SessionTokens] of its session. TransactionID is hidden when
-// printed.
+// TransactionTokens identify an open transaction in each of its calls, together with the
+// [SessionTokens] of its session. TransactionID is hidden when printed.
 type TransactionTokens struct {
 	TransactionID string
 }
 
-// metadata is what a call on the session, inside tx unless tx is zero, carries
-// as gRPC metadata. Empty tokens are left out. The tokens of a session and of
-// a transaction never change: build this once for each, and share it, since
-// gRPC only reads it.
+// metadata returns the gRPC metadata for calls on the session, and in tx unless tx is
+// zero. Empty tokens are left out. The tokens of a session and of a transaction never
+// change, so the metadata is built once for each and shared; gRPC only reads it.
 func (s SessionTokens) metadata(tx TransactionTokens) metadata.MD {
 	md := make(metadata.MD, 3)
 	for _, t := range [...]struct{ key, value string }{
@@ -116,8 +113,8 @@ func (t TransactionTokens) Format(f fmt.State, verb rune) {
 	formatRedacted(f, verb, "immudb.TransactionTokens", t.String())
 }
 
-// MarshalJSON is the redacted form: slog's JSON handler marshals what lies
-// inside another struct without asking LogValue.
+// MarshalJSON is the redacted form. slog's JSON handler marshals a value inside another
+// struct without calling LogValue.
 func (c UserSessionCredentials) MarshalJSON() ([]byte, error) { return redactedJSON(c) }
 
 // MarshalJSON is the redacted form.
@@ -129,8 +126,8 @@ func (s SessionTokens) MarshalJSON() ([]byte, error) { return redactedJSON(s) }
 // MarshalJSON is the redacted form.
 func (t TransactionTokens) MarshalJSON() ([]byte, error) { return redactedJSON(t) }
 
-// secretAttr tells only whether there is a secret: a missing one is worth
-// seeing in a log.
+// secretAttr shows only whether the secret is empty, because a log should show that it is
+// missing.
 func secretAttr(name, secret string) slog.Attr {
 	if secret != "" {
 		secret = redacted
@@ -138,8 +135,8 @@ func secretAttr(name, secret string) slog.Attr {
 	return slog.String(name, secret)
 }
 
-// The printed forms below all derive from LogValue, so that one method per
-// type decides what is a secret.
+// The printed forms below are all made from LogValue, so that one method per type decides
+// which fields are secret.
 
 func redactedString(v slog.LogValuer) string {
 	var b strings.Builder

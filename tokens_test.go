@@ -12,10 +12,10 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// secret is in every secret of these tests, and in nothing else.
+// secret is part of every secret value in these tests, and of no other value.
 const secret = "hunter2"
 
-// printed is v in every way in which a program prints or logs things.
+// printed returns v in every form in which programs print or log values.
 func printed(v any) map[string]string {
 	out := make(map[string]string)
 	nested := struct {
@@ -78,8 +78,8 @@ func TestNoWayOfPrintingShowsASecret(t *testing.T) {
 		mustHideSecret(t, v)
 	}
 
-	// fmt calls no method on what is in a field that is not exported, but with
-	// the verbs that people use it does not follow a pointer there either.
+	// fmt calls no method on the value of an unexported field. But with the common verbs
+	// it does not follow a pointer there either.
 	for _, v := range []any{struct{ hidden *Config }{config}, struct{ hidden *SessionTokens }{&tokens}} {
 		for _, verb := range []string{"%v", "%+v", "%#v"} {
 			if s := fmt.Sprintf(verb, v); strings.Contains(s, secret) {
@@ -96,7 +96,7 @@ func TestPrintingShowsWhatIsNotSecret(t *testing.T) {
 		{fmt.Sprint(&session), `{User:"ann" Password:"[redacted]" Database:"ledger"}`},
 		{fmt.Sprintf("%#v", session.UserSessionCredentials), `immudb.UserSessionCredentials{User:"ann" Password:"[redacted]"}`},
 		{fmt.Sprint(SessionTokens{"u-1", secret}), `{ServerUUID:"u-1" SessionID:"[redacted]"}`},
-		{fmt.Sprint(SessionTokens{}), `{ServerUUID:"" SessionID:""}`}, // that a token is missing is worth seeing
+		{fmt.Sprint(SessionTokens{}), `{ServerUUID:"" SessionID:""}`}, // a log should show that a token is missing
 		{fmt.Sprintf("%q", TransactionTokens{secret}), `"{TransactionID:\"[redacted]\"}"`},
 	} {
 		if row.got != row.want {
@@ -109,7 +109,7 @@ func TestPrintingShowsWhatIsNotSecret(t *testing.T) {
 	}
 }
 
-// Fails when a type or a field is added that the redaction does not know.
+// The test fails if a type or a field is added without a rule for redaction.
 func TestEveryFieldOfTheTokensIsPrintedOrRedacted(t *testing.T) {
 	for _, v := range []slog.LogValuer{UserSessionCredentials{}, UserDatabaseSession{}, SessionTokens{}, TransactionTokens{}, SSLConfig{}} {
 		shown := make(map[string]bool)

@@ -12,6 +12,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 var _ driver.Tx = (*tx)(nil)
@@ -41,6 +42,8 @@ type tx struct {
 	written rules.Written
 	// inserted counts the rows that INSERTs have added, each an entry of its own.
 	inserted int64
+	// sent is what was sent to be written, with verify=writes.
+	sent written.Writes
 	// schema is how this transaction has changed the schema; nil: not at all.
 	schema *schemaChange
 }
@@ -174,7 +177,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
-	if err := c.proveCommits(ctx, t.wrote, committed); err != nil || t.schema == nil || committed.TxID == 0 {
+	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil || t.schema == nil || committed.TxID == 0 {
 		return committed, err
 	}
 	return committed, c.showSchemaChange(ctx, t.schema)
@@ -363,11 +366,14 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	}
 	res.rows += n
 	t.added(b.st, n)
+	sent := t.send(&b)
 	if column == "" || n == 0 {
 		return nil
 	}
 	if !res.returned(last) {
 		t.conn.connector.catalog.forget()
+	} else if sent != nil {
+		sent.LastKey = res.id
 	}
 	return nil
 }
@@ -395,6 +401,7 @@ func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
 		return err
 	}
 	t.wrote = t.wrote || mustWrite(*b.st)
+	t.send(&b)
 	if b.st.Kind.ChangesCatalog() {
 		if t.schema == nil {
 			t.schema = &schemaChange{}
@@ -528,5 +535,6 @@ func (t *tx) queryReturning(ctx context.Context, b bound) (*resultSet, error) {
 		return nil, err
 	}
 	t.added(b.st, int64(max(b.st.NumRows, 0)))
+	t.send(&b)
 	return set, nil
 }

@@ -138,7 +138,7 @@ func TestRollbackAfterAFailedWriteReturnsNil(t *testing.T) {
 	}
 }
 
-// The server keeps a transaction whose query it refused.
+// The server does not end a transaction when it refuses a query in it.
 func TestRefusedQueryLeavesTheTransactionAsItWas(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -156,7 +156,7 @@ func TestRefusedQueryLeavesTheTransactionAsItWas(t *testing.T) {
 	}
 }
 
-// So it does if the query fails when rows have been sent.
+// It does not end it either if the query fails after some rows.
 func TestQueryThatFailsBetweenItsRowsLeavesTheTransactionAsItWas(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Fill(t, db, 3000, []byte("x"))

@@ -15,6 +15,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
+	"github.com/immudb-go/immudb/internal/written"
 )
 
 // verification is the state that the connections of a connector share for
@@ -35,7 +36,7 @@ type verification struct {
 type indexedTable struct{ serverUUID, database, table string }
 
 func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
-	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits, Log: log}
+	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits || cfg.Verify.Writes, Log: log}
 	var err error
 	if cfg.Verify.State != "" {
 		if o.Pin, err = trust.ParsePin(cfg.Verify.State); err != nil {
@@ -164,10 +165,11 @@ func mustChangeCatalog(statement string) bool {
 }
 
 // proveCommits proves that the transactions in the server's answer to a commit
-// extend the trusted history, and are newer than the mark of readyToProve. With wrote
+// extend the trusted history, are newer than the mark of readyToProve, and wrote what
+// was sent, which is nil if that is not asked for. With wrote
 // set, the answer must hold a transaction: a server that hides what it wrote would
 // answer without one.
-func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.CommittedTx) error {
+func (c *Conn) proveCommits(ctx context.Context, wrote bool, sent *written.Writes, txs ...wire.CommittedTx) error {
 	c.connector.trust.writes.Add(1)
 	if !c.connector.trust.Commits {
 		return nil
@@ -183,7 +185,13 @@ func (c *Conn) proveCommits(ctx context.Context, wrote bool, txs ...wire.Committ
 		if err != nil {
 			return fromTrust(p.NotAProof(err))
 		}
-		if err := p.Commit(ctx, c.begun, header); err != nil {
+		if sent != nil {
+			err = c.proveWrites(ctx, p, header, sent)
+			sent = &written.Writes{} // the statements are one transaction; another one writes nothing
+		} else {
+			err = p.Commit(ctx, c.begun, header)
+		}
+		if err != nil {
 			return c.unproven(txs[i].TxID, fromTrust(err))
 		}
 	}

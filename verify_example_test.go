@@ -25,7 +25,7 @@ func ExampleVerifiedRow() {
 	case errors.Is(err, sql.ErrNoRows):
 		log.Fatal("no such account, says the server")
 	case err != nil:
-		log.Fatal(err) // not verified: no connection, no trusted state, …
+		log.Fatal(err) // not verified: no connection, no trusted state, or another reason
 	}
 	var account struct {
 		ID      int64

@@ -16,12 +16,12 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// ReadProof tells what verify=reads has proven of the queries under a context of
-// [WithReadProof].
+// ReadProof counts the queries that verify=reads has proven, and those that it has not,
+// under a context of [WithReadProof].
 type ReadProof struct {
 	Proven   int    // queries whose rows were all proven
-	Unproven int    // queries that were answered without a proof
-	Reason   string // why, for the last one of these
+	Unproven int    // queries that returned rows without a proof
+	Reason   string // the reason for the last one of these
 }
 
 // readReport is a ReadProof that several goroutines may write to.
@@ -35,21 +35,21 @@ type (
 	noProofKey    struct{}
 )
 
-// WithReadProof returns a context under which queries are counted in info as proven
-// or not, with verify=reads, when they return. Several goroutines may query under one
-// such context; info is to be read when all have returned. (A sql.Rows keeps what the
-// driver knows of it to itself.)
+// WithReadProof returns a context under which, with verify=reads, each query is counted
+// in info as proven or unproven when it returns. Several goroutines may use one such
+// context; read info when all their queries have returned. (sql.Rows has no way to pass
+// this information on.)
 func WithReadProof(ctx context.Context, info *ReadProof) context.Context {
 	return context.WithValue(ctx, readReportKey{}, &readReport{info: info})
 }
 
-// WithoutProof returns a context under which queries are answered without a proof,
-// whatever verify says.
+// WithoutProof returns a context under which the rows of queries are not proven, for
+// every value of verify.
 func WithoutProof(ctx context.Context) context.Context {
 	return context.WithValue(ctx, noProofKey{}, true)
 }
 
-// noteRead counts a query; unproven is why it is not proven, or nil.
+// noteRead counts a query. unproven is the reason why it is not proven, or nil.
 func noteRead(ctx context.Context, unproven error) {
 	r, _ := ctx.Value(readReportKey{}).(*readReport)
 	if r == nil || r.info == nil {
@@ -65,8 +65,7 @@ func noteRead(ctx context.Context, unproven error) {
 	r.info.Reason = strings.TrimPrefix(unproven.Error(), "immudb: ")
 }
 
-// queryOrProve runs a query for a caller, and proves its rows if verify=reads asks
-// for that.
+// queryOrProve runs a query, and proves its rows with verify=reads.
 func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	if !c.connector.cfg.Verify.Reads || !t.reads || len(t.statements) == 0 || ctx.Value(noProofKey{}) != nil {
 		return orNil(c.query(ctx, t, args))
@@ -88,7 +87,7 @@ func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedVa
 	return orNil(c.query(ctx, t, args))
 }
 
-// orNil keeps a nil *rows from becoming a driver.Rows that is not nil.
+// orNil turns a nil *rows into a nil driver.Rows.
 func orNil(r *rows, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
@@ -96,8 +95,8 @@ func orNil(r *rows, err error) (driver.Rows, error) {
 	return r, nil
 }
 
-// prove runs a query and proves its rows. unproven says why it cannot, in which case
-// nothing was done.
+// prove runs a query and proves its rows. If it cannot prove them, it does nothing and
+// returns the reason in unproven.
 func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
 	if c.tx != nil {
 		return nil, errProofInTx, nil
@@ -126,34 +125,34 @@ func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r
 	return r, nil, err
 }
 
-// notATable is the error of a query for rows of what is no table, whether the query
-// itself succeeds, as for a view, or not.
+// notATable is the error for a query that reads from a name that is not a table. The query
+// may succeed, as for a view, or fail itself.
 func (c *Conn) notATable(ctx context.Context, t *query, args []driver.NamedValue, name string) error {
 	r, err := c.query(ctx, t, args)
 	if err != nil {
 		return err
 	}
-	_ = r.Close() // which has no error
-	return unsupported("the rows of the query cannot be proven: " + name + " is no table")
+	_ = r.Close() // always nil
+	return unsupported("the rows of the query cannot be proven: " + name + " is not a table")
 }
 
-var errProofInTx error = unsupported("rows read in a transaction cannot be proven: they are those of its snapshot and of its own writes; " +
+var errProofInTx error = unsupported("rows read in a transaction cannot be proven: they come from its snapshot and its own writes; " +
 	"read them outside the transaction, or under WithoutProof")
 
-// readPlan is how the rows of a query are proven: as those of SELECT * with the same
-// condition, of which the client then takes the columns that the query asks for.
+// readPlan says how the rows of a query are proven: the client proves the rows of SELECT *
+// with the same condition, and then picks the columns that the query asks for.
 type readPlan struct {
-	unproven error // why they cannot be, or nil
+	unproven error // why they cannot be proven, or nil
 	rows     *rowsQuery
 	targets  []target // nil: all columns
 	equal    map[string]tree.Expr
 	paged    bool // there is an OFFSET
 }
 
-// target is a column of the answer.
+// target is a column of the result.
 type target struct{ column, name string }
 
-// provable returns the plan for a query, made when it is first asked for.
+// provable returns the plan for a query. It is made at the first call.
 func (t *query) provable() *readPlan {
 	if plan := t.proof.Load(); plan != nil {
 		return plan
@@ -196,8 +195,8 @@ func newReadPlan(text string) (*readPlan, error) {
 	return plan, nil
 }
 
-// targetsOf returns the columns that a SELECT answers, if they are columns of the
-// table and nothing else depends on their names or places.
+// targetsOf returns the columns of a SELECT, if they are columns of the table and nothing
+// else depends on their names or positions.
 func targetsOf(s *tree.Select, text string) ([]target, error) {
 	var targets []target
 	renamed := make(map[string]bool)
@@ -207,7 +206,7 @@ func targetsOf(s *tree.Select, text string) ([]target, error) {
 			if len(s.Targets) == 1 {
 				return nil, nil
 			}
-			return nil, unsupported("the rows of the query cannot be proven: write all columns of " + t.Table.Name + ".*, or it alone")
+			return nil, unsupported("the rows of the query cannot be proven: name all columns instead of " + t.Table.Name + ".*, or select nothing else")
 		}
 		column, ok := tree.Bare(t.Expr).(*tree.Column)
 		if !ok {
@@ -235,7 +234,8 @@ func targetsOf(s *tree.Select, text string) ([]target, error) {
 	return targets, nil
 }
 
-// asWritten is an alias as the answer shows it: in quotes as it is, else in lower case.
+// asWritten is the name of an alias in the result: unchanged if it is in quotes, else in
+// lower case.
 func asWritten(alias tree.Ident, text string) string {
 	raw := alias.Of(text)
 	if alias.Quoted {
@@ -244,7 +244,7 @@ func asWritten(alias tree.Ident, text string) string {
 	return strings.ToLower(raw)
 }
 
-// collectEqual finds the columns that a condition asks to be equal to a literal or an
+// collectEqual finds the columns that a condition compares by = with a literal or an
 // argument.
 func collectEqual(x tree.Expr, equal map[string]tree.Expr) {
 	switch x := tree.Bare(x).(type) {
@@ -270,9 +270,9 @@ func collectEqual(x tree.Expr, equal map[string]tree.Expr) {
 	}
 }
 
-// proveByKey answers a query for the row with a primary key: one call, where a query
-// and a proof are two. r is nil if the query is none of that kind, as far as the
-// client knows yet.
+// proveByKey runs a query for the row with a given primary key in one call, instead of a
+// call for the query and one for the proof. r is nil if the query is not of that kind, or
+// if the client does not know it yet.
 func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.NamedValue) (r driver.Rows, err error) {
 	def := c.prover().Table(plan.rows.table)
 	if def == nil || plan.paged {
@@ -288,7 +288,7 @@ func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.Nam
 		key = append(key, v)
 	}
 	if _, err := def.RowKey(key...); err != nil {
-		return nil, nil // the server may take it for a key all the same
+		return nil, nil // the server may still accept it as a key
 	}
 	bound, err := plan.rows.bind(def, args)
 	if err != nil {
@@ -317,7 +317,7 @@ func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.Nam
 	return plan.answer(columnsOf(def), [][]driver.Value{values})
 }
 
-// valueOf returns what an expression of collectEqual stands for, unless it is NULL.
+// valueOf returns the value of an expression of collectEqual. ok is false for NULL.
 func (q *rowsQuery) valueOf(x tree.Expr, args []driver.NamedValue) (any, bool) {
 	switch x := x.(type) {
 	case *tree.Param:
@@ -342,7 +342,7 @@ func (q *rowsQuery) valueOf(x tree.Expr, args []driver.NamedValue) (any, bool) {
 	return nil, false
 }
 
-// columnsOf describes the columns of a table as a query does.
+// columnsOf describes the columns of a table as the result of a query does.
 func columnsOf(def *proof.Table) *columns {
 	list := make([]wire.Column, len(def.Columns))
 	for i, c := range def.Columns {
@@ -375,13 +375,12 @@ func (p *readPlan) answer(all *columns, list [][]driver.Value) (driver.Rows, err
 	return r, nil
 }
 
-// provenRows are rows that have been proven, and so received before.
+// provenRows are rows that have been received and proven.
 type provenRows struct {
 	rows
 	list [][]driver.Value
 }
 
-// Next hands out the next row.
 func (r *provenRows) Next(dest []driver.Value) error {
 	if len(r.list) == 0 {
 		return io.EOF
@@ -391,7 +390,7 @@ func (r *provenRows) Next(dest []driver.Value) error {
 	return nil
 }
 
-// Close forgets the rows not read.
+// Close drops the rows that were not read.
 func (r *provenRows) Close() error {
 	r.list = nil
 	return nil

@@ -19,14 +19,15 @@ import (
 
 const (
 	defaultConcurrency = 8
-	// maxReadTries is how often rows that change under the reader are read.
+	// maxReadTries is how often the rows are read if they change between the query and
+	// the proof.
 	maxReadTries = 3
 )
 
-// errChanged: a row is not any more what the query gave.
+// errChanged: a row is not the same any more as in the result of the query.
 var errChanged = errors.New("a row was changed while it was verified")
 
-// Rows is [VerifyRows].
+// Rows is like [VerifyRows].
 func (v *Verifier) Rows(ctx context.Context, table, tail string, args ...any) ([]*ProvenRow, error) {
 	table, err := tableName(table)
 	if err != nil {
@@ -74,14 +75,14 @@ func convertArgs(args []any) ([]driver.NamedValue, error) {
 	return named, nil
 }
 
-// queried is a row of the query, to be proven.
+// queried is a row of the query's result, which is to be proven.
 type queried struct {
 	values []driver.Value // in the order of the table's columns
 	pk     []any
 	proven *proof.Row
 }
 
-// verifyRows runs a query and proves its rows, again if they change meanwhile.
+// verifyRows runs a query and proves its rows. If they change meanwhile it starts again.
 func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.NamedValue, concurrency int) (*columns, []*queried, error) {
 	for range maxReadTries {
 		columns, list, err := c.verifyRowsOnce(ctx, query, args, concurrency)
@@ -89,7 +90,7 @@ func (c *Conn) verifyRows(ctx context.Context, query *rowsQuery, args []driver.N
 			return columns, list, err
 		}
 	}
-	e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s were changed each of the %d times that they were verified: "+
+	e := newError(ErrConflict, "40001", fmt.Sprintf("rows of table %s changed during each of %d verifications: "+
 		"verify fewer at once", query.table, maxReadTries))
 	e.safe = true
 	return nil, nil, e
@@ -109,7 +110,7 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 	if err := b.begin(ctx, c, columns.names); err != nil {
 		return nil, nil, err
 	}
-	// The first goes alone: often one transaction wrote them all.
+	// The first row is proven alone, because often one transaction wrote all rows.
 	for at, most := 0, 1; at < len(list); most = concurrency {
 		var wave []*queried
 		for ; at < len(list) && len(wave) < most; at++ {
@@ -173,8 +174,8 @@ type queryProof struct {
 func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error {
 	b.def = b.Table(b.table)
 	if b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
-		// Asking for a row makes the server describe the table. Which columns are
-		// its key is only a hint until then.
+		// With a row the server sends the table's definition. Until then the columns of
+		// the key are only a hint.
 		hint, err := c.primaryKey(ctx, b.table)
 		if err != nil {
 			return err
@@ -216,8 +217,8 @@ func columnNames(t *proof.Table) []string {
 	return names
 }
 
-// changedIfGone: a row that the query found and the proof does not was deleted
-// between the two.
+// changedIfGone turns the error for a missing row into errChanged: the row was deleted
+// between the query and the proof.
 func changedIfGone(err error) error {
 	if errors.Is(err, errNoSuchKey) {
 		return errChanged
@@ -225,8 +226,8 @@ func changedIfGone(err error) error {
 	return err
 }
 
-// prove proves a few rows at once, and with them the others that their
-// transactions wrote.
+// prove proves a few rows at once, together with all rows that the same transactions
+// wrote.
 func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -240,7 +241,7 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 				err = b.judge(q, row)
 			}
 			if err != nil {
-				cancel(changedIfGone(err)) // the first one counts
+				cancel(changedIfGone(err)) // only the first error is kept
 				return
 			}
 			rows[i], keys[i] = row, written
@@ -270,7 +271,7 @@ func (b *queryProof) isPending(key []byte) bool {
 	return q != nil && q.proven == nil
 }
 
-// judge compares what the query gave with the latest proven revision.
+// judge compares a row of the query's result with the latest proven revision.
 func (b *queryProof) judge(q *queried, row *proof.Row) error {
 	if row.Table.Same(b.def) != nil {
 		return errChanged
@@ -287,7 +288,7 @@ func (b *queryProof) judge(q *queried, row *proof.Row) error {
 	return b.Tampering(&proof.Error{Check: "the query gave the proven value of column " + b.def.Columns[column].Name, TxID: row.TxID})
 }
 
-// differentColumn returns the first column in which the two differ, or -1.
+// differentColumn returns the first column that differs, or -1.
 func differentColumn(q *queried, row *proof.Row) int {
 	for i, v := range row.Values {
 		if !equalValue(q.values[i], v) {
@@ -297,8 +298,8 @@ func differentColumn(q *queried, row *proof.Row) int {
 	return -1
 }
 
-// proveAllOf proves the pending rows that transaction id wrote. One that it wrote
-// with other values was written again later and stays pending.
+// proveAllOf proves the pending rows that transaction id wrote. A row that it wrote with
+// other values was written again later and stays pending.
 func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 	rows, err := b.RowsOf(ctx, id, b.def)
 	if err != nil {
@@ -322,11 +323,11 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// primaryKey asks which columns the primary key of a table has, in its order.
+// primaryKey asks the server for the columns of a table's primary key, in their order.
 func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
 	t, err := c.describe(ctx, table)
 	if err == nil && len(t.Primary) == 0 {
-		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server names no primary key of table %s", table))
+		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server returned no primary key for table %s", table))
 	}
 	if err != nil {
 		return nil, err
@@ -334,16 +335,15 @@ func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
 	return t.Primary, nil
 }
 
-// rowsQuery is a query for whole rows of one table, whose answer the client can look
-// at again.
+// rowsQuery is a query for whole rows of one table whose result the client can check.
 type rowsQuery struct {
 	table, text string
 	script      *tree.Script
 	query       *eval.Query
 }
 
-// newRowsQuery refuses a tail that brings rows which are none of the table as it is
-// now, and one that the client cannot evaluate.
+// newRowsQuery refuses a tail that selects other rows than the present ones of the table,
+// and a tail that the client cannot evaluate.
 func newRowsQuery(table, tail string) (*rowsQuery, error) {
 	text := "SELECT * FROM " + quoteName(table) + " " + tail
 	script, err := tree.Parse(text)
@@ -368,39 +368,39 @@ func compileRowsQuery(text, table string, script *tree.Script) (*rowsQuery, erro
 	return &rowsQuery{table: table, text: text, script: script, query: query}, nil
 }
 
-// checkTail tells whether the text is a SELECT of one table with a condition, an order
-// and limits, and nothing else.
+// checkTail returns an error unless the text is a SELECT of one table with WHERE, ORDER
+// BY, LIMIT and OFFSET only.
 func checkTail(script *tree.Script) error {
 	if len(script.Statements) != 1 || script.Has.Any(tree.HasEmptyStatement) {
 		return errors.New("it holds more than one statement")
 	}
 	s, ok := script.Statements[0].(*tree.Select)
 	if !ok {
-		return errors.New("a set operation makes rows that are none of the table")
+		return errors.New("a set operation makes rows that are not rows of the table")
 	}
 	t, ok := s.From.(*tree.Table)
 	switch {
 	case !ok || len(s.Joins) > 0:
 		return errors.New("it reads another table")
 	case t.Kind != tree.Plain:
-		return errors.New("it reads what is no table")
+		return errors.New("it does not read from a table")
 	case s.Distinct:
-		return errors.New("DISTINCT makes rows that are none of the table")
+		return errors.New("DISTINCT makes rows that are not rows of the table")
 	case t.Since != nil || t.Until != nil:
-		return errors.New("it reads rows of another time")
+		return errors.New("it reads rows as of another time")
 	case len(s.GroupBy) > 0 || s.Having != nil:
-		return errors.New("GROUP BY makes rows that are none of the table")
+		return errors.New("GROUP BY makes rows that are not rows of the table")
 	}
 	return nil
 }
 
-// checkClauses refuses in a tail what it does not need.
+// checkClauses refuses other clauses than WHERE, ORDER BY, LIMIT and OFFSET.
 func checkClauses(s *tree.Select) error {
 	switch {
 	case s.From.(*tree.Table).Alias.Given():
-		return errors.New("it gives the table another name")
+		return errors.New("it gives the table an alias")
 	case len(s.Index) > 0 || s.Locking.Given():
-		return errors.New("it is none of WHERE, ORDER BY, LIMIT and OFFSET")
+		return errors.New("it may only hold WHERE, ORDER BY, LIMIT and OFFSET")
 	}
 	return nil
 }
@@ -423,8 +423,8 @@ func (q *rowsQuery) bind(def *proof.Table, args []driver.NamedValue) (*eval.Boun
 	return q.query.Bind(columns, values)
 }
 
-// evaluate looks at the proven rows: each must meet the condition of the query, and
-// they must be in its order and no more than its limit.
+// evaluate checks the proven rows: each must meet the condition of the query, and they
+// must be in its order and not more than its limit.
 func (b *queryProof) evaluate(ctx context.Context, c *Conn, query *rowsQuery, args []driver.NamedValue) error {
 	bound, err := query.bind(b.def, args)
 	for i := 0; err == nil && i < len(b.rows); i++ {
@@ -442,23 +442,23 @@ func (b *queryProof) evaluate(ctx context.Context, c *Conn, query *rowsQuery, ar
 	case err != nil:
 		return err
 	case evaluatesOtherwise(version):
-		return unsupported(fmt.Sprintf("%s, as immudb 1.11 evaluates it; the server is immudb %s: filter and order the rows in the program",
+		return unsupported(fmt.Sprintf("%s, by the rules of immudb 1.11; the server is immudb %s: filter and order the rows in the program",
 			wrong, version))
 	}
 	return b.Tampering(&proof.Error{Check: promises[wrong.Clause]})
 }
 
-// evaluatesOtherwise tells the servers whose conditions may mean something else than
-// on the client. Those of 1.10 and before take the pattern of LIKE for a regular
-// expression; 1.9 lets AND and OR bind alike. Servers that do not know their version
-// are embedded in a program, as this driver's tests do it.
+// evaluatesOtherwise reports whether the server may evaluate conditions differently from
+// the client. Servers up to 1.10 read the pattern of LIKE as a regular expression; 1.9
+// gives AND and OR the same precedence. A server without a version is embedded in a
+// program, as in this driver's tests.
 func evaluatesOtherwise(version string) bool {
 	return version != "" && !strings.HasPrefix(strings.TrimPrefix(version, "v"), "1.11.")
 }
 
-// promises are what must hold, by the clause that promises it.
+// promises are the statements that must be true, by clause.
 var promises = map[string]string{
 	"WHERE":    "each row of the query meets its WHERE condition",
 	"ORDER BY": "the rows of the query are in the order that it asks for",
-	"LIMIT":    "the rows of the query are no more than its LIMIT",
+	"LIMIT":    "the query returns at most as many rows as its LIMIT",
 }

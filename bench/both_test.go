@@ -12,8 +12,8 @@ import (
 	"github.com/immudb-go/immudb/immudbtest"
 )
 
-// The vendor's driver takes the name "immudb" when its package is in the same
-// program; ours is then there under its own name, and both work.
+// If the vendor's driver is in the same program it registers the name "immudb". This driver is
+// then registered under another name, and both work.
 func TestBothDriversWorkInOneProgram(t *testing.T) {
 	for _, name := range []string{"immudb", immudb.DriverName} {
 		if !slices.Contains(sql.Drivers(), name) {

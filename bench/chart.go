@@ -7,7 +7,7 @@ import (
 )
 
 // The chart has a group of bars for each workload: the wall time of an operation, and the longest bar of each group
-// is the slowest contender. The scale of a group is its own; the figures stand beside the bars.
+// is the slowest contender. Each group has its own scale; the figures are next to the bars.
 const (
 	chartWidth = 860
 	labelWidth = 96  // contenders' names
@@ -29,7 +29,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 }
 `
 
-// chart draws the results as an SVG image, which needs nothing else and suits light and dark pages.
+// chart draws the results as a self-contained SVG image for light and dark pages.
 func (r *results) chart() string {
 	var b strings.Builder
 	y := 0

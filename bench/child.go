@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// server is where a contender finds the server, and as whom it comes.
+// server is the address of the server, and the user of a contender.
 type server struct {
 	Addr           string `json:"addr"`
 	PostgreSQLAddr string `json:"pgsql_addr"`
@@ -24,7 +24,7 @@ type server struct {
 	Database       string `json:"database"`
 }
 
-// assignment is the first line that a contender reads: its name and the workload it is to get ready.
+// assignment is the first line that a contender reads: its name and its workload.
 type assignment struct {
 	Contender string `json:"contender"`
 	Workload  string `json:"workload"`
@@ -33,7 +33,7 @@ type assignment struct {
 	Profile   string `json:"profile"` // a directory, or "": no profiles are asked for
 }
 
-// order is each further line: what to do with it.
+// order is each further line: what to do with the workload.
 type order struct {
 	Do string `json:"do"` // "measure", "watch", "count" or "profile"
 	N  int    `json:"n"`  // operations
@@ -50,7 +50,7 @@ type report struct {
 
 // contend is the program of a contender's process. It ends with its standard input.
 func contend() int {
-	// What the libraries under test print must not come between the answers.
+	// Output of the tested libraries must not be mixed with the answers.
 	answers := json.NewEncoder(os.Stdout)
 	os.Stdout = os.Stderr
 	if err := obey(context.Background(), json.NewDecoder(os.Stdin), answers); err != nil {
@@ -60,8 +60,8 @@ func contend() int {
 	return 0
 }
 
-// obey does the work with the ctx given. It should be one that cannot end, as that of db.Query: database/sql starts a
-// goroutine for each query whose ctx can, which costs every contender but the floor the same.
+// obey does the work with ctx. ctx should be one that never ends, as with db.Query: for a ctx that can end, database/sql
+// starts a goroutine for each query, which adds the same cost to every contender except the floor.
 func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err error) {
 	var a assignment
 	if err := orders.Decode(&a); err != nil {
@@ -72,7 +72,7 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 		return fmt.Errorf("there is no workload %q", a.Workload)
 	}
 	if a.Profile != "" {
-		runtime.MemProfileRate = 0 // until it is the allocations' turn
+		runtime.MemProfileRate = 0 // until allocations are profiled
 	}
 	e := &env{assignment: a, counted: w.counted}
 	t, err := e.prepare(ctx, w)
@@ -125,14 +125,14 @@ func obey(ctx context.Context, orders *json.Decoder, answers *json.Encoder) (err
 type contender struct {
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
-	answers chan report // closed when the process says no more
+	answers chan report // closed at the end of the process's output
 	said    *strings.Builder
 }
 
 // patience bounds one answer of a contender: the slowest does a run in less than a tenth of it.
 const patience = 5 * time.Minute
 
-// startContender starts the process and has it get the workload ready. program is "" for this one.
+// startContender starts the process and makes it prepare the workload. program is "" for this one.
 func startContender(program string, a assignment) (*contender, error) {
 	if program == "" {
 		var err error
@@ -173,7 +173,7 @@ func startContender(program string, a assignment) (*contender, error) {
 	return c, nil
 }
 
-// ask sends an assignment or an order and waits for the report. A report of a failure is an error, with the report.
+// ask sends an assignment or an order and waits for the report. If the report has a failure, ask returns it and an error.
 func (c *contender) ask(what any) (report, error) {
 	line, err := json.Marshal(what)
 	if err != nil {

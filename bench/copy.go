@@ -12,9 +12,9 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// The bulk loads write the same keys each time, with UPSERT: what was there is written over.
+// The bulk loads write the same keys each time, with UPSERT, which overwrites the existing rows.
 
-// copyFrom loads the rows with CopyFrom as it comes.
+// copyFrom loads the rows with CopyFrom and its default options.
 func copyFrom(_ context.Context, e *env) (*task, error) {
 	db, err := e.open()
 	if err != nil {
@@ -34,10 +34,10 @@ func copyFrom(_ context.Context, e *env) (*task, error) {
 	return t, nil
 }
 
-// byHand is a way in which a program without CopyFrom loads rows: multi-row statements of one size.
+// byHand loads rows as a program without CopyFrom would: by multi-row statements of one size.
 type byHand struct {
 	rows     int  // of a statement
-	literals bool // values are written into the text, else they are arguments
+	literals bool // values are literals, else arguments
 	writers  int
 }
 
@@ -94,7 +94,7 @@ type statement struct {
 	rows int
 }
 
-// load writes the first n rows. While statements are written the next one is made.
+// load writes the first n rows. While a statement runs, the next one is made.
 func (h byHand) load(ctx context.Context, db *sql.DB, n int) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -31,14 +31,14 @@ const (
 
 var contenders = []string{ours, vendors, postgresql, floor}
 
-// env is a contender's process: what it was told, and how it reaches the server.
+// env holds the assignment of a contender's process, and its access to the server.
 type env struct {
 	assignment
-	counted bool // the workload's gRPC calls are of interest; the others are spared the counter
+	counted bool // gRPC calls are counted; other workloads run without the counter
 	calls   callCounter
 }
 
-// prepare gets the workload ready in the way of this contender.
+// prepare makes the task of this contender for the workload.
 func (e *env) prepare(ctx context.Context, w *workload) (*task, error) {
 	if e.Contender == floor {
 		f, err := e.openFloor(ctx)
@@ -58,7 +58,7 @@ func (e *env) prepare(ctx context.Context, w *workload) (*task, error) {
 	return open(ctx, e)
 }
 
-// open returns the contender's sql.DB. options are "name=value" for a DSN of ours.
+// open returns the contender's sql.DB. options are "name=value" for a DSN of this driver.
 func (e *env) open(options ...string) (*sql.DB, error) {
 	s := &e.Server
 	switch e.Contender {
@@ -124,7 +124,7 @@ type callCounter struct {
 
 var _ stats.Handler = (*callCounter)(nil)
 
-// reset returns the counts and begins anew.
+// reset returns the counts and sets them to zero.
 func (c *callCounter) reset() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *callCounter) HandleRPC(context.Context, stats.RPCStats)                
 func (c *callCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (c *callCounter) HandleConn(context.Context, stats.ConnStats)                       {}
 
-// andClose has close run after what the task closes itself.
+// andClose makes the task call close after its own close function.
 func (t *task) andClose(close func() error) *task {
 	own := t.close
 	t.close = func() error {

@@ -21,12 +21,12 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// The floor is what a call costs with grpc-go itself: the request is there already, the answer is received and let go.
+// The floor is the cost of a call with grpc-go alone: the request is encoded already, the answer is received and dropped.
 
 // undecoded counts the answer's bytes.
 type undecoded struct{ bytes int }
 
-// floorCodec passes requests on as they are and looks at no answer.
+// floorCodec passes requests on unchanged and does not decode answers.
 type floorCodec struct{}
 
 func (floorCodec) Name() string { return "proto" }
@@ -70,8 +70,7 @@ func (e *env) openFloor(ctx context.Context) (*floorConn, error) {
 	return &floorConn{env: e, cc: cc, md: md, ctx: metadata.NewOutgoingContext(ctx, md)}, nil
 }
 
-// close ends the session and the channel. A session that was idle for minutes while other contenders had their turn is
-// gone already.
+// close ends the session and the channel. The session may have expired while other contenders had their turns.
 func (f *floorConn) close() error {
 	_ = f.call(f.ctx, wire.MethodCloseSession, nil)
 	return f.cc.Close()
@@ -124,7 +123,7 @@ func request(text string, args ...any) []byte {
 	for i, v := range args {
 		var err error
 		if b, err = wire.AppendNumberedParam(b, i+1, v); err != nil {
-			panic(err) // the arguments are ours
+			panic(err) // the arguments are always valid
 		}
 	}
 	return b
@@ -134,7 +133,7 @@ func queryRequest(text string, args ...any) []byte {
 	return wire.AppendAcceptStream(request(text, args...))
 }
 
-// pointRequests are enough requests for keys all over the table.
+// pointRequests are requests for keys from the whole table.
 func (f *floorConn) pointRequests() [][]byte {
 	reqs := make([][]byte, 1000)
 	for i := range reqs {
@@ -190,7 +189,7 @@ func (f *floorConn) scanTask(query string, rows int) *task {
 	}}
 }
 
-// floorBurst makes the queries of a burst on one session of a channel just opened, which is the least there is to do.
+// floorBurst makes the queries of a burst on one session of a new channel, which is the least possible work.
 func floorBurst(_ context.Context, f *floorConn) (*task, error) {
 	reqs := f.pointRequests()
 	return &task{run: func(ctx context.Context, n int) (int, error) {
@@ -265,7 +264,7 @@ func (f *floorConn) transaction(ctx context.Context, begin, req []byte) error {
 	})
 }
 
-// transact begins a transaction, has work done in it and commits it.
+// transact begins a transaction, calls work in it and commits it.
 func (f *floorConn) transact(ctx context.Context, begin []byte, work func(ctx context.Context) error) error {
 	var tx wire.NewTx // its id must be known
 	if failure := wire.NewChannel(f.cc).Call(f.ctx, wire.MethodNewTx, begin, &tx, wire.CallOptions()...); failure != nil {
@@ -297,8 +296,8 @@ func floorGroupedInserts(_ context.Context, f *floorConn) (*task, error) {
 	}, note: func() string { return fmt.Sprintf("%d inserts in each request", goroutines) }}, nil
 }
 
-// floorCopy sends the very requests again that CopyFrom made, and as it does: in transactions committed in their order. Two
-// are under way at once, where CopyFrom has three: without anything to encode between them a third brings nothing.
+// floorCopy sends the same requests as CopyFrom, in transactions committed in their order. Two run at once; CopyFrom has
+// three, but without encoding between them a third makes nothing faster.
 func floorCopy(ctx context.Context, f *floorConn) (*task, error) {
 	reqs, err := recordCopy(ctx, f.env)
 	if err != nil {

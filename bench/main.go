@@ -1,12 +1,12 @@
-// Command bench measures this driver beside the other ways to reach immudb from Go, on one server and in one run:
+// Command bench compares this driver with the other clients of immudb for Go, on one server and in one run:
 //
 //	go run ./bench
 //
 // The contenders are this driver, the vendor's database/sql driver, pgx over the server's PostgreSQL port, and the
-// floor: gRPC calls whose requests were encoded beforehand and whose answers nobody decodes. The server and each
-// contender are processes of their own. A round has every contender do the same work once, in an order that turns
-// with the rounds, so that what the machine does besides meets all alike; read the ratios, which travel, and not the
-// times, which do not.
+// floor: gRPC calls whose requests were encoded before and whose answers are not decoded. The server and each contender are
+// separate processes. In each round every contender does the same work once, in an order that changes from round to round,
+// so that other load of the machine affects all of them equally. Compare the ratios, which are similar on other machines,
+// and not the times, which are not.
 //
 // The results go to standard output as a table, and as results.json and results.svg to the directory of -out. The
 // command must run inside a checkout of the repository, which the server is built from.

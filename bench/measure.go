@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sample is what one run of a contender cost.
+// sample is the cost of one run of a contender.
 type sample struct {
 	Ops    int           `json:"ops"`
 	Wall   time.Duration `json:"wall_ns"`
@@ -15,28 +15,28 @@ type sample struct {
 	Allocs uint64        `json:"allocs"`
 	Bytes  uint64        `json:"bytes"` // allocated
 
-	ServerCPU time.Duration `json:"server_cpu_ns"` // in hundredths of a second; 0 where the system does not tell
+	ServerCPU time.Duration `json:"server_cpu_ns"` // in steps of 10 ms; 0 if the system does not report it
 }
 
 // memory is how far a contender's heap grew during a run, in bytes above what it held before.
 type memory struct {
-	// Peak counts garbage not yet collected, of which the runtime lets 4 MiB gather before it looks.
+	// Peak includes garbage that is not collected yet; the runtime first collects at 4 MiB.
 	Peak int64 `json:"peak_bytes"`
 	// Live is the most that a collection found in use. It is 0 if none fell into the run.
 	Live int64 `json:"live_bytes"`
 }
 
-// task is a workload made ready in a contender.
+// task is a workload prepared in a contender.
 type task struct {
 	// run does n operations and returns how many it did.
 	run func(ctx context.Context, n int) (int, error)
-	// close gives back what the task holds. nil: nothing.
+	// close releases the resources of the task. nil: it has none.
 	close func() error
-	// note says what the reader of the result must know. It is asked for after the runs.
+	// note returns a remark for the reader of the result. It is called after the runs.
 	note func() string
 }
 
-// measure runs t once. The garbage of what came before is not its cost, so it is collected first.
+// measure runs t once. It collects the garbage of earlier work first, because that is not a cost of t.
 func (t *task) measure(ctx context.Context, n int) (sample, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -56,11 +56,10 @@ func (t *task) measure(ctx context.Context, n int) (sample, error) {
 	}, err
 }
 
-// heapLook is how often the heap is looked at. A look costs some microseconds, so runs that are looked at are not
-// timed.
+// heapLook is the interval for reading the size of the heap. Each read takes some microseconds, so such runs are not timed.
 const heapLook = 500 * time.Microsecond
 
-// watch runs t once and observes the heap. ops is what run says.
+// watch runs t once and observes the heap. ops is the result of run.
 func (t *task) watch(ctx context.Context, n int) (m memory, ops int, err error) {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	look := func() (objects, live int64) {

@@ -31,13 +31,13 @@ func (t *task) profile(ctx context.Context, n int, name string) (ops int, err er
 	if err != nil {
 		return ops, err
 	}
-	runtime.MemProfileRate = 512 // bytes; it costs too much time for a CPU profile to be true
+	runtime.MemProfileRate = 512 // bytes; too slow to be set during a CPU profile
 	done, err := t.run(ctx, n)
 	ops += done
 	if err != nil {
 		return ops, err
 	}
-	runtime.GC() // the profile tells of what was allocated before the last collection
+	runtime.GC() // the profile has the allocations up to the last collection
 	return ops, writeAllocs(name + ".allocs.pprof")
 }
 

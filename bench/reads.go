@@ -144,7 +144,7 @@ func accountScanner() func(*sql.Rows) error {
 	}
 }
 
-// scanTask reads the rows of a query, of which there must be as many as said. An operation is a row.
+// scanTask reads the rows of a query, of which there must be want. An operation is a row.
 func scanTask(e *env, query string, want int, scan func(*sql.Rows) error) (*task, error) {
 	db, err := e.open()
 	if err != nil {
@@ -184,7 +184,7 @@ func scanRows(ctx context.Context, db *sql.DB, query string, scan func(*sql.Rows
 // burstQueries is how many each goroutine of a burst makes.
 const burstQueries = 20
 
-// burst is a service that wakes up: an sql.DB as it comes, which keeps two idle connections, and many goroutines.
+// burst is a service after idle time: many goroutines use a sql.DB with default settings, which keeps two idle connections.
 func burst(_ context.Context, e *env) (*task, error) {
 	return &task{run: func(ctx context.Context, n int) (int, error) {
 		for i := range n {
@@ -207,7 +207,7 @@ func burst(_ context.Context, e *env) (*task, error) {
 	}}, nil
 }
 
-// firstQuery is a program that asks one question and ends.
+// firstQuery is a program that makes one query and ends.
 func firstQuery(_ context.Context, e *env) (*task, error) {
 	return &task{run: func(ctx context.Context, n int) (int, error) {
 		for i := range n {

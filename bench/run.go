@@ -20,7 +20,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// results is what a run of the command found, as it is written to results.json.
+// results are the results of a run, in the form of results.json.
 type results struct {
 	Date     time.Time         `json:"date"`
 	Go       string            `json:"go"`
@@ -32,7 +32,7 @@ type results struct {
 	Targets  []verdict         `json:"targets"`
 }
 
-// outcome is how the contenders did in a workload.
+// outcome is the result of a workload for all contenders.
 type outcome struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
@@ -41,14 +41,14 @@ type outcome struct {
 	Error   string   `json:"error,omitempty"` // of the workload as a whole
 }
 
-// entry is how one contender did.
+// entry is the result of one contender.
 type entry struct {
 	Contender string         `json:"name"`
 	Samples   []sample       `json:"rounds,omitempty"` // the i-th of each contender is from the same round
 	Memory    memory         `json:"memory,omitzero"`
 	Calls     map[string]int `json:"calls,omitempty"`
 	Note      string         `json:"note,omitempty"`
-	Failures  []string       `json:"failures,omitempty"` // after which it was asked again, and did it
+	Failures  []string       `json:"failures,omitempty"` // failures after which a second try succeeded
 	Error     string         `json:"error,omitempty"`    // why there are no samples, or no more
 }
 
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 func serverAt(info testserver.Info) (server, error) {
 	u, err := url.Parse(info.DSN)
 	if err != nil {
-		return server{}, errors.New("the server's DSN is not a URL") // the parser's error repeats the password
+		return server{}, errors.New("the server's DSN is not a URL") // the parser's error would hold the password
 	}
 	password, _ := u.User.Password()
 	return server{
@@ -118,7 +118,7 @@ func serverAt(info testserver.Info) (server, error) {
 	}, nil
 }
 
-// versions are those of the modules whose speed is compared.
+// versions are the versions of the compared modules.
 func versions() map[string]string {
 	v := map[string]string{}
 	info, ok := debug.ReadBuildInfo()
@@ -134,9 +134,9 @@ func versions() map[string]string {
 	return v
 }
 
-// compete has the contenders do the workload: each once to warm up, then in rounds, then once under observation. A
-// contender that fails is asked once more, as some failures come and go. If it fails again it is out of the rest, and
-// its entry says why.
+// compete runs the workload with each contender: once to warm up, then in rounds, then once with the heap observed. If a
+// contender fails it gets a second try, because some failures are temporary. If it fails again it is left out of the rest,
+// and its entry says why.
 func compete(ctx context.Context, w *workload, s settings, at server, pid int, sc scale, progress io.Writer) (o *outcome, err error) {
 	o = &outcome{Name: w.name, Title: w.title, Unit: w.unit}
 	n, rounds := w.n, s.rounds*max(w.times, 1)
@@ -236,8 +236,8 @@ func compete(ctx context.Context, w *workload, s settings, at server, pid int, s
 	return o, nil
 }
 
-// turns is the order of a round. Each contender comes first as often as the others, and follows each neighbour as often
-// as it goes before it: what a contender leaves behind in the server's caches and garbage meets all alike.
+// turns returns the order of a round. Each contender is first equally often, and comes before and after each neighbour
+// equally often, so that its effects on the server's caches and garbage are the same for all others.
 func turns(entries []*entry, round int) []*entry {
 	n := len(entries)
 	order := slices.Concat(entries[round%n:], entries[:round%n])
@@ -247,7 +247,7 @@ func turns(entries []*entry, round int) []*entry {
 	return order
 }
 
-// failed reports whether a contender did: it may have written more than it could say.
+// failed reports whether a contender failed: it may have written more rows than it reported.
 func (o *outcome) failed() bool {
 	for _, e := range o.Entries {
 		if e.Error != "" || e.Failures != nil {

@@ -16,10 +16,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The server (v1.11.1) keeps an outdated catalog when somebody reads while the schema changes, whoever that is. Changes
-// through this driver are there for all when they return, and no table takes the place of another, beside readers of
-// both clients.
-func TestSchemaChangesBesideReadersOfBothClientsAreThereForBoth(t *testing.T) {
+// The server (v1.11.1) keeps an outdated catalog if any client reads while the schema changes. Changes through this driver
+// are visible to all clients when they return, and no table replaces another one, while both clients read.
+func TestSchemaChangesBesideReadersAreVisibleToBothClients(t *testing.T) {
 	server := testserver.Start(t, "-synced=false")
 	dsn := server.NewDatabase(t)
 	db, err := sql.Open(immudb.DriverName, dsn)
@@ -106,7 +105,7 @@ func vendorDB(t *testing.T, dsn string) *sql.DB {
 	}
 	db := official.OpenDB(client.DefaultOptions().WithAddress(host).WithPort(number).WithUsername(cfg.User).WithPassword(cfg.Password).
 		WithDatabase(cfg.Database).WithDir(t.TempDir()))
-	db.SetMaxIdleConns(8) // a conn costs it a session
+	db.SetMaxIdleConns(8) // each of its connections needs a session
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)

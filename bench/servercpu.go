@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// serverCPU is the user and system time that a process has used, as Linux tells it to anyone; 0 elsewhere.
+// serverCPU is the user and system time of a process. Only Linux reports it; it is 0 elsewhere.
 func serverCPU(pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// quantile returns the q-th quantile of values, which need not be in order; NaN if there are none. Between two
-// values it goes in a straight line.
+// quantile returns the q-th quantile of values, which need not be sorted; NaN if there are none. It interpolates linearly
+// between two values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

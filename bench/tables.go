@@ -12,7 +12,7 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// scale is how much data the tables hold. It does not depend on the machine.
+// scale holds the sizes of the tables. They do not depend on the machine.
 type scale struct {
 	Accounts  int `json:"accounts"`   // rows of accounts
 	Unions    int `json:"unions"`     // how often accounts is read by the longest scan
@@ -26,14 +26,14 @@ var (
 	quickScale = scale{Accounts: 4_096, Unions: 2, Documents: 2_048, CopyRows: 2_048, CopyTries: 1_024}
 )
 
-// table is one that workloads need.
+// table is a table for workloads.
 type table struct {
 	name   string
 	create string
-	rows   func(s scale) iter.Seq2[[]any, error] // what it holds; nil: nothing
+	rows   func(s scale) iter.Seq2[[]any, error] // its rows; nil: none
 }
 
-// accountColumns are of seven types, those that every contender can read.
+// accountColumns have the seven types that every contender can read.
 const accountColumns = "id INTEGER, name VARCHAR[64], balance FLOAT, active BOOLEAN, created TIMESTAMP, token BLOB[16], ref UUID, PRIMARY KEY id"
 
 var (

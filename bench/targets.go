@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// target is what the driver must show, in figures of one run.
+// target is a figure of a run that the driver must reach.
 type target struct {
 	workload string
 	text     string
@@ -15,7 +15,7 @@ type target struct {
 	atLeast  bool // else at most
 }
 
-// verdict is a target and what came of it.
+// verdict is a target with its result.
 type verdict struct {
 	Workload string  `json:"workload"`
 	Target   string  `json:"target"`
@@ -47,7 +47,7 @@ var targets = []target{
 	{"copy", "within 10 % of its own requests sent raw", wallRatio(ours, floor), 1.1, false},
 }
 
-// judge holds the results against the targets of the workloads that were run.
+// judge compares the results with the targets of the workloads that were run.
 func (r *results) judge() []verdict {
 	var vs []verdict
 	for _, t := range targets {
@@ -81,7 +81,7 @@ func theirs(s sample) float64    { return float64(s.ServerCPU) / float64(s.Ops) 
 func allocs(s sample) float64    { return float64(s.Allocs) / float64(s.Ops) }
 func allocated(s sample) float64 { return float64(s.Bytes) / float64(s.Ops) }
 
-// figures are those of the contender's rounds, in their order.
+// figures returns the figures of the contender's rounds, in their order.
 func (e *entry) figures(of func(sample) float64) []float64 {
 	v := make([]float64, len(e.Samples))
 	for i, s := range e.Samples {
@@ -90,7 +90,7 @@ func (e *entry) figures(of func(sample) float64) []float64 {
 	return v
 }
 
-// ratios divides the figures of two contenders round by round: what disturbed the machine disturbed both.
+// ratios divides the figures of two contenders round by round, because other load of the machine affects both in a round.
 func (o *outcome) ratios(of func(sample) float64, a, b string) []float64 {
 	x, y := o.entry(a).figures(of), o.entry(b).figures(of)
 	v := make([]float64, min(len(x), len(y)))

@@ -13,9 +13,9 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// verifiedRow reads rows by primary key and proves them on the client. Ours gets
-// the proven row; the official client proves a row that it has read before,
-// which is not timed.
+// verifiedRow reads rows by primary key and proves them on the client. This driver returns
+// the proven row; the official client proves a row that was read before, and that read is not
+// timed.
 func verifiedRow(ctx context.Context, e *env) (*task, error) {
 	switch e.Contender {
 	case ours:
@@ -26,7 +26,7 @@ func verifiedRow(ctx context.Context, e *env) (*task, error) {
 	return nil, errors.New("cannot verify on the client")
 }
 
-// noFloor is for work that is in the decoding.
+// noFloor is for workloads that consist of decoding.
 func noFloor(context.Context, *floorConn) (*task, error) {
 	return nil, errors.New("without decoding there is nothing to verify")
 }

@@ -13,21 +13,21 @@ type workload struct {
 	unit  string // what one operation is
 	table table  // what it reads or writes
 
-	n, quick int  // operations of a run; quick with -quick
+	n, quick int  // operations of a run, without and with -quick
 	rounds   int  // the most that are measured; 0: as many as asked for
 	times    int  // so many rounds for each one asked for, as one of them is short and says little; 0: 1
 	counted  bool // the gRPC calls are of interest
 	writes   int  // rows that each operation adds to the table; they are counted afterwards
 
-	database func(ctx context.Context, e *env) (*task, error) // through a sql.DB
-	ours     func(ctx context.Context, e *env) (*task, error) // this driver's own way, or nil
+	database func(ctx context.Context, e *env) (*task, error) // with a sql.DB
+	ours     func(ctx context.Context, e *env) (*task, error) // with functions that only this driver has, or nil
 	floor    func(ctx context.Context, f *floorConn) (*task, error)
 }
 
 // goroutines is how many take part in the workloads with many.
 const goroutines = 32
 
-// window is how long writers compete. Their operations are those that succeed in it.
+// window is how long writers compete. Writes that succeed in it count as operations.
 const window, quickWindow = 3 * time.Second, 300 * time.Millisecond
 
 var workloads = []*workload{

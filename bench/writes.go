@@ -78,8 +78,8 @@ func txInserts(_ context.Context, e *env) (*task, error) {
 	return t, nil
 }
 
-// retriedInserts has 32 writers insert into one table for the window, each trying again what the server refused. An
-// operation is an insert that succeeded.
+// retriedInserts makes 32 writers insert into one table during the window. Each writer retries an insert that the server
+// refused. An operation is an insert that succeeded.
 func retriedInserts(_ context.Context, e *env) (*task, error) {
 	db, err := e.open()
 	if err != nil {
@@ -113,7 +113,7 @@ func retriedInserts(_ context.Context, e *env) (*task, error) {
 	return t, nil
 }
 
-// refused reports errors of the server that say that it did not write, and that another try may.
+// refused reports whether the server refused a write that may succeed in a retry.
 func refused(err error) bool {
 	return strings.Contains(err.Error(), "conflict") || strings.Contains(err.Error(), "max concurrency limit exceeded")
 }
@@ -134,8 +134,8 @@ func groupedInserts(_ context.Context, e *env) (*task, error) {
 	return t, nil
 }
 
-// writersForWindow runs 32 writers for n nanoseconds. What is under way at the end is waited for and counts, with
-// the time that it takes.
+// writersForWindow runs 32 writers for n nanoseconds. Inserts that are running at the end are waited for and count, with
+// their time.
 func writersForWindow(write func(ctx context.Context, i int) error) func(context.Context, int) (int, error) {
 	return func(ctx context.Context, n int) (int, error) {
 		deadline := time.Now().Add(time.Duration(n))

@@ -2,15 +2,15 @@
 //
 //	db, err := bunimmudb.Open("immudb://user:password@localhost:3322/defaultdb")
 //
-// returns a *bun.DB whose connections also understand the statements that bun
-// spells differently than the server: named indexes, UNIQUE in CREATE TABLE, bulk
-// updates, EXCLUDED, tuples, and FOR UPDATE. On it bun's migrate.Migrator works as elsewhere, its
-// lock included. [New] returns the bare dialect, for a pool of the program's own.
+// returns a *bun.DB whose connections also accept bun's statements that the server does
+// not accept: named indexes, UNIQUE in CREATE TABLE, bulk updates, EXCLUDED, tuples, and
+// FOR UPDATE. bun's migrate.Migrator works on it, with its lock. [New] returns only the
+// dialect, for a pool that the program opens.
 //
-// What the server cannot do is an error: foreign keys, which it parses and does
-// not enforce, ALTER COLUMN, dropping an index by name. ON CONFLICT is about the primary key, and on a table
-// with a unique index the server cannot update. A row inserted with a key of its
-// own must come after the highest key there is.
+// These are errors, because the server does not support them: foreign keys, which it
+// parses and does not enforce, ALTER COLUMN, and dropping an index by name. ON CONFLICT is
+// about the primary key; on a table with a unique index the server cannot do ON CONFLICT
+// DO UPDATE. A row inserted with an explicit key must have a higher key than all others.
 //
 // # Types
 //
@@ -24,12 +24,12 @@
 //	type:uuid                     UUID
 //	type:decimal(10,2), numeric   VARCHAR, or FLOAT on float fields
 //
-// Lengths count bytes. Strings and bytes in a primary key or with unique get a
-// length of 256, or less if the keys they are part of would grow past the 1,024
-// bytes that the server can store. Longer keys are refused when the table or the
-// index is made, in raw SQL and migrations too: a primary key may be 501 bytes
-// long, an index of one column beside a numeric key 999. The server accepts longer
-// ones, and stops writing; [New] alone cannot keep a program from them.
+// Lengths are in bytes. Strings and bytes in a primary key or with unique get a length of
+// 256, or less if their keys would exceed the 1,024 bytes that the server can store. Longer
+// keys are refused when the table or the index is created, in raw SQL and migrations too: a
+// primary key may have 501 bytes, an index of one column in a table with a numeric key 999.
+// The server accepts longer ones and then hangs at every write; [New] alone cannot prevent
+// them.
 package bunimmudb
 
 import (
@@ -69,7 +69,7 @@ func New() *Dialect {
 	return d
 }
 
-// Init does nothing: there is nothing to be asked of a server.
+// Init does nothing: the dialect needs nothing from the server.
 func (d *Dialect) Init(*sql.DB) {}
 
 // Name returns [Name].
@@ -87,7 +87,7 @@ const features = feature.CTE |
 	feature.CreateIndexIfNotExists |
 	feature.AutoIncrement
 
-// Features returns what bun may use of SQL.
+// Features returns the features of SQL that bun may use.
 func (d *Dialect) Features() feature.Feature { return features }
 
 // Tables returns bun's tables.
@@ -124,8 +124,7 @@ func withoutNull(write schema.AppenderFunc) schema.AppenderFunc {
 	}
 }
 
-// sqlType is a type of the server's, or, with no length, whatever the model's tag
-// says.
+// sqlType is a type of the server, or the type in the model's tag.
 type sqlType struct {
 	name   string
 	length int // of VARCHAR and BLOB, in bytes; 0: without limit
@@ -148,7 +147,7 @@ func columnType(f *schema.Field) sqlType {
 	}
 	m := typeTag.FindStringSubmatch(declared)
 	if m == nil {
-		return sqlType{name: declared} // for the server to judge
+		return sqlType{name: declared} // the server accepts or refuses it
 	}
 	length, _ := strconv.Atoi(m[2])
 	switch strings.ToUpper(m[1]) {
@@ -168,7 +167,7 @@ func columnType(f *schema.Field) sqlType {
 		if k := f.IndirectType.Kind(); k == reflect.Float32 || k == reflect.Float64 {
 			return sqlType{name: "FLOAT"}
 		}
-		return sqlType{name: "VARCHAR"} // the number is one of digits
+		return sqlType{name: "VARCHAR"} // the number is the number of digits
 	case "VARCHAR", "TEXT", "CHAR", "CHARACTER VARYING":
 		return sqlType{"VARCHAR", length}
 	case "BLOB", "BYTEA", "BINARY", "VARBINARY":
@@ -180,7 +179,7 @@ func columnType(f *schema.Field) sqlType {
 // IdentQuote returns the double quote.
 func (d *Dialect) IdentQuote() byte { return '"' }
 
-// AppendUint64 appends n, or an error if INTEGER has no room for it.
+// AppendUint64 appends n, or an error if n is too large for INTEGER.
 func (d *Dialect) AppendUint64(b []byte, n uint64) []byte {
 	if n > math.MaxInt64 {
 		return dialect.AppendError(b, fmt.Errorf("bunimmudb: %d overflows INTEGER, which ends at %d", n, int64(math.MaxInt64)))
@@ -205,8 +204,8 @@ func (d *Dialect) AppendBytes(b, bs []byte) []byte {
 	return append(b, '\'')
 }
 
-// AppendSequence appends AUTO_INCREMENT to the one column of a primary key; the
-// server generates no others.
+// AppendSequence appends AUTO_INCREMENT to the only column of a primary key; the server
+// generates values of no other columns.
 func (d *Dialect) AppendSequence(b []byte, table *schema.Table, field *schema.Field) []byte {
 	if field.IsPK && len(table.PKs) == 1 && field.CreateTableSQLType == "INTEGER" {
 		b = append(b, " AUTO_INCREMENT"...)
@@ -214,8 +213,8 @@ func (d *Dialect) AppendSequence(b []byte, table *schema.Table, field *schema.Fi
 	return b
 }
 
-// AppendJSON writes a JSON value as it is, and NULL for the value null, which the
-// server cannot read again.
+// AppendJSON writes a JSON value unchanged, and NULL for the value null, which the server
+// cannot read back.
 func (d *Dialect) AppendJSON(b, text []byte) []byte {
 	if rules.IsJSONNull(text) {
 		return dialect.AppendNull(b)
@@ -228,5 +227,5 @@ func (d *Dialect) AppendJSON(b, text []byte) []byte {
 // DefaultVarcharLen returns 0: a VARCHAR needs no length.
 func (d *Dialect) DefaultVarcharLen() int { return 0 }
 
-// DefaultSchema returns "public", which the catalog calls the only schema.
+// DefaultSchema returns "public", the only schema in the catalog.
 func (d *Dialect) DefaultSchema() string { return "public" }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// JSON is written as it is: bun's own way changes \u0000, and null is a value that the
-// server cannot read again.
+// JSON is written unchanged: bun alone would change \u0000. The JSON value null is written as
+// NULL, because the server cannot read it back.
 func TestJSONOfModelsIsWrittenAsItIs(t *testing.T) {
 	type Doc struct {
 		ID   int64 `bun:",pk,autoincrement"`

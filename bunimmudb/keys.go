@@ -26,7 +26,7 @@ func keyLengths(table *schema.Table) map[*schema.Field]int {
 			keys.Indexes = append(keys.Indexes, list(fields))
 			continue
 		}
-		for i := range fields { // each by itself
+		for i := range fields { // each field separately
 			keys.Indexes = append(keys.Indexes, list(fields[i:i+1]))
 		}
 	}

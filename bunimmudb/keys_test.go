@@ -14,9 +14,9 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// The server accepts an index with keys that it cannot store, and the first row
-// as well; after that no write to the database comes to an end. The driver refuses it,
-// whatever way bun takes.
+// The server accepts an index with keys that it cannot store, and the first row too; after
+// that every write to the database hangs. The driver refuses such an index, for each method of
+// bun.
 func TestIndexesWithKeysThatAreTooLongAreRefused(t *testing.T) {
 	type Note struct {
 		ID   int64  `bun:",pk,autoincrement"`

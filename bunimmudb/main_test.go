@@ -11,10 +11,10 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The tests share a real server and take a database each.
+// The tests share a real server; each uses its own database.
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
-// open opens a database of the test's own and creates the models' tables.
+// open opens a new database for the test and creates the models' tables.
 func open(t testing.TB, models ...any) *bun.DB {
 	t.Helper()
 	db, err := bunimmudb.Open(testserver.Shared(t).NewDatabase(t))
@@ -45,7 +45,7 @@ func count(t testing.TB, db bun.IDB, model any) int64 {
 	return n
 }
 
-// countAll counts those that are deleted too.
+// countAll counts all rows, deleted ones included.
 func countAll(t testing.TB, db bun.IDB, model any) int64 {
 	t.Helper()
 	n, err := db.NewSelect().Model(model).WhereAllWithDeleted().Count(context.Background())

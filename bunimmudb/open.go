@@ -11,8 +11,8 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// Open opens a database by its data source name, as [immudb.ParseDSN] reads it.
-// Nothing is connected before the first use.
+// Open opens a database by its data source name, see [immudb.ParseDSN]. It does not
+// connect before the first use.
 func Open(dsn string, opts ...bun.DBOption) (*bun.DB, error) {
 	cfg, err := immudb.ParseDSN(dsn)
 	if err != nil {
@@ -25,7 +25,7 @@ func Open(dsn string, opts ...bun.DBOption) (*bun.DB, error) {
 	return OpenDB(c, opts...), nil
 }
 
-// OpenDB opens a database by its connector, which is closed with it.
+// OpenDB opens a database by its connector. Closing the database closes the connector.
 func OpenDB(c *immudb.Connector, opts ...bun.DBOption) *bun.DB {
 	return bun.NewDB(sql.OpenDB(connector{c}), New(), opts...)
 }
@@ -46,12 +46,12 @@ var (
 	_ driver.ConnPrepareContext = (*Conn)(nil)
 )
 
-// Conn is a connection of the driver that reads bun's spelling of statements.
-// [sql.Conn.Raw] hands it out on databases that this package opened; what the
-// driver has beyond database/sql is there, on the connection within.
+// Conn is a connection of the driver that accepts bun's statements. [sql.Conn.Raw] passes
+// it to its function on databases that this package opened. Methods of the driver beyond
+// database/sql are those of the embedded connection.
 type Conn struct{ *immudb.Conn }
 
-// ExecContext runs a text in the server's spelling.
+// ExecContext rewrites a query and runs it.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	text, unless, err := c.spell(ctx, query)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return c.Conn.ExecContext(ctx, text, args)
 }
 
-// QueryContext runs a text in the server's spelling.
+// QueryContext rewrites a query and runs it.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	text, _, err := c.spell(ctx, query)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	return c.Conn.QueryContext(ctx, text, args)
 }
 
-// PrepareContext prepares a text in the server's spelling.
+// PrepareContext rewrites a query and prepares it.
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	text, _, err := c.spell(ctx, query)
 	if err != nil {
@@ -89,8 +89,8 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	return c.Conn.PrepareContext(ctx, text)
 }
 
-// spell puts a text into the server's spelling, or says why it cannot be run. It
-// is to be run only if there is no table called unless.
+// spell rewrites a query into the server's syntax, or returns the reason why it cannot be
+// run. If unless is not "", run the query only if no table has that name.
 func (c *Conn) spell(ctx context.Context, query string) (text, unless string, err error) {
 	if strings.Contains(query, ") IN ((") {
 		if query, err = rewriteTuples(query); err != nil {

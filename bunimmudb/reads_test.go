@@ -9,7 +9,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// With verify=reads what bun reads is proven as it stands.
+// With verify=reads the rows that bun reads are proven without changes in the program.
 func TestReadsAreProven(t *testing.T) {
 	db, err := bunimmudb.Open(testserver.Shared(t).NewDatabase(t) + "&verify=trust-first-use,reads,strict")
 	must(t, err)

@@ -22,17 +22,17 @@ var (
 	createIndex = regexp.MustCompile(`(?is)(` + leadingComment + `CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:` + ident + `\s+)?(ON\s+` + ident + `\s*\([^()]*\))\s*(.*?)\s*;?\s*$`)
 	dropIndex   = regexp.MustCompile(`(?is)` + leadingComment + `DROP\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+EXISTS\s+)?(` + ident + `)\s*(?:CASCADE|RESTRICT)?\s*$`)
 	createTable = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(` + ident + `)\s*\(`)
-	// A literal, so that what looks like a constraint in it is not taken for one.
+	// The pattern also matches literals, so that text in them is not read as a constraint.
 	tableConstraint = regexp.MustCompile(`(?i)'(?:[^']|'')*'|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?UNIQUE\s*(\([^()]*\))|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?(FOREIGN\s+KEY)`)
 	bulkUpdate      = regexp.MustCompile(`(?is)` + leadingComment + `WITH\s+"?_data"?\s*\(([^()]*)\)\s+AS\s+\(VALUES\s+`)
 	addColumn       = regexp.MustCompile(`(?is)^(` + leadingComment[1:] + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
-	// What the dialect could not write, which bun puts into the text; or a literal.
+	// An error of the dialect, which bun puts into the text; or a literal.
 	fault         = regexp.MustCompile(`'(?:[^']|'')*'|\?!\((bunimmudb: [^)]*)\)`)
 	lockingClause = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
 )
 
-// rewrite puts a statement that bun made into the server's spelling. If table is
-// not "", the statement is only to be run if that table does not exist.
+// rewrite changes a statement of bun into the server's syntax. If table is not "", run the
+// statement only if that table does not exist.
 func rewrite(query string) (text, table string, err error) {
 	if strings.Contains(query, "?!(bunimmudb: ") {
 		for _, m := range fault.FindAllStringSubmatch(query, -1) {
@@ -62,14 +62,14 @@ func rewrite(query string) (text, table string, err error) {
 			return text, "", err
 		}
 	case strings.Contains(head, "SELECT"):
-		// The server takes no locks. What FOR UPDATE promises holds without it: a
-		// transaction does not commit if another one has changed what it read.
+		// The server has no row locks. Transactions are safe without FOR UPDATE: a
+		// transaction does not commit if another one has changed rows that it read.
 		return lockingClause.ReplaceAllString(query, ""), "", nil
 	}
 	return query, "", nil
 }
 
-// rewriteIndex leaves the name of an index out: the server's have none.
+// rewriteIndex removes the name of an index: the server's indexes have none.
 func rewriteIndex(query string) (string, error) {
 	if m := createIndex.FindStringSubmatch(query); m != nil {
 		if m[3] != "" {
@@ -83,8 +83,8 @@ func rewriteIndex(query string) (string, error) {
 	return query, nil
 }
 
-// rewriteTable makes unique indexes of the UNIQUE constraints in CREATE TABLE, and
-// refuses foreign keys, which the server parses and forgets.
+// rewriteTable turns UNIQUE constraints in CREATE TABLE into unique indexes, and refuses
+// foreign keys, which the server parses but does not enforce.
 func rewriteTable(query string) (text, table string, err error) {
 	m := createTable.FindStringSubmatch(query)
 	if m == nil {

@@ -9,8 +9,8 @@ const column = ident + `(?:\.` + ident + `)?`
 
 var tupleIn = regexp.MustCompile(`(?i)'(?:[^']|'')*'|\((` + column + `(?:\s*,\s*` + column + `)+)\)\s+(NOT\s+)?IN\s+\(`)
 
-// rewriteTuples writes (a, b) IN ((1, 2), (3, 4)), which bun makes of several rows
-// with a key of several columns, as a disjunction: the server compares no tuples.
+// rewriteTuples replaces (a, b) IN ((1, 2), (3, 4)), which bun writes for several rows with
+// a key of several columns, by comparisons joined by OR: the server has no tuples.
 func rewriteTuples(query string) (string, error) {
 	var out strings.Builder
 	for {
@@ -41,6 +41,6 @@ func rewriteTuples(query string) (string, error) {
 			}
 			out.WriteByte(')')
 		}
-		query = rest // with the bracket that closes the list
+		query = rest // with the parenthesis that closes the list
 	}
 }

@@ -21,12 +21,12 @@ var (
 type upsert struct {
 	table  string
 	target []string // the columns of ON CONFLICT (a, b), nil without
-	text   string   // as the server spells it
+	text   string   // in the server's syntax
 }
 
-// readUpsert reads an INSERT with a conflict target, which the server does not
-// take, or with EXCLUDED, which it does not know. EXCLUDED becomes the row's own
-// values, with a statement for each row. It returns nil for any other statement.
+// readUpsert reads an INSERT with a conflict target or with EXCLUDED, which the server does
+// not support. It replaces EXCLUDED by the row's values, with a statement for each row. It
+// returns nil for any other statement.
 func readUpsert(query string) (*upsert, error) {
 	m := insertRows.FindStringSubmatchIndex(query)
 	if m == nil {
@@ -66,8 +66,7 @@ func matches(pattern *regexp.Regexp, text string) bool {
 	return slices.ContainsFunc(pattern.FindAllStringSubmatch(text, -1), func(m []string) bool { return m[1] != "" })
 }
 
-// substitute puts the values of a row in the place of the columns that the pattern
-// finds.
+// substitute replaces the columns that the pattern finds by the values of a row.
 func substitute(pattern *regexp.Regexp, text string, columns, row []string) (string, error) {
 	var err error
 	if len(row) != len(columns) {
@@ -126,7 +125,7 @@ func (c *Conn) primaryKey(ctx context.Context, table string) (key []string, err 
 	}
 }
 
-// plain is a name as the catalog has it.
+// plain returns a name in the catalog's form.
 func plain(name string) string { return strings.ToLower(strings.Trim(strings.TrimSpace(name), `"`)) }
 
 func names(list string) (names []string) {

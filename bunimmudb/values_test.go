@@ -12,7 +12,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// The values that the driver's own tests write, in bun's ways, which write literals.
+// The values of the driver's tests, written by bun's methods, which write literals.
 func TestHostileValuesComeBack(t *testing.T) {
 	db, ctx := open(t), t.Context()
 	for _, query := range dbtest.ValuesTable {
@@ -66,8 +66,8 @@ func TestHostileValuesComeBack(t *testing.T) {
 	}
 }
 
-// cannotBeWritten are values of which bun makes no literal, or one that the server
-// does not take: an error tells.
+// cannotBeWritten are values for which bun writes no literal, or one that the server does not
+// accept: these must be errors.
 func cannotBeWritten(v dbtest.Value) bool {
 	f, isFloat := v.Arg.(float64)
 	s, isString := v.Arg.(string)

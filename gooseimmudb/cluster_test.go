@@ -24,7 +24,7 @@ const (
 )
 
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
-	// Killed processes leave their sessions to the server's guard, which takes minutes.
+	// The sessions of killed processes expire only after minutes.
 	server := testserver.Start(t, "-max-sessions=10000")
 	rounds := testserver.Rounds(t, 1, 2)
 	var killed, paused int
@@ -114,7 +114,7 @@ func runRound(t *testing.T, dsn string) (killed, paused int) {
 	return killed, paused
 }
 
-// owner returns the process that has the lock, or 0.
+// owner returns the process that holds the lock, or 0.
 func owner(ctx context.Context, db *sql.DB) (pid int) {
 	var name, holder string
 	if err := db.QueryRowContext(ctx, `SELECT "owner", "holder" FROM "goose_lock" WHERE "id" = 1`).Scan(&name, &holder); err != nil || name == "" {

@@ -15,8 +15,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// lose makes another process take the lock over: the lease of the one that has
-// it is made to have run out.
+// lose makes another process take the lock over, by setting the lease of its owner to expired.
 func lose(t *testing.T, db *sql.DB) *gooseimmudb.Locker {
 	t.Helper()
 	mustExec(t, db, `UPDATE "goose_lock" SET "lease" = 0 WHERE "id" = 2`)

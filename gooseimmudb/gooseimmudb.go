@@ -1,5 +1,5 @@
-// Package gooseimmudb lets goose migrate immudb: a store for the versions and a
-// lock for the processes.
+// Package gooseimmudb makes goose work with immudb: it has a store for the versions, and a
+// lock so that one process at a time migrates.
 //
 //	db, err := sql.Open("immudb", "immudb://user:password@localhost:3322/app")
 //	locker := gooseimmudb.NewLocker(db)
@@ -10,33 +10,32 @@
 //
 // # Transactions
 //
-// goose runs a migration in a transaction and enters its version in the same one,
-// so that both happen or neither. The store ties that transaction to the lock: if
-// another process has taken the lock over, nothing is committed. Such a migration
-// is run exactly once, whatever processes are killed or delayed.
+// goose runs a migration and adds its version in one transaction, so that both happen or
+// neither. The store makes that transaction depend on the lock: if another process has
+// taken the lock over, the commit fails. Such a migration is run exactly once, even if
+// processes are killed or delayed.
 //
-// Statements that no transaction can hold (CREATE DATABASE, CREATE USER, INSERT …
+// Statements that cannot run in a transaction (CREATE DATABASE, CREATE USER, INSERT …
 // SELECT from the same table) and migrations of more than 1,024 entries need
 //
 //	-- +goose NO TRANSACTION
 //
-// and Go migrations may run on the *sql.DB. Such a migration, if it is cut off, is
-// run from its start by the next process, so write it to be fit for that. It is
-// entered only while the lock is held, and the loss of the lock closes the
-// connection that goose runs it on.
+// and Go migrations may run on the *sql.DB. If such a migration is interrupted, the next
+// process runs it from its start, so it must be safe to run again. Its version is added
+// only while the lock is held; if the lock is lost, the connection of the migration is
+// closed.
 //
 // # Replicas
 //
-// A replica can tell its versions and nothing else; migrations there fail with
-// immudb.ErrReplica. A running one does not notice new tables and columns
-// (v1.11.1): restart it after a migration.
+// On a replica the versions can be read; migrations fail with immudb.ErrReplica. A running
+// replica does not see new tables and columns (v1.11.1): restart it after a migration.
 //
 // # What the server does differently
 //
-// A transaction that creates a table must not drop it, must not read by an index
-// that it has created nor drop a column whose index it has dropped, and gets no
-// error for a key inserted twice into the new table: the last row wins. A table
-// with CHECK constraints can only be dropped once these have been dropped.
+// A transaction that creates a table must not drop it, must not read through an index that
+// it has created, and must not drop a column whose index it has dropped. It gets no error
+// if it inserts a key twice into the new table: the last row is kept. Before a table with
+// CHECK constraints can be dropped, the constraints must be dropped.
 package gooseimmudb
 
 import (
@@ -54,37 +53,37 @@ import (
 	"github.com/immudb-go/immudb/internal/dblock"
 )
 
-// ErrLockLost: another process took the lock over while this one did not renew
-// it in time. No transaction of this one has been committed since.
+// ErrLockLost: this process did not renew the lock in time, and another process took it
+// over. No transaction of this process has been committed since then.
 var ErrLockLost = dblock.ErrLost
 
-// ErrStaleCatalog: a migration in a transaction was not committed because the
-// server's view of the tables was out of date, which has been mended: run it again.
-// It comes from a bug of the server (v1.11.1) that others who read during
-// a migration can set off, and that would otherwise cost a table.
+// ErrStaleCatalog: a migration in a transaction was not committed because the server's
+// catalog of tables was outdated. The catalog has been refreshed: run the migration again.
+// The cause is a bug of the server (v1.11.1) when other clients read during a migration;
+// without this check a table could be lost.
 var ErrStaleCatalog = dblock.ErrStale
 
 const (
-	// DefaultLockTable keeps the lock.
+	// DefaultLockTable is the table of the lock.
 	DefaultLockTable = "goose_lock"
-	// DefaultLockTimeout is how long a process waits for another's migrations,
-	// as long as with goose's own lockers.
+	// DefaultLockTimeout is how long a process waits for another's migrations. It is the
+	// same as for goose's lockers.
 	DefaultLockTimeout = 5 * time.Minute
-	// DefaultLockLease is how long the lock outlives a process that was killed.
+	// DefaultLockLease is how long a killed process keeps the lock.
 	DefaultLockLease = 10 * time.Second
 )
 
 var _ lock.SessionLocker = (*Locker)(nil)
 
-// Locker is a lock that one process at a time has, kept in a table. Its owner
-// renews it; when the owner is killed it becomes free after the lease.
+// Locker is a lock in a table that one process at a time can hold. Its owner renews it; if
+// the owner is killed, the lock becomes free when its lease ends.
 //
 // One Locker serves one [goose.Provider] and its [Store].
 type Locker struct {
 	db  *sql.DB
 	cfg dblock.Config
 
-	turn   chan struct{} // holds a token while nobody in this process has the lock
+	turn   chan struct{} // holds a token while no goroutine of this process has the lock
 	tenure atomic.Pointer[tenure]
 }
 
@@ -97,22 +96,20 @@ type tenure struct {
 // LockerOption changes a Locker's settings.
 type LockerOption func(*Locker)
 
-// WithLockTable names the table that keeps the lock: letters, digits and _, folded
-// to lower case. Providers that share it take turns.
+// WithLockTable sets the table of the lock: letters, digits and _, folded to lower case.
+// Providers with the same table exclude each other.
 func WithLockTable(name string) LockerOption {
 	return func(l *Locker) { l.cfg.Table = strings.ToLower(name) }
 }
 
-// WithLockTimeout sets how long to wait for another process's migrations.
-// 0: not at all.
+// WithLockTimeout sets how long to wait for another process's migrations. 0: no wait.
 func WithLockTimeout(d time.Duration) LockerOption { return func(l *Locker) { l.cfg.Wait = d } }
 
-// WithLockLease sets how long the lock outlives a process that was killed, at
-// least 100 ms.
+// WithLockLease sets how long a killed process keeps the lock, at least 100 ms.
 func WithLockLease(d time.Duration) LockerOption { return func(l *Locker) { l.cfg.Lease = d } }
 
-// NewLocker returns a locker for the database of db. Beside goose's connection it
-// uses one of its own, so db must not be limited to a single one.
+// NewLocker returns a locker for the database of db. It needs a connection in addition to
+// goose's, so db must allow at least two.
 func NewLocker(db *sql.DB, options ...LockerOption) *Locker {
 	l := &Locker{
 		db:   db,
@@ -126,7 +123,7 @@ func NewLocker(db *sql.DB, options ...LockerOption) *Locker {
 	return l
 }
 
-// check refuses what cannot work.
+// check refuses invalid settings.
 func (l *Locker) check() error {
 	switch {
 	case !dblock.ValidName(l.cfg.Table):
@@ -141,8 +138,8 @@ func (l *Locker) check() error {
 	return nil
 }
 
-// SessionLock takes the lock. Should it ever be lost, conn is closed, so that
-// nothing more is done with it. goose calls it.
+// SessionLock takes the lock. If the lock is lost later, conn is closed, so that no more
+// statements run on it. goose calls it.
 func (l *Locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err := l.check(); err != nil {
 		return fmt.Errorf("gooseimmudb: %w", err)
@@ -162,7 +159,7 @@ func (l *Locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	go func() {
 		select {
 		case <-held.Lost():
-			// Waits for the end of a transaction, which will not be committed.
+			// This waits for the end of a transaction, which will not be committed.
 			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 		case <-ended:
 		}
@@ -170,10 +167,9 @@ func (l *Locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// SessionUnlock gives the lock back. It fails with [ErrLockLost] if there was no
-// lock any more, which may be why a migration failed. A lock that the server
-// cannot be told about is no error: it becomes free when its lease runs out.
-// goose calls it.
+// SessionUnlock releases the lock. It fails with [ErrLockLost] if the lock was lost, which
+// may be the reason why a migration failed. It does not fail if the server cannot be
+// reached: the lock then becomes free when its lease ends. goose calls it.
 func (l *Locker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	t := l.tenure.Swap(nil)
 	if t == nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The tests share one real server and take a database each. The test binary is
+// The tests share one real server; each uses its own database. The test binary is
 // also the process that the cluster test starts many times.
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(runnerVariable); dsn != "" {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // the DSN in it, and does nothing else.
 const runnerVariable = "GOOSEIMMUDB_RUNNER"
 
-// How a runner ends.
+// The exit statuses of a runner.
 const (
 	statusDone   = 0
 	statusFailed = 1
@@ -41,8 +41,8 @@ const (
 
 const runnerLease = 800 * time.Millisecond
 
-// clusterMigrations are what runners run. Each can be told to have run, and fails
-// if it runs again.
+// clusterMigrations are the migrations of the runners. Each leaves a trace when it runs, and
+// fails if it runs again.
 var clusterMigrations = []string{
 	`CREATE TABLE ran (id INTEGER AUTO_INCREMENT, migration INTEGER, PRIMARY KEY id);
 	INSERT INTO ran (migration) VALUES (1);`,
@@ -156,7 +156,7 @@ func list[T any](t *testing.T, db *sql.DB, query string, args ...any) []T {
 	return values
 }
 
-// wantTables checks which tables there are beside those of this package.
+// wantTables checks the tables of the database, without those of this package.
 func wantTables(t *testing.T, db *sql.DB, want ...string) {
 	t.Helper()
 	got := list[string](t, db, "SELECT name FROM TABLES()")
@@ -167,7 +167,7 @@ func wantTables(t *testing.T, db *sql.DB, want ...string) {
 	}
 }
 
-// wantVersions checks the versions entered, in the order they were applied.
+// wantVersions checks the stored versions, in the order in which they were applied.
 func wantVersions(t *testing.T, db *sql.DB, want ...int) {
 	t.Helper()
 	if got := list[int](t, db, `SELECT "version_id" FROM "goose_db_version" ORDER BY "id"`); !slices.Equal(got, want) {

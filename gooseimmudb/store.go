@@ -14,18 +14,17 @@ import (
 
 var _ database.StoreExtender = (*Store)(nil)
 
-// Store keeps the versions that goose has applied in a table. What it enters and
-// deletes is fenced by a [Locker].
+// Store keeps the versions that goose has applied in a table. A [Locker] fences its
+// writes: they are committed only while the lock is held.
 type Store struct {
 	table  string
 	locker *Locker
 }
 
-// NewStore returns a store that keeps its versions in the table, which goose
-// makes when missing: letters, digits and _, folded to lower case. locker must be
-// the one given to goose.WithSessionLocker; it may be nil where one process at
-// a time migrates. Without it two that do so at once cannot both enter a version,
-// but the one that is too late fails.
+// NewStore returns a store that keeps its versions in the table, which goose creates if it
+// is missing. Its name may hold letters, digits and _, and is folded to lower case. locker
+// must be the one given to goose.WithSessionLocker. It may be nil if only one process
+// migrates at a time; if two do so at once without it, the slower one fails.
 func NewStore(table string, locker *Locker) *Store {
 	return &Store{strings.ToLower(table), locker}
 }
@@ -33,8 +32,7 @@ func NewStore(table string, locker *Locker) *Store {
 // Tablename is the name of the table.
 func (s *Store) Tablename() string { return s.table }
 
-// CreateVersionTable makes the table. The unique index keeps a version from being
-// entered twice.
+// CreateVersionTable creates the table. The unique index prevents duplicate versions.
 func (s *Store) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
 	if !dblock.ValidName(s.table) {
 		return fmt.Errorf("gooseimmudb: table %q: valid names are %s", s.table, dblock.ValidNames)
@@ -45,14 +43,14 @@ func (s *Store) CreateVersionTable(ctx context.Context, db database.DBTxConn) er
 		CREATE UNIQUE INDEX ON "%[1]s" ("version_id")`))
 }
 
-// Insert enters a version.
+// Insert adds a version.
 func (s *Store) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
 	return wrap("entering the version", s.fenced(ctx, db, func(tx database.DBTxConn) error {
 		return s.exec(ctx, tx, `INSERT INTO "%s" ("version_id", "is_applied", "tstamp") VALUES (?, TRUE, NOW())`, req.Version)
 	}))
 }
 
-// Delete deletes a version, which must be there.
+// Delete deletes a version, which must exist.
 func (s *Store) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
 	return wrap("deleting the version", s.fenced(ctx, db, func(tx database.DBTxConn) error {
 		res, err := tx.ExecContext(ctx, fmt.Sprintf(`DELETE FROM "%s" WHERE "version_id" = ?`, s.table), version)
@@ -67,10 +65,10 @@ func (s *Store) Delete(ctx context.Context, db database.DBTxConn, version int64)
 	}))
 }
 
-// fenced runs f in a transaction tied to the lock: the one that goose has begun,
-// or one of its own for a migration that runs in none.
+// fenced runs f in a transaction that commits only while the lock is held: the one that
+// goose has begun, or a new one for a migration without a transaction.
 func (s *Store) fenced(ctx context.Context, db database.DBTxConn, f func(tx database.DBTxConn) error) error {
-	var held *dblock.Lock // nil while goose only looks
+	var held *dblock.Lock // nil while goose only reads
 	if s.locker != nil {
 		held = s.locker.held()
 	}
@@ -106,7 +104,7 @@ func (s *Store) fenced(ctx context.Context, db database.DBTxConn, f func(tx data
 	return held.Settle(ctx)
 }
 
-// mend makes the server forget an old catalog if that is what err says.
+// mend makes the server drop an outdated catalog if err says that it has one.
 func (s *Store) mend(ctx context.Context, held *dblock.Lock, err error) error {
 	if errors.Is(err, ErrStaleCatalog) {
 		return errors.Join(err, held.Settle(ctx))
@@ -114,7 +112,7 @@ func (s *Store) mend(ctx context.Context, held *dblock.Lock, err error) error {
 	return err
 }
 
-// GetMigration returns when a version was applied.
+// GetMigration returns the time at which a version was applied.
 func (s *Store) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
 	var r database.GetMigrationResult
 	err := db.QueryRowContext(ctx, fmt.Sprintf(`SELECT "tstamp", "is_applied" FROM "%s" WHERE "version_id" = ?`, s.table), version).Scan(&r.Timestamp, &r.IsApplied)

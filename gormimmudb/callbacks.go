@@ -16,7 +16,7 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// registerCallbacks puts the dialect's own steps in the place of gorm's.
+// registerCallbacks replaces callbacks of gorm by those of the dialect.
 func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 	cb := db.Callback()
 	for _, register := range []func() error{
@@ -40,9 +40,9 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 	return nil
 }
 
-// beginForCreate begins gorm's default transaction if more than the INSERT is to
-// run. A statement that stands alone is atomic by itself, saves the calls that
-// begin and commit, and is run again by the driver after a conflict.
+// beginForCreate begins gorm's default transaction only if more than the INSERT is to
+// run. A single statement is atomic without it, needs no calls to begin and commit, and
+// is run again by the driver after a conflict.
 func beginForCreate(db *gorm.DB) {
 	s := db.Statement.Schema
 	if s == nil || hooked(db, s.BeforeSave, s.BeforeCreate, s.AfterSave, s.AfterCreate) || savesAssociations(db) {
@@ -64,7 +64,7 @@ func beginForDelete(db *gorm.DB) {
 	}
 }
 
-// hooked reports whether the model's methods run beside the statement.
+// hooked reports whether hooks of the model run with the statement.
 func hooked(db *gorm.DB, hooks ...bool) bool {
 	if db.Statement.SkipHooks {
 		return false
@@ -77,8 +77,8 @@ func hooked(db *gorm.DB, hooks ...bool) bool {
 	return false
 }
 
-// savesAssociations reports whether the value that is written may bring
-// associated ones with it.
+// savesAssociations reports whether associated values may be written together with the
+// value.
 func savesAssociations(db *gorm.DB) bool {
 	s := db.Statement.Schema
 	if len(s.Relationships.Relations) == 0 {
@@ -94,7 +94,7 @@ func savesAssociations(db *gorm.DB) bool {
 	carries := func(v reflect.Value) bool {
 		v = reflect.Indirect(v)
 		if v.Kind() != reflect.Struct || v.Type() != s.ModelType {
-			return true // of another shape: gorm will find out
+			return true // another type: gorm reports it
 		}
 		for _, rel := range s.Relationships.Relations {
 			if rel.Field == nil || rel.Field.Schema != s {
@@ -125,10 +125,10 @@ func prepareWrite(db *gorm.DB) {
 	mapColumns(db)
 }
 
-// refuseRaw refuses clauses that can do nothing for SQL that the program wrote.
+// refuseRaw refuses clauses that would have no effect on SQL that the program wrote.
 func refuseRaw(db *gorm.DB) {
 	if periodOf(db.Statement) != nil {
-		_ = db.AddError(unsupported("time travel in raw SQL: write it behind the table, as in users UNTIL TX 42"))
+		_ = db.AddError(unsupported("time travel in raw SQL: write it after the table, as in users UNTIL TX 42"))
 	}
 	refuseProof(db, "raw SQL")
 }
@@ -144,7 +144,7 @@ func prepareQuery(db *gorm.DB) {
 		refuseRaw(db)
 		return
 	}
-	// To the server LIMIT 0 is no limit.
+	// The server reads LIMIT 0 as no limit.
 	if c, ok := db.Statement.Clauses["LIMIT"]; ok {
 		if l, ok := c.Expression.(clause.Limit); ok && l.Limit != nil && *l.Limit == 0 {
 			db.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "1 <> 1"}}})
@@ -156,7 +156,7 @@ func prepareQuery(db *gorm.DB) {
 	}
 }
 
-// query is gorm's query, or one that is proven.
+// query runs gorm's query, or proves its rows.
 func query(db *gorm.DB) {
 	stmt := db.Statement
 	if db.Error == nil {
@@ -180,7 +180,7 @@ func query(db *gorm.DB) {
 	}
 }
 
-// mapColumns gives columns of the model their case back: the server folds every
+// mapColumns restores the case of the model's columns, because the server folds every
 // name to lower case.
 func mapColumns(db *gorm.DB) {
 	if s := db.Statement.Schema; s != nil {
@@ -190,7 +190,7 @@ func mapColumns(db *gorm.DB) {
 	}
 }
 
-// spell notes how a name that will come back in lower case is written.
+// spell records the spelling of a name that will come back in lower case.
 func spell(stmt *gorm.Statement, name string) {
 	lower := strings.ToLower(name)
 	if lower == name || stmt.ColumnMapping[lower] != "" {
@@ -220,8 +220,8 @@ func buildDefault(c clause.Clause, builder clause.Builder) {
 	c.Build(builder)
 }
 
-// buildSelect writes SELECT with the stars spelled out that the server does not
-// take, and notes the aliases, which come back in lower case.
+// buildSelect writes SELECT. It replaces stars that the server does not accept by columns,
+// and records the aliases, which come back in lower case.
 func buildSelect(c clause.Clause, builder clause.Builder) {
 	if stmt, ok := builder.(*gorm.Statement); ok {
 		c.Expression = selected(stmt, c.Expression)
@@ -273,9 +273,9 @@ func alone(stmt *gorm.Statement, column string, n int) string {
 	return column
 }
 
-// buildSet writes SET with the plain names of columns, which is all the server
-// takes there, and without a key that stays the same, which it refuses. NULL for
-// a NOT NULL column is refused here, since the server takes it in an UPDATE.
+// buildSet writes SET with unqualified names, because the server accepts no others there,
+// and without unchanged key columns, which the server refuses. NULL for a NOT NULL column
+// is refused here, because the server accepts it in an UPDATE.
 func buildSet(c clause.Clause, builder clause.Builder) {
 	set, isSet := c.Expression.(clause.Set)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -330,10 +330,9 @@ func staysSame(stmt *gorm.Statement, a clause.Assignment) bool {
 	})
 }
 
-// buildLocking leaves FOR UPDATE and FOR SHARE out. What they promise holds
-// without them: a transaction that read a row and wrote on the strength of it
-// does not commit if another one has changed the row. SKIP LOCKED asks for
-// something else, rows that nobody works on.
+// buildLocking leaves out FOR UPDATE and FOR SHARE. Transactions are safe without them: a
+// transaction that has read a row does not commit if another one has changed the row. SKIP
+// LOCKED is refused: it asks for rows that no other transaction uses.
 func buildLocking(c clause.Clause, builder clause.Builder) {
 	if l, ok := c.Expression.(clause.Locking); ok && strings.EqualFold(strings.TrimSpace(l.Options), clause.LockingOptionsSkipLocked) {
 		_ = builder.AddError(unsupported("FOR %s SKIP LOCKED: there are no locks to see", l.Strength))

@@ -25,7 +25,7 @@ func (m Migrator) CurrentDatabase() string {
 	if p, ok := m.DB.ConnPool.(*pool); ok && p.database != "" {
 		return p.database
 	}
-	// SELECT CURRENT_DATABASE() answers "defaultdb" everywhere.
+	// SELECT CURRENT_DATABASE() returns "defaultdb" in every database.
 	conn, err := db.Conn(m.context())
 	if err != nil {
 		return ""
@@ -48,14 +48,13 @@ func (m Migrator) context() context.Context {
 	return context.Background()
 }
 
-// GetTables returns the names of all tables, views not among them.
+// GetTables returns the names of all tables, without views.
 func (m Migrator) GetTables() (tables []string, err error) {
 	err = m.catalog().Raw("SELECT name FROM TABLES()").Scan(&tables).Error
 	return tables, err
 }
 
-// catalog is a handle for questions to the catalog, which are asked in dry runs
-// too.
+// catalog is a handle for queries of the catalog, which run in dry runs too.
 func (m Migrator) catalog() *gorm.DB {
 	db := m.DB.Session(&gorm.Session{NewDB: true})
 	db.DryRun = false
@@ -74,7 +73,7 @@ func (m Migrator) HasTable(value any) bool {
 	return found
 }
 
-// TableType returns what the catalog knows of a table.
+// TableType returns the catalog's description of a table.
 func (m Migrator) TableType(value any) (gorm.TableType, error) {
 	var t migrator.TableType
 	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -121,8 +120,8 @@ func (m Migrator) columns(table string) ([]column, error) {
 	return all, rows.Err()
 }
 
-// HasColumn reports whether the table has the column, given as a field's name or
-// its own.
+// HasColumn reports whether the table has the column, given by its name or the name of
+// its field.
 func (m Migrator) HasColumn(value any, field string) bool {
 	found := false
 	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -155,9 +154,9 @@ var scanTypes = map[string]reflect.Type{
 	"TIMESTAMP": reflect.TypeFor[time.Time](),
 }
 
-// ColumnTypes returns what the catalog knows of a table's columns. The catalog
-// does not tell default values. Names that differ from the model's only in case
-// are given as the model has them.
+// ColumnTypes returns the catalog's description of a table's columns. The catalog does
+// not have default values. A name that differs from the model's only in case is returned
+// as in the model.
 func (m Migrator) ColumnTypes(value any) ([]gorm.ColumnType, error) {
 	var types []gorm.ColumnType
 	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -233,9 +232,9 @@ func find(indexes []index, columns []string) *index {
 	return nil
 }
 
-// GetIndexes returns the indexes of a table, the primary key's among them. The
-// server knows them by their columns, as t(a,b); where the model has an index on
-// the same columns it is given the model's name.
+// GetIndexes returns the indexes of a table, including the primary key. The server names
+// them by their columns, as t(a,b); if the model has an index on the same columns, its
+// name is returned.
 func (m Migrator) GetIndexes(value any) ([]gorm.Index, error) {
 	var all []gorm.Index
 	err := m.RunWithValue(value, func(stmt *gorm.Statement) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// Every block of SQL in COMPATIBILITY.md is run in a database of its own. A line
-// that begins with --> tells what the statement before it answers: "error: " and a
+// Every block of SQL in COMPATIBILITY.md is run in a new database. A line that begins with
+// --> holds the result of the statement before it: "error: " and a
 // part of the error, "1 row" for a count, else the rows. Statements marked with
 // "-- elsewhere" run on another connection.
 func TestServerAnswersAsCompatibilityTells(t *testing.T) {

@@ -11,13 +11,12 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// resolve works out what the row's INSERT does about conflicts.
+// resolve decides how the row's INSERT handles conflicts.
 //
-// The server's ON CONFLICT is about the primary key, and does not know the row
-// that was to be inserted as "excluded". That row's values are written in its
-// place, which makes the statement fit one row; a conflict in another unique key
-// is looked for before the INSERT, in the same transaction, whose commit fails if
-// another one has written such a row meanwhile.
+// The server's ON CONFLICT is about the primary key only, and has no "excluded" for the
+// row to insert. So the row's values are written instead of "excluded", in a statement for
+// this one row. A conflict in another unique key is searched before the INSERT in the same
+// transaction; its commit fails if another transaction has written such a row meanwhile.
 func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row []any) error {
 	switch {
 	case oc == nil:
@@ -32,7 +31,7 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 		target[i] = c.Name
 	}
 	s := stmt.Schema
-	if s == nil { // nothing is known of the keys
+	if s == nil { // the keys are not known
 		own, err := ins.ownConflict(oc, row, nil)
 		ins.conflict = own
 		return err
@@ -52,7 +51,7 @@ func (ins *insertion) resolve(stmt *gorm.Statement, oc *clause.OnConflict, row [
 		}
 		return nil
 	case len(target) == 0 || sameColumns(target, key):
-		// A key that the server makes is new.
+		// A generated key is new.
 		if !ins.names(key) {
 			return nil
 		}
@@ -109,8 +108,7 @@ func containsFold(names []string, name string) bool {
 
 var excludedColumn = regexp.MustCompile("(?i)[\"`]?\\bexcluded\\b[\"`]?\\.[\"`]?(\\w+)[\"`]?|\\?")
 
-// withoutExcluded puts the row's own values where a value speaks of the excluded
-// row.
+// withoutExcluded replaces references to the excluded row by the row's values.
 func (ins *insertion) withoutExcluded(value any, row []any) (_ any, replaced bool, err error) {
 	own := func(name string) any {
 		if i := ins.column(name); i >= 0 {
@@ -158,9 +156,8 @@ func buildConflict(c clause.Clause, builder clause.Builder) {
 	oc.DoUpdates.Build(builder)
 }
 
-// meet looks for a row that has the insertion's values in the given unique key
-// and does what is to be done about it. It reports whether there was one, and how
-// many rows it wrote.
+// meet searches a row that has the insertion's values in the given unique key, and handles
+// the conflict. It reports whether there was one, and how many rows it wrote.
 func (ins *insertion) meet(db *gorm.DB, key []string, ran *script) (n int64, met bool) {
 	stmt := db.Statement
 	fresh(stmt)

@@ -10,7 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// leftOut stands in a row of values for a column that takes its default.
+// leftOut marks a column in a row of values that takes its default.
 type leftOut struct{}
 
 func (leftOut) Build(builder clause.Builder) {
@@ -23,22 +23,20 @@ type insertion struct {
 	columns  []clause.Column
 	rows     [][]any
 	first    int                // the index of rows[0] among all rows
-	conflict *clause.OnConflict // what the INSERT itself does about the primary key, or nil
+	conflict *clause.OnConflict // how the INSERT handles conflicts in the primary key, or nil
 
-	// arbiters are the unique keys, other than the primary one, whose conflicts
-	// the INSERT does not see; atArbiter is what to do about those. They make the
-	// insertion one row long.
+	// arbiters are the other unique keys, whose conflicts the INSERT does not handle;
+	// atArbiter says how to handle those. With arbiters the insertion has one row.
 	arbiters  [][]string
 	atArbiter *clause.OnConflict
-	alone     bool // the statement fits this one row only
+	alone     bool // the statement is only for this one row
 }
 
-// create is gorm's Create. It differs where the server does: there is no DEFAULT
-// keyword, so that rows leaving out different columns become several statements,
-// and ON CONFLICT sees the primary key only and knows no "excluded". Several
-// statements run in one transaction.
+// create is gorm's Create for this server: there is no DEFAULT keyword, so rows that leave
+// out different columns become several statements; ON CONFLICT is about the primary key
+// only and has no "excluded". Several statements run in one transaction.
 //
-// insert is gorm's own callback; it runs the statement it finds built.
+// insert is gorm's callback; it runs the statement that was built.
 func create(db *gorm.DB, insert func(*gorm.DB)) {
 	stmt := db.Statement
 	if db.Error != nil || stmt.SQL.Len() > 0 {
@@ -61,7 +59,7 @@ func create(db *gorm.DB, insert func(*gorm.DB)) {
 		return
 	}
 	if maps, ok := stmt.Dest.([]map[string]any); ok {
-		// gorm panics if it is to scan into a slice of maps that it has no pointer to.
+		// gorm panics if it must scan into a slice of maps without a pointer to it.
 		maps = slices.Clip(maps)
 		stmt.Dest = &maps
 		defer func() { stmt.Dest = maps }()
@@ -75,7 +73,7 @@ func create(db *gorm.DB, insert func(*gorm.DB)) {
 	createSeveral(db, insert, plan)
 }
 
-// returnDefaults asks for the columns whose values the server makes.
+// returnDefaults adds RETURNING for the columns whose values the server generates.
 func returnDefaults(stmt *gorm.Statement) {
 	if stmt.Schema == nil {
 		return
@@ -136,13 +134,13 @@ func planInsertions(stmt *gorm.Statement, values clause.Values) ([]*insertion, e
 	return plan, nil
 }
 
-// takes reports whether the rows of next can be written by the same statement.
+// takes reports whether the same statement can write the rows of next.
 func (ins *insertion) takes(next *insertion) bool {
 	return slices.Equal(ins.columns, next.columns) && !ins.alone && !next.alone && (ins.conflict == nil) == (next.conflict == nil)
 }
 
-// columnToName finds a column that a row of nothing but defaults can name: the
-// server has no INSERT without columns.
+// columnToName finds a column to name in an INSERT of a row with only defaults: the server
+// has no INSERT without columns.
 func columnToName(stmt *gorm.Statement) (clause.Column, error) {
 	if stmt.Schema != nil {
 		for _, f := range stmt.Schema.Fields {
@@ -154,7 +152,7 @@ func columnToName(stmt *gorm.Statement) (clause.Column, error) {
 	return clause.Column{}, unsupported("a row of table %s that names no column: set one that is not the generated key", stmt.Table)
 }
 
-// use makes the statement's clauses those of the insertion.
+// use sets the clauses of the statement to those of the insertion.
 func (ins *insertion) use(stmt *gorm.Statement) {
 	stmt.AddClause(clause.Values{Columns: ins.columns, Values: ins.rows})
 	if ins.conflict == nil {
@@ -181,8 +179,8 @@ func (ins *insertion) column(name string) int {
 	return slices.IndexFunc(ins.columns, func(c clause.Column) bool { return strings.EqualFold(c.Name, name) })
 }
 
-// createSeveral runs the insertions, in one transaction, each on its part of the
-// value that is created.
+// createSeveral runs the insertions in one transaction, each for its part of the created
+// value.
 func createSeveral(db *gorm.DB, insert func(*gorm.DB), plan []*insertion) {
 	stmt := db.Statement
 	pool := stmt.ConnPool
@@ -267,8 +265,8 @@ func restore(stmt *gorm.Statement, name string, c clause.Clause, had bool) {
 	}
 }
 
-// nameReturned turns RETURNING * into the columns of the model: gorm fills in
-// parts of a slice only from named columns.
+// nameReturned replaces RETURNING * by the columns of the model: gorm fills in parts of a
+// slice only from named columns.
 func nameReturned(stmt *gorm.Statement) {
 	c, ok := stmt.Clauses["RETURNING"]
 	if !ok || stmt.Schema == nil {

@@ -223,7 +223,7 @@ func TestNullInANotNullColumnIsRefused(t *testing.T) {
 	}
 	name := "n"
 	must(t, db.Create(&Strict{Name: &name}).Error)
-	// The server takes this one.
+	// The server accepts this one.
 	if err := db.Model(&Strict{ID: 1}).Update("name", nil).Error; !errors.Is(err, immudb.ErrNotNull) {
 		t.Errorf("Update: %v, want ErrNotNull", err)
 	}
@@ -257,8 +257,8 @@ type Volume struct {
 	Pages   int
 }
 
-// gorm gives the rows of an association their foreign key again where they are there, also if that is a part of their
-// own key, which the server may not be told to change.
+// gorm sets the foreign key of existing rows of an association again, also if it is a part of their primary key, which
+// the server does not allow to be set in an UPDATE.
 func TestAssociationsWhoseKeyHoldsTheForeignKeyAreSaved(t *testing.T) {
 	db := open(t, &Shelf{}, &Volume{})
 	shelf := Shelf{Name: "upper", Volumes: []Volume{{Title: "a", Pages: 1}, {Title: "b", Pages: 2}}}
@@ -270,7 +270,7 @@ func TestAssociationsWhoseKeyHoldsTheForeignKeyAreSaved(t *testing.T) {
 	if got, want := fmt.Sprint(found), fmt.Sprint(shelf); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	// Another key than the row's own is no such thing.
+	// A change to a different key is still refused.
 	other := clause.OnConflict{DoUpdates: clause.Assignments(map[string]any{"title": "z"})}
 	if err := db.Clauses(other).Create(&Volume{ShelfID: shelf.ID, Title: "a"}).Error; !errors.Is(err, immudb.ErrUnsupported) {
 		t.Errorf("err = %v, want ErrUnsupported", err)

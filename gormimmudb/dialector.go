@@ -2,36 +2,33 @@
 //
 //	db, err := gorm.Open(gormimmudb.Open("immudb://user:password@localhost:3322/defaultdb"), &gorm.Config{})
 //
-// A program that has a *sql.DB already hands it over:
+// A program that already has a *sql.DB passes it:
 //
 //	db, err := gorm.Open(gormimmudb.New(gormimmudb.Config{Conn: sqlDB}), &gorm.Config{})
 //
-// What gorm does elsewhere it does here, with these differences, each of which
-// comes from the server:
+// gorm works as on other databases, with these differences, which come from the server:
 //
-//   - Foreign keys are not created: the server parses them and enforces nothing.
+//   - Foreign keys are not created: the server parses them but does not enforce them.
 //   - Columns cannot be altered: AutoMigrate adds tables, columns and indexes and
 //     returns an error that wraps [immudb.ErrUnsupported] for the rest.
 //     [Migrator.Rebuild] copies a table into a new shape, and [Config] can make
 //     AutoMigrate do so.
-//   - A model without a primary key gets one beside its fields, the generated
-//     column _row.
-//   - No index is made for a gorm.DeletedAt that stands alone in it: all that a
-//     query could find through it is every row that is not deleted.
-//   - A nested transaction that fails is undone, and the outer one goes on, but that
-//     fails with [immudb.ErrConflict] if another client has changed what the outer
-//     one read. See [Dialector.RollbackTo].
-//   - SELECT … FOR UPDATE takes no lock: a transaction that has read what another
-//     one changed fails to commit with [immudb.ErrConflict], with the clause or
-//     without it.
+//   - A model without a primary key gets the generated column _row as its key.
+//   - No index is created on a gorm.DeletedAt alone: nearly all rows have the same value
+//     in it.
+//   - A nested transaction that fails is rolled back and the outer one continues. But the
+//     rollback fails with [immudb.ErrConflict] if another client has changed rows that the
+//     outer transaction read. See [Dialector.RollbackTo].
+//   - SELECT … FOR UPDATE takes no lock. With the clause or without it, a transaction
+//     fails to commit with [immudb.ErrConflict] if another one has changed rows that it
+//     read.
 //
-// Statements that stand alone, with no hooks and no associations around them, run
-// without gorm's default transaction: they are atomic by themselves, and the
-// driver runs them again after a conflict.
+// A single statement without hooks and associations runs without gorm's default
+// transaction: it is atomic without it, and the driver runs it again after a conflict.
 //
-// # What only immudb has
+// # Features of immudb
 //
-//	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)        // as transaction 42 left them
+//	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)        // as of transaction 42
 //	db.Clauses(gormimmudb.AsOf(yesterday)).First(&user, 1)                  // as of a time; see also Between
 //	db.Table("users").Clauses(gormimmudb.History()).Find(&all, "id = ?", 1) // every revision of a row
 //	db.Clauses(gormimmudb.Verified()).First(&user, 42)                      // proven on the client, or an error
@@ -39,24 +36,23 @@
 // # Types
 //
 //	bool                       BOOLEAN
-//	int…, uint…                INTEGER: 64 bits, signed, whatever the size; a uint64 above 1<<63-1 is an error
+//	int…, uint…                INTEGER: 64 bits, signed, for every size; a uint64 above 1<<63-1 is an error
 //	float32, float64           FLOAT; NaN is an error
 //	string                     VARCHAR, or VARCHAR[n] with size:n; n counts bytes
 //	[]byte                     BLOB, or BLOB[n] with size:n
 //	time.Time                  TIMESTAMP: microseconds, finer digits are cut; read in UTC
 //	json.RawMessage            JSON, also string and []byte with type:json or type:jsonb
-//	type:uuid                  UUID, for strings and what makes strings of itself, as uuid.UUID does
-//	type:decimal, numeric      VARCHAR for strings and types that are stored as such: exact, ordered as text;
+//	type:uuid                  UUID, for strings and types whose Value is a string, such as uuid.UUID
+//	type:decimal, numeric      VARCHAR for strings and types that are stored as strings: exact, ordered as text;
 //	                           FLOAT for float fields, INTEGER for integer fields
 //	serializer:json, gob       VARCHAR or, with type:json, JSON; BLOB
 //	serializer:unixtime        TIMESTAMP with type:time
 //
-// Other names of types are understood as other databases use them: bigint, text,
-// bytea, timestamptz. Strings and bytes in a key or an index need a length; those
-// without one get 256, or less if the keys they are part of would grow past the
-// 1,024 bytes that the server can store.
+// Other databases' names of types work too: bigint, text, bytea, timestamptz. Strings and
+// bytes in a key or an index need a length; without one they get 256, or less if their
+// keys would exceed the 1,024 bytes that the server can store.
 //
-// Rows and Raw(…).Scan, which read past the dialect, give JSON as a string.
+// Rows and Raw(…).Scan, which do not use the dialect, return JSON as a string.
 package gormimmudb
 
 import (
@@ -86,8 +82,8 @@ var (
 type Config struct {
 	// DSN is a data source name as [immudb.ParseDSN] reads it.
 	DSN string
-	// Conn is a pool opened before, most often a *sql.DB. It takes the place of
-	// DSN, and stays the caller's to close.
+	// Conn is an open pool, usually a *sql.DB. It is used instead of DSN, and the caller
+	// must close it.
 	Conn gorm.ConnPool
 	// RebuildTables makes AutoMigrate, AlterColumn and CreateConstraint use
 	// [Migrator.Rebuild] for changes that the server cannot make to a table,
@@ -109,10 +105,10 @@ func New(config Config) gorm.Dialector { return &Dialector{Config: config} }
 // Name returns "immudb".
 func (d *Dialector) Name() string { return "immudb" }
 
-// Apply sets the defaults that suit the server, before gorm sets its own.
+// Apply sets the defaults for the server, before gorm sets its own.
 func (d *Dialector) Apply(config *gorm.Config) error {
 	if config.NowFunc == nil {
-		// What is stored and read again must equal what was created.
+		// The server stores microseconds: a time must be equal after it was stored and read.
 		config.NowFunc = func() time.Time { return time.Now().Truncate(time.Microsecond) }
 	}
 	return nil
@@ -168,9 +164,8 @@ func (d *Dialector) Migrator(db *gorm.DB) gorm.Migrator {
 	}}}
 }
 
-// DefaultValueOf marks a column that a row of a batch leaves to its default. The
-// server has no DEFAULT keyword: rows that leave out different columns become
-// statements of their own.
+// DefaultValueOf marks a column that takes its default in a row of a batch. The server has
+// no DEFAULT keyword: rows that leave out different columns become separate statements.
 func (d *Dialector) DefaultValueOf(*schema.Field) clause.Expression { return leftOut{} }
 
 // BindVarTo writes $1, $2, …
@@ -179,8 +174,8 @@ func (d *Dialector) BindVarTo(writer clause.Writer, stmt *gorm.Statement, _ any)
 	_, _ = writer.WriteString(strconv.Itoa(len(stmt.Vars)))
 }
 
-// QuoteTo writes a name in double quotes, a dotted one part by part. Quotes that
-// are there already are kept: a name cannot contain one.
+// QuoteTo writes a name in double quotes, a dotted one part by part. Existing quotes are
+// kept: a name cannot contain one.
 func (d *Dialector) QuoteTo(writer clause.Writer, name string) {
 	for i, part := range strings.Split(name, ".") {
 		if i > 0 {

@@ -11,16 +11,16 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// onlySoftDelete reports whether the index is on a gorm.DeletedAt alone, as that of
-// gorm.Model. It would cost an entry of each transaction per row, save no reading
-// (nearly all rows have the same value, NULL), and lead reads in transactions to
-// where they go wrong; see guard.
+// onlySoftDelete reports whether the index is on a gorm.DeletedAt alone, as in gorm.Model.
+// Such an index costs an entry per row in each transaction and saves no reads (nearly all
+// rows have the value NULL). It would also make the server use it in transactions, where
+// reads through a secondary index can be wrong (see rules/guard.go in the driver).
 func onlySoftDelete(idx *schema.Index) bool {
 	return len(idx.Fields) == 1 && idx.Class == "" && idx.Fields[0].IndirectFieldType == reflect.TypeFor[gorm.DeletedAt]()
 }
 
-// uniqueFirst puts unique indexes before the others: of two on the same columns,
-// which the server has as one, it must be the unique one.
+// uniqueFirst puts unique indexes before the others: the server has only one index on the
+// same columns, and it must be the unique one.
 func uniqueFirst(indexes []*schema.Index) []*schema.Index {
 	slices.SortStableFunc(indexes, func(a, b *schema.Index) int {
 		return strings.Compare(strings.ToUpper(b.Class), strings.ToUpper(a.Class))
@@ -45,8 +45,8 @@ func indexText(table any, fields []*schema.Field, unique bool) (string, []any) {
 	return text + ")", args
 }
 
-// indexFields returns the columns of an index, or the reason why the server has no
-// such index.
+// indexFields returns the columns of an index, or the reason why the server does not
+// support it.
 func indexFields(s *schema.Schema, idx *schema.Index) ([]*schema.Field, error) {
 	switch class := strings.ToUpper(idx.Class); {
 	case class != "" && class != "UNIQUE":
@@ -66,8 +66,8 @@ func indexFields(s *schema.Schema, idx *schema.Index) ([]*schema.Field, error) {
 	return fields, nil
 }
 
-// HasIndex reports whether there is an index on the columns that the model's index
-// of that name has. A name as the server makes them, t(a,b), will do as well.
+// HasIndex reports whether there is an index on the columns of the model's index with that
+// name. The server's form of the name, t(a,b), works too.
 func (m Migrator) HasIndex(value any, name string) bool {
 	found := false
 	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -86,8 +86,8 @@ func (m Migrator) HasIndex(value any, name string) bool {
 	return found
 }
 
-// CreateIndex creates an index of the model. A unique index can be created on an
-// empty table only.
+// CreateIndex creates an index of the model. A unique index can be created only on an
+// empty table.
 func (m Migrator) CreateIndex(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		idx := stmt.Schema.LookIndex(name)

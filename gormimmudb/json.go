@@ -13,8 +13,7 @@ import (
 
 var rawMessage = reflect.TypeFor[json.RawMessage]()
 
-// asJSON makes JSON of bytes that are meant for a JSON column; the driver would
-// send them as a BLOB.
+// asJSON converts bytes for a JSON column to JSON; the driver would send them as a BLOB.
 func asJSON(s *schema.Schema, column string, value any) any {
 	b, ok := value.([]byte)
 	if !ok || s == nil {
@@ -32,7 +31,8 @@ type jsonRows struct{ *sql.Rows }
 
 func (r jsonRows) Scan(dest ...any) error { return r.Rows.Scan(intoJSON(dest)...) }
 
-// intoJSON gives destinations of gorm's for a json.RawMessage a Scan method.
+// intoJSON wraps gorm's destinations for a json.RawMessage, so that they have a Scan
+// method.
 func intoJSON(dest []any) []any {
 	cloned := false
 	for i, d := range dest {
@@ -61,7 +61,7 @@ func (j rawJSON) Scan(value any) error {
 	case []byte:
 		raw = bytes.Clone(v)
 	default:
-		return fmt.Errorf("gormimmudb: a %T is no JSON", value)
+		return fmt.Errorf("gormimmudb: a %T is not JSON", value)
 	}
 	*j.dest = &raw
 	return nil

@@ -12,8 +12,8 @@ type keys struct {
 	columns map[*schema.Field]*indexkey.Column
 }
 
-// keysOf returns the keys that a model asks for, with lengths for the strings and
-// bytes in them that have none.
+// keysOf returns the keys of a model. Strings and bytes in them that have no length get
+// one.
 func keysOf(s *schema.Schema) *keys {
 	k := &keys{columns: make(map[*schema.Field]*indexkey.Column)}
 	k.Primary = k.list(s.PrimaryFields)
@@ -39,8 +39,7 @@ func (k *keys) list(fields []*schema.Field) []*indexkey.Column {
 	return list
 }
 
-// keyedLength is the length that keys demand of a variable column without one of
-// its own, or 0.
+// keyedLength is the length that a column without a length needs for its keys, or 0.
 func keyedLength(field *schema.Field) int {
 	if c := keysOf(field.Schema).columns[field]; c != nil {
 		return c.Length
@@ -66,8 +65,8 @@ func indexedFields(s *schema.Schema) [][]*schema.Field {
 	return all
 }
 
-// checkIndex refuses an index that the server has not. That its keys are not too long
-// is the driver's to check.
+// checkIndex refuses an index that the server does not support. The driver checks that its
+// keys are not too long.
 func checkIndex(s *schema.Schema, fields []*schema.Field) error {
 	for _, f := range fields {
 		if declaredType(f).name == "JSON" {

@@ -11,10 +11,10 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The tests share a real server and take a database each.
+// The tests share a real server; each uses its own database.
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
-// open opens a database of the test's own and creates the models' tables.
+// open opens a new database for the test and creates the models' tables.
 func open(t testing.TB, models ...any) *gorm.DB {
 	t.Helper()
 	return openWith(t, gormimmudb.Config{}, &gorm.Config{}, models...)

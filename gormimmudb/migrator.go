@@ -14,14 +14,14 @@ import (
 
 var _ gorm.Migrator = Migrator{}
 
-// Migrator makes and changes tables. What the server cannot do, or would accept
-// and not do, is an error that wraps [immudb.ErrUnsupported].
+// Migrator creates and changes tables. A change that the server cannot make, or would
+// accept without making it, is an error that wraps [immudb.ErrUnsupported].
 type Migrator struct {
 	migrator.Migrator
 }
 
-// FullDataTypeOf returns the type of a field with NOT NULL and DEFAULT, in the
-// order that the server wants them, which is before AUTO_INCREMENT.
+// FullDataTypeOf returns the type of a field with NOT NULL and DEFAULT, in the order that
+// the server requires: before AUTO_INCREMENT.
 func (m Migrator) FullDataTypeOf(field *schema.Field) clause.Expr {
 	expr := m.Migrator.FullDataTypeOf(field)
 	if before, after, ok := strings.Cut(expr.SQL, " AUTO_INCREMENT"); ok {
@@ -30,12 +30,11 @@ func (m Migrator) FullDataTypeOf(field *schema.Field) clause.Expr {
 	return expr
 }
 
-// rowColumn is the key of tables whose model has none: the server makes no table
-// without a primary key.
+// rowColumn is the key of tables whose model has none: the server requires a primary key.
 const rowColumn = "_row"
 
-// AutoMigrate creates the tables that are missing, and adds to the others the
-// columns and indexes that are. Calling it again changes nothing.
+// AutoMigrate creates missing tables, and adds missing columns and indexes to the others.
+// A second call changes nothing.
 func (m Migrator) AutoMigrate(values ...any) error {
 	for _, value := range m.ReorderModels(values, true) {
 		if !m.HasTable(value) {
@@ -160,7 +159,7 @@ func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, err
 		args = append(args, clause.Column{Name: name})
 	}
 
-	made := [][]string{key} // the server has one index for the same columns
+	made := [][]string{key} // the server has only one index on the same columns
 	add := func(fields []*schema.Field, unique bool) error {
 		if slices.ContainsFunc(made, func(c []string) bool { return slices.Equal(c, dbNames(fields)) }) {
 			return nil
@@ -226,8 +225,8 @@ func (m Migrator) DropTable(values ...any) error {
 	return nil
 }
 
-// AddColumn adds a column. The server adds only such as may be NULL, and gives the
-// rows that exist NULL even if there is a DEFAULT.
+// AddColumn adds a column. The server adds only nullable columns, which are NULL in the
+// existing rows even if there is a DEFAULT.
 func (m Migrator) AddColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field, err := lookUp(stmt, name)
@@ -271,8 +270,8 @@ func (m Migrator) AlterColumn(value any, name string) error {
 }
 
 // MigrateColumn compares a column with its field. A difference in type or length,
-// or a column that is NOT NULL where the field is not, needs AlterColumn. Defaults
-// are not compared: the catalog does not tell them.
+// or a column that is NOT NULL although the field is not, needs AlterColumn. Defaults are
+// not compared: the catalog does not have them.
 func (m Migrator) MigrateColumn(value any, field *schema.Field, actual gorm.ColumnType) error {
 	if field.IgnoreMigration {
 		return nil
@@ -294,8 +293,8 @@ func (m Migrator) needsAlter(field *schema.Field, actual gorm.ColumnType) bool {
 	return !strings.EqualFold(declared, stored) || !nullable && !field.NotNull && !field.PrimaryKey
 }
 
-// MigrateColumnUnique adds the unique index of a unique field that has none. One
-// that the field does not ask for stays.
+// MigrateColumnUnique adds a missing unique index of a unique field. It does not remove
+// one from a field that is not unique.
 func (m Migrator) MigrateColumnUnique(value any, field *schema.Field, actual gorm.ColumnType) error {
 	if unique, _ := actual.Unique(); unique || !field.Unique || field.PrimaryKey {
 		return nil
@@ -305,8 +304,8 @@ func (m Migrator) MigrateColumnUnique(value any, field *schema.Field, actual gor
 	})
 }
 
-// HasConstraint reports whether the table has a CHECK or the index of a unique
-// constraint. Foreign keys it never has: the server forgets them.
+// HasConstraint reports whether the table has a CHECK or the index of a unique constraint.
+// It is false for foreign keys: the server does not store them.
 func (m Migrator) HasConstraint(value any, name string) bool {
 	found := false
 	_ = m.RunWithValue(value, func(stmt *gorm.Statement) error {
@@ -327,9 +326,9 @@ func (m Migrator) HasConstraint(value any, name string) bool {
 	return found
 }
 
-// hasCheck finds out whether a CHECK exists by dropping it in a transaction that
-// is not committed: the catalog does not list them. In a transaction of the
-// caller's, which the refusal would end, it asks beside it.
+// hasCheck finds out whether a CHECK exists by dropping it in a transaction that is not
+// committed, because the catalog does not list CHECKs. It never uses the caller's
+// transaction for that, because a refusal would end it.
 func (m Migrator) hasCheck(stmt *gorm.Statement, name string) bool {
 	db, err := m.DB.DB()
 	if err != nil {
@@ -388,9 +387,9 @@ func (m Migrator) DropConstraint(value any, name string) error {
 	})
 }
 
-// CreateView creates a view, with Replace in the place of one that exists. There
-// is no CHECK OPTION. In queries the server takes a view's columns without a table
-// before them, or with that of the table the view reads.
+// CreateView creates a view; with Replace it replaces an existing one. There is no CHECK
+// OPTION. Queries must write a view's columns without a table name, or with the name of
+// the table that the view reads.
 func (m Migrator) CreateView(name string, option gorm.ViewOption) error {
 	if option.Query == nil {
 		return gorm.ErrSubQueryRequired

@@ -46,8 +46,8 @@ func TestTypeTagsAreThoseOfOtherDatabasesToo(t *testing.T) {
 	must(t, db.AutoMigrate(&Types{}))
 }
 
-// A key beyond the limit would be accepted with the first row, and then no write
-// to the database would come to an end.
+// The server would accept a key beyond the limit with the first row, and then hang at every
+// write to the database.
 func TestKeysAsLongAsTheServerStoresThem(t *testing.T) {
 	type Longest struct {
 		ID string `gorm:"primaryKey;size:501"`

@@ -12,14 +12,14 @@ import (
 // name is an identifier in a piece of SQL that the program wrote.
 type name struct {
 	text      string // without quotes
-	qualifier string // what stands before it and a dot, or ""
+	qualifier string // the name before the dot before it, or ""
 	call      bool   // a parenthesis follows
-	partial   bool   // a dot follows: it is itself a qualifier
+	partial   bool   // a dot follows: it is a qualifier
 }
 
-// rewriteNames calls f for every identifier outside of literals, and puts what f
-// returns in its place, qualifier included; ok false leaves it as it is. A star
-// counts as an identifier if a dot stands before it.
+// rewriteNames calls f for every identifier outside of literals, and replaces it,
+// including its qualifier, by the result of f if ok is true. A star after a dot counts as
+// an identifier.
 func rewriteNames(sql string, f func(n name) (with string, ok bool)) string {
 	var out strings.Builder
 	var last name // the identifier before the dot before i
@@ -62,7 +62,7 @@ func rewriteNames(sql string, f func(n name) (with string, ok bool)) string {
 		if n.text == "" {
 			out.WriteByte(c)
 			i++
-			// Digits must not be taken for the beginning of a name.
+			// A digit is not the beginning of a name.
 			for i < len(sql) && c >= '0' && c <= '9' && isNameByte(sql[i]) {
 				out.WriteByte(sql[i])
 				i++
@@ -147,8 +147,8 @@ func columnOf(stmt *gorm.Statement, column any) (string, bool) {
 	return "", false
 }
 
-// withoutStars spells out the stars that the server's SELECT does not take: one
-// with a table before it, and one beside other columns.
+// withoutStars replaces the stars that the server's SELECT does not accept by columns: t.*,
+// and a star among other columns.
 func withoutStars(stmt *gorm.Statement, sql string) string {
 	if !strings.Contains(sql, "*") {
 		return sql
@@ -181,9 +181,8 @@ func ownColumnList(stmt *gorm.Statement) (string, bool) {
 	return columnList(stmt, table.Name)
 }
 
-// columnList lists the columns of a table, given by its name or alias in the
-// statement: those that the catalog tells, or where nothing is asked, as in a dry
-// run, those of the model.
+// columnList lists the columns of a table, given by its name or alias in the statement:
+// those of the catalog or, in a dry run, those of the model.
 func columnList(stmt *gorm.Statement, alias string) (string, bool) {
 	var names []string
 	if !stmt.DB.DryRun {
@@ -222,7 +221,7 @@ func columnsOf(stmt *gorm.Statement, table string) (names []string) {
 
 var joinedAlias = regexp.MustCompile("(?i)\\bJOIN\\s+[\"`]?(\\w+)[\"`]?\\s+(?:AS\\s+)?[\"`]?(\\w+)[\"`]?\\s+ON\\b")
 
-// realTable returns the table that an alias stands for.
+// realTable returns the table that has an alias.
 func realTable(stmt *gorm.Statement, alias string) string {
 	if own, ok := currentTable(stmt); ok && (strings.EqualFold(own.Alias, alias) || strings.EqualFold(own.Name, alias)) {
 		return own.Name

@@ -15,10 +15,10 @@ var (
 // pool is a *sql.DB that knows the name of its database.
 type pool struct {
 	*sql.DB
-	database string // "" when the *sql.DB was handed over
+	database string // "" if the caller passed the *sql.DB
 }
 
-// GetDBConn is what gorm's DB method asks.
+// GetDBConn returns the *sql.DB; gorm's DB method calls it.
 func (p *pool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
 
 // SavePoint makes a savepoint in the transaction.
@@ -26,16 +26,16 @@ func (d *Dialector) SavePoint(tx *gorm.DB, name string) error {
 	return control(tx, "SAVEPOINT "+name)
 }
 
-// RollbackTo returns to a savepoint, also after a statement that failed. If it fails,
-// the transaction cannot be committed: what should have been undone never is. An error
-// that matches [immudb.ErrConflict] says that another client has changed what the
-// transaction read; then the whole of it can be run again.
+// RollbackTo rolls back to a savepoint, also after a failed statement. If it fails, the
+// transaction cannot be committed, so that no statement that should be undone is
+// committed. An error that matches [immudb.ErrConflict] means that another client has
+// changed rows that the transaction read; then run the whole transaction again.
 func (d *Dialector) RollbackTo(tx *gorm.DB, name string) error {
 	return control(tx, "ROLLBACK TO SAVEPOINT "+name)
 }
 
-// control runs a statement that has no part in gorm's own errors: a transaction with an
-// error returns to a savepoint just because of it.
+// control runs a statement although gorm's transaction has an error: that error is the
+// reason to roll back to a savepoint.
 func control(tx *gorm.DB, statement string) error {
 	if tx.DryRun {
 		return nil

@@ -17,15 +17,14 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// condition compares a column with values, one of which it must have.
+// condition is true if a column has one of the values.
 type condition struct {
 	field  *schema.Field
 	values []driver.Value
 }
 
-// plainConditions returns the conditions of WHERE that every row must meet and
-// that can be looked at without the server. all reports whether there are no
-// others.
+// plainConditions returns the conditions of WHERE that every row must meet and that can be
+// checked on the client. all reports whether there are no other conditions.
 func plainConditions(stmt *gorm.Statement) (plain []condition, all bool) {
 	c, ok := stmt.Clauses["WHERE"]
 	if !ok {
@@ -46,7 +45,7 @@ func conjunction(stmt *gorm.Statement, exprs []clause.Expression) (plain []condi
 		switch e := e.(type) {
 		case clause.OrConditions:
 			if len(e.Exprs) == 1 {
-				return nil, false // OR stands before it, among the others
+				return nil, false // OR before it joins it to the others
 			}
 		case clause.AndConditions:
 			more, whole = conjunction(stmt, e.Exprs)
@@ -83,9 +82,8 @@ func comparison(stmt *gorm.Statement, column any, values []any) (plain []conditi
 	return []condition{c}, true
 }
 
-// soleKey returns the primary key of the only row that can meet the conditions,
-// or nil. What they say beside it must be that a column is NULL, as of soft
-// deletion.
+// soleKey returns the primary key of the only row that can meet the conditions, or nil.
+// The other conditions may only be that a column is NULL, as for soft deletion.
 func soleKey(stmt *gorm.Statement, conditions []condition) []any {
 	if stmt.Schema == nil || len(stmt.Schema.PrimaryFields) == 0 {
 		return nil
@@ -109,8 +107,8 @@ func soleKey(stmt *gorm.Statement, conditions []condition) []any {
 	return key
 }
 
-// fails reports whether the row is certain not to meet the condition. Values of
-// types that the server might compare in a way of its own are not judged.
+// fails reports whether the row certainly does not meet the condition. It is false for
+// values of types that the server may compare differently.
 func (c condition) fails(row *immudb.ProvenRow) bool {
 	got, ok := row.Value(strings.ToLower(c.field.DBName))
 	if !ok {
@@ -124,8 +122,8 @@ func (c condition) fails(row *immudb.ProvenRow) bool {
 	return true
 }
 
-// manySpellings matches what may be of a UUID or JSON column, whatever the model
-// calls it; to the server other texts are equal to it as well.
+// manySpellings matches a text that may be a value of a UUID or JSON column, whose type
+// the model does not show. For the server other texts are equal to it too.
 var manySpellings = regexp.MustCompile(`^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|[{["])`)
 
 func (c condition) equal(want, got any) (equal, certain bool) {
@@ -149,7 +147,7 @@ func (c condition) equal(want, got any) (equal, certain bool) {
 	return false, false
 }
 
-// selectColumns leaves of the rows only the columns that were asked for.
+// selectColumns removes the columns from the rows that were not selected.
 func selectColumns(rows []*immudb.ProvenRow, columns []string) ([]*immudb.ProvenRow, error) {
 	parts := make([]*immudb.ProvenRow, len(rows))
 	for i, row := range rows {
@@ -166,10 +164,10 @@ func selectColumns(rows []*immudb.ProvenRow, columns []string) ([]*immudb.Proven
 	return parts, nil
 }
 
-// provenRows gives gorm proven rows as it wants them.
+// provenRows are proven rows with the methods that gorm needs.
 type provenRows struct {
 	rows []*immudb.ProvenRow
-	at   int // how many have been given
+	at   int // how many have been returned
 }
 
 var _ gorm.Rows = (*provenRows)(nil)

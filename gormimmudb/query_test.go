@@ -161,8 +161,8 @@ func TestQueriesThatTheServerWouldTakeAmiss(t *testing.T) {
 	}
 }
 
-// The driver writes the arguments of EXISTS as literals; nothing that a user may
-// type must get out of them.
+// The driver writes the arguments of EXISTS as literals. No input of a user may end the
+// literal.
 func TestArgumentsOfExistsStayValues(t *testing.T) {
 	db := family(t)
 	for _, text := range []string{"it's", "a''b", "$1", "?", "@name", "'; DROP TABLE users; --", `\`, "100% \"q\"", "a$2?@b'c"} {

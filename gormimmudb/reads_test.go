@@ -11,7 +11,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// With verify=reads what gorm reads is proven as it stands.
+// With verify=reads the rows that gorm reads are proven without changes in the program.
 func TestReadsAreProvenWithoutAClause(t *testing.T) {
 	proxy, dsn := tamperproxy.Start(t, testserver.Shared(t).NewDatabase(t))
 	openDSN(t, dsn, &gorm.Config{}, &Holder{}, &Entry{})

@@ -23,15 +23,14 @@ func (m Migrator) rebuilds() bool {
 // server writes; a row has one per index, that of the primary key included.
 const entriesPerTransaction = 1024
 
-// Rebuild gives a table the shape of the model by copying it: it creates a table
-// beside it, copies the rows, and in one last transaction gives the two tables
-// each other's place. The old table stays, with its history, as archive, the name
-// of the table with _until_ and the number of a transaction behind it. Columns
-// that the model does not have are left behind there.
+// Rebuild changes a table to match the model by copying it: it creates a new table,
+// copies the rows, and renames both tables in one last transaction. The old table stays,
+// with its history, under the name archive: the table's name followed by _until_ and the
+// number of a transaction. Columns that the model does not have exist only there.
 //
-// Values are converted as by INSERT: text to numbers, numbers to text. Rows keep
-// their keys; new ones are counted on from the highest there is. A table that is
-// written meanwhile is not replaced: Rebuild fails, and removes the copy.
+// Values are converted as by INSERT: text to numbers, numbers to text. Rows keep their
+// keys; generated keys continue after the highest one. If the table is written during the
+// copy, it is not replaced: Rebuild fails and removes the copy.
 func (m Migrator) Rebuild(value any) (archive string, err error) {
 	err = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		if _, inTx := m.DB.Statement.ConnPool.(gorm.TxCommitter); inTx {
@@ -67,7 +66,7 @@ func (m Migrator) rebuild(stmt *gorm.Statement) (archive string, err error) {
 		return archive, err
 	}
 	return archive, db.Transaction(func(tx *gorm.DB) error {
-		// Reading makes the commit fail if another one writes the table now.
+		// Because of this read the commit fails if another transaction writes the table now.
 		var old, written, now int64
 		count := func(n *int64, from string, args ...any) error {
 			return tx.Raw("SELECT COUNT(*) FROM "+from, args...).Scan(n).Error
@@ -77,7 +76,7 @@ func (m Migrator) rebuild(stmt *gorm.Statement) (archive string, err error) {
 			return err
 		}
 		if old != now || written > 0 {
-			return fmt.Errorf("gormimmudb: table %s was written while it was copied: try again when nobody does", stmt.Table)
+			return fmt.Errorf("gormimmudb: table %s was written while it was copied: try again while no other client writes to it", stmt.Table)
 		}
 		rename := "ALTER TABLE ? RENAME TO ?"
 		if err := tx.Exec(rename, clause.Table{Name: stmt.Table}, clause.Table{Name: archive}).Error; err != nil {
@@ -159,7 +158,7 @@ func (m Migrator) copyRows(stmt *gorm.Statement, copied string) error {
 	return errors.Join(rows.Err(), flush())
 }
 
-// asText writes numbers out for a text column, into which the server puts none.
+// asText converts numbers to text for a text column, because the server does not.
 func asText(v any, into string) any {
 	switch v.(type) {
 	case int64, float64, bool:
@@ -179,7 +178,7 @@ func list(columns []clause.Column) clause.Expression {
 	return clause.Expr{SQL: strings.TrimSuffix(strings.Repeat("?,", len(vars)), ","), Vars: vars, WithoutParentheses: true}
 }
 
-// differs reports whether the table needs what only a copy can give it.
+// differs reports whether the table needs a change that only a copy can make.
 func (m Migrator) differs(value any, stmt *gorm.Statement) (bool, error) {
 	types, err := m.ColumnTypes(value)
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// AsOfTx reads tables as they were when the transaction with the given id had
-// been committed, which [immudb.CommitInfo] tells for one's own:
+// AsOfTx reads tables as of the commit of the transaction with the given id. For one's own
+// transactions, [immudb.CommitInfo] has the id.
 //
 //	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)
 //
-// It holds for the table of the query, those that association joins bring in, and
-// the queries of Preload. Joins written as text are refused, since their tables
-// would be read as they are now; so are writes.
+// It applies to the table of the query, the tables of association joins, and the queries
+// of Preload. Joins written as text are refused, because their tables would be read as of
+// now; writes are refused too.
 func AsOfTx(tx uint64) clause.Expression { return &period{until: txInstant(tx)} }
 
 // AsOf reads tables as they were at a time, like [AsOfTx]. The server compares
@@ -28,14 +28,13 @@ func Between(from, to time.Time) clause.Expression {
 	return &period{since: timeInstant(from), until: timeInstant(to)}
 }
 
-// BetweenTx reads the rows that the transactions from … to wrote, as the last of
-// them left them.
+// BetweenTx reads the rows that the transactions from … to wrote, as of the last of them.
 func BetweenTx(from, to uint64) clause.Expression {
 	return &period{since: txInstant(from), until: txInstant(to)}
 }
 
-// History reads every revision of every row, oldest first within a row. The
-// revision's number is a column of its own, _rev; a model to read it into:
+// History reads every revision of every row, oldest first within a row. The column _rev
+// is the revision's number; a model for it:
 //
 //	type UserRevision struct {
 //		User
@@ -43,8 +42,7 @@ func BetweenTx(from, to uint64) clause.Expression {
 //	}
 //	db.Table("users").Clauses(gormimmudb.History()).Where("id = ?", 1).Find(&revisions)
 //
-// A deletion is a revision as well; the server gives it the values of the row
-// that was deleted.
+// A deletion is a revision too; it has the values of the deleted row.
 func History() clause.Expression { return &period{history: true} }
 
 // instant is a point in the history of the database.
@@ -69,10 +67,10 @@ type period struct {
 
 const periodKey = "immudb:period"
 
-// ModifyStatement takes note of the period where Preload passes it on.
+// ModifyStatement stores the period where Preload passes it on.
 func (p *period) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(periodKey, p) }
 
-// Build writes nothing: the period stands in FROM.
+// Build writes nothing: the period is part of FROM.
 func (p *period) Build(clause.Builder) {}
 
 func (p *period) write(builder clause.Builder) {
@@ -93,8 +91,8 @@ func periodOf(stmt *gorm.Statement) *period {
 	return nil
 }
 
-// buildFrom writes FROM, with the period that is read behind each table. The word
-// OUTER is left out of joins, which mean the same without it.
+// buildFrom writes FROM, with the period after each table. It leaves out the word OUTER of
+// joins, which mean the same without it.
 func buildFrom(c clause.Clause, builder clause.Builder) {
 	from, isFrom := c.Expression.(clause.From)
 	stmt, isStatement := builder.(*gorm.Statement)

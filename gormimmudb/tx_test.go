@@ -103,7 +103,7 @@ type Job struct {
 	Name  string
 }
 
-// The driver sees to that; gorm's texts and prepared statements must let it.
+// The driver does this, also for gorm's queries and prepared statements.
 func TestTransactionReadsItsOwnWrites(t *testing.T) {
 	for _, prepared := range []bool{false, true} {
 		db := openWith(t, gormimmudb.Config{}, &gorm.Config{PrepareStmt: prepared}, &Job{})
@@ -139,8 +139,7 @@ func TestTransactionReadsItsOwnWrites(t *testing.T) {
 	}
 }
 
-// Without the default transaction around them, the driver runs statements again
-// that met a conflict.
+// Outside gorm's default transaction the driver runs statements again after a conflict.
 func TestParallelCreatesDoNotConflict(t *testing.T) {
 	db := open(t, &Article{})
 	var wg sync.WaitGroup

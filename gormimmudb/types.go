@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// columnType is a type as the catalog tells it.
+// columnType is a column type of the catalog.
 type columnType struct {
 	name   string // INTEGER, VARCHAR, …
 	length int    // of VARCHAR and BLOB, in bytes; 0: without limit
@@ -31,7 +31,7 @@ func (d *Dialector) DataTypeOf(field *schema.Field) string {
 	sqlType := typeOf(field)
 	text := sqlType.String()
 	if sqlType.name == "" {
-		text = string(field.DataType) // for the server to judge
+		text = string(field.DataType) // the server accepts or refuses it
 	}
 	if field.AutoIncrement && sqlType.name == "INTEGER" && isSoleKey(field) {
 		text += " AUTO_INCREMENT"
@@ -39,14 +39,13 @@ func (d *Dialector) DataTypeOf(field *schema.Field) string {
 	return text
 }
 
-// isSoleKey reports whether the field is all of the primary key: the server
-// generates no other column's values.
+// isSoleKey reports whether the field is the only column of the primary key: the server
+// generates values only for such a column.
 func isSoleKey(field *schema.Field) bool {
 	return field.PrimaryKey && field.Schema != nil && len(field.Schema.PrimaryFields) == 1
 }
 
-// typeOf returns the column type of a field, with a name of "" for a type tag that
-// says nothing known.
+// typeOf returns the column type of a field. Its name is "" for an unknown type tag.
 func typeOf(field *schema.Field) columnType {
 	t := declaredType(field)
 	if t.variable() && t.length == 0 && field.Schema != nil {
@@ -57,7 +56,7 @@ func typeOf(field *schema.Field) columnType {
 
 var typeTag = regexp.MustCompile(`^\s*([a-zA-Z][a-zA-Z0-9_ ]*?)\s*(?:[(\[]\s*(\d+)[^)\]]*[)\]])?\s*$`)
 
-// declaredType is typeOf without the length that keys demand.
+// declaredType is typeOf without the length that keys need.
 func declaredType(field *schema.Field) columnType {
 	if field.TagSettings["TYPE"] == "" {
 		if field.Serializer == nil && field.IndirectFieldType == rawMessage {
@@ -101,7 +100,7 @@ func declaredType(field *schema.Field) columnType {
 	case "BLOB", "BYTEA", "BYTES", "BINARY", "VARBINARY", "LONGBLOB", "MEDIUMBLOB", "TINYBLOB":
 		return columnType{name: "BLOB", length: max(length, field.Size, 0)}
 	case "DECIMAL", "NUMERIC", "MONEY":
-		// The number in brackets is one of digits, not a length.
+		// The number in parentheses is the number of digits, not a length.
 		switch field.IndirectFieldType.Kind() {
 		case reflect.Float32, reflect.Float64:
 			return columnType{name: "FLOAT"}

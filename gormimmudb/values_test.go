@@ -8,7 +8,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// The values that the driver's own tests write, in gorm's ways.
+// The values of the driver's tests, written by gorm's methods.
 func TestHostileValuesComeBack(t *testing.T) {
 	db := open(t)
 	for _, query := range dbtest.ValuesTable {

@@ -14,40 +14,38 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// Verified makes a query hand back only what was proven on the client:
+// Verified makes a query return only rows that were proven on the client:
 //
 //	db.Clauses(gormimmudb.Verified()).First(&user, 42)
 //	db.Clauses(gormimmudb.Verified()).Where("age > ?", 18).Preload("Orders").Find(&users)
 //
-// One row by its primary key is read by [immudb.VerifiedRow], in one call; any
-// other query by [immudb.VerifyRows], which proves each row that it gives. The
-// database must say what is trusted, as with verify=trust-first-use in the DSN.
+// One row by its primary key is read by [immudb.VerifiedRow], in one call; every other
+// query by [immudb.VerifyRows], which proves each row. The DSN must say which state is
+// trusted, for example with verify=trust-first-use.
 //
-// Proven is that a transaction of the trusted history wrote each row as it is, and
-// under the key that was asked for. Conditions, the order and the limit are evaluated
-// again on the client, over the proven rows. The rest is the server's word: that no
-// row is missing, and that a row was not changed since, of which
-// [immudb.VerifiedRow] says more. That function, on the *sql.DB that gorm's DB
-// returns, also tells which transaction wrote a row, and when.
+// It is proven that a transaction of the trusted history wrote each row with these values
+// under this key. Conditions, the order and the limit are evaluated again on the client
+// for the proven rows. Two things are not proven: that no row is missing, and that a row
+// was not changed later; see [immudb.VerifiedRow]. That function, with the *sql.DB that
+// gorm's DB returns, also returns the transaction that wrote a row, and its time.
 //
-// Nothing reaches the destination before it is proven. After an error it is as it
-// was, or zero if it was an association that could not be proven. The error matches
-// [immudb.ErrTampered] if the server was caught, else [immudb.ErrStateMissing],
-// [immudb.ErrSignature] or [immudb.ErrServerOlder].
+// The destination is not changed before the rows are proven. After an error it is
+// unchanged, or zero if an association could not be proven. The error matches
+// [immudb.ErrTampered] if the server's answer contradicts the trusted state, else
+// [immudb.ErrStateMissing], [immudb.ErrSignature] or [immudb.ErrServerOlder].
 //
-// What cannot be proven is refused with [immudb.ErrUnsupported], and never read
-// unproven: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
-// tables under another name, raw SQL, Rows and Scan, time travel, conditions that take
-// more than the row, such as subqueries and functions, and anything within a
-// transaction. It holds for the queries of Preload as well, of which the same is
-// asked. Writes are refused.
+// A query that cannot be proven is refused with [immudb.ErrUnsupported], and never run
+// without a proof: joins, aggregates such as Count, expressions, DISTINCT and GROUP BY,
+// tables with an alias, raw SQL, Rows and Scan, time travel, conditions that need more
+// than the row, such as subqueries and functions, and every query in a transaction. The
+// same rules apply to the queries of Preload. Writes are refused.
 func Verified() clause.Expression { return verified{} }
 
 type verified struct{}
 
 const verifiedKey = "immudb:verified"
 
-// ModifyStatement takes note of the demand where Preload passes it on.
+// ModifyStatement stores the setting where Preload passes it on.
 func (verified) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(verifiedKey, true) }
 
 // Build writes nothing: the rows are proven after they are read.
@@ -58,10 +56,10 @@ func wantsProof(stmt *gorm.Statement) bool {
 	return ok
 }
 
-// unprovable makes the error for what Verified cannot do.
+// unprovable makes the error for a query that Verified cannot prove.
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
 
-// verify is gorm's query with rows that are proven.
+// verify runs gorm's query with proven rows.
 func verify(db *gorm.DB) {
 	stmt := db.Statement
 	plan, err := planProof(stmt)
@@ -83,15 +81,14 @@ func verify(db *gorm.DB) {
 	gorm.Scan(&provenRows{rows: rows}, db, 0)
 }
 
-// forgetUnproven empties the destination if an association that Preload was to add
-// to it could not be proven.
+// forgetUnproven empties the destination if Preload could not prove an association.
 func forgetUnproven(db *gorm.DB) {
 	if v := db.Statement.ReflectValue; wantsProof(db.Statement) && db.Error != nil && db.RowsAffected > 0 && v.CanSet() {
 		v.SetZero()
 	}
 }
 
-// refuseProof refuses what hands out the server's own rows, or writes.
+// refuseProof refuses methods that return unproven rows, or write.
 func refuseProof(db *gorm.DB, what string) {
 	if wantsProof(db.Statement) {
 		_ = db.AddError(unprovable(what))
@@ -102,14 +99,14 @@ func refuseProof(db *gorm.DB, what string) {
 type proofPlan struct {
 	table    string
 	selected []string    // columns, nil for all
-	checks   []condition // to be looked at again
+	checks   []condition // to be checked again on the client
 	key      []any       // of the only row that is asked for, or nil
 	tail     string      // what follows SELECT * FROM table otherwise
 	vars     []any
 }
 
-// planProof reads the clauses of a query that has been built. What is not a plain
-// selection from one table is an error.
+// planProof reads the clauses of a query that has been built. A query that is not a plain
+// SELECT from one table is an error.
 func planProof(stmt *gorm.Statement) (*proofPlan, error) {
 	if _, inTx := stmt.ConnPool.(gorm.TxCommitter); inTx {
 		return nil, unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
@@ -152,7 +149,7 @@ func planProof(stmt *gorm.Statement) (*proofPlan, error) {
 // selectClauses are the clauses of gorm's query. FOR is written as nothing.
 var selectClauses = []string{"SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "FOR"}
 
-// tailOf writes what follows SELECT * FROM table.
+// tailOf writes the clauses after SELECT * FROM table.
 func tailOf(stmt *gorm.Statement) (tail string, vars []any) {
 	text, all := stmt.SQL.String(), stmt.Vars
 	fresh(stmt)

@@ -47,7 +47,7 @@ func holders(t *testing.T) (*tamperproxy.Proxy, *gorm.DB) {
 
 func verified(db *gorm.DB) *gorm.DB { return db.Clauses(gormimmudb.Verified()) }
 
-// lie puts one text in the place of another in the answers of a method.
+// lie replaces a text by another in the answers of a method.
 func lie(method, from, to string) func(string, []byte) []byte {
 	return func(m string, msg []byte) []byte {
 		if m == method {
@@ -177,7 +177,7 @@ func TestVerifiedProvesTheRowOfOneKeyInOneCall(t *testing.T) {
 	}
 }
 
-// Each of these lies is believed without Verified.
+// Without Verified none of these false answers is detected.
 func TestVerifiedNoticesLies(t *testing.T) {
 	proxy, db := holders(t)
 	first := func(db *gorm.DB) ([]Holder, error) {
@@ -330,8 +330,8 @@ func TestVerifiedKeysOfEveryType(t *testing.T) {
 	}
 }
 
-// A model may call VARCHAR what is a UUID or JSON in the table; an honest answer
-// must not look like a lie because of that.
+// A column may be a VARCHAR in the model and a UUID or JSON in the table. An honest answer
+// must not be reported as tampering because of that.
 func TestVerifiedDoesNotMistakeSpellingsForLies(t *testing.T) {
 	type Doc struct {
 		ID     int
@@ -359,7 +359,7 @@ func TestVerifiedInADryRunIsTheQuery(t *testing.T) {
 	}
 }
 
-// What reads as usual must not be kept from it by what others ask for.
+// A query with Verified must not affect queries without it.
 func TestVerifiedHoldsForItsOwnStatement(t *testing.T) {
 	_, db := holders(t)
 	must(t, verified(db).First(&Holder{}, 1).Error)

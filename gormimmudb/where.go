@@ -8,11 +8,11 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// buildWhere writes WHERE in the terms of the server, which
+// buildWhere writes WHERE for the server, which
 //
-//   - does not compare tuples, nor numbers with text,
-//   - does not see the arguments of a statement inside EXISTS,
-//   - takes an unqualified name in a subquery for a column of the outer table.
+//   - does not compare tuples, and does not compare numbers with text,
+//   - does not fill in arguments inside EXISTS,
+//   - reads an unqualified name in a subquery as a column of the outer table.
 func buildWhere(c clause.Clause, builder clause.Builder) {
 	where, isWhere := c.Expression.(clause.Where)
 	stmt, isStatement := builder.(*gorm.Statement)
@@ -24,7 +24,7 @@ func buildWhere(c clause.Clause, builder clause.Builder) {
 	buildDefault(c, builder)
 }
 
-// translate rewrites conditions; it leaves alone what it does not know.
+// translate rewrites conditions. It does not change conditions of other types.
 func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Expression {
 	out := make([]clause.Expression, len(exprs))
 	for i, e := range exprs {

@@ -6,7 +6,7 @@ import (
 	"github.com/immudb-go/immudb/immudbtest"
 )
 
-// What WithSynced costs a test, and what a server does.
+// The cost of WithSynced for a test and for a server.
 
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {

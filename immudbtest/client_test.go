@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// client is a logged-in session, found by nothing but a DSN.
+// client is a session that needs only a DSN.
 type client struct {
 	schema.ImmuServiceClient
 	ctx context.Context // carries the session
@@ -123,7 +123,7 @@ func (c *client) query(sql string) (rows []string, batches []int, err error) {
 	}
 }
 
-// must runs statements that have to succeed.
+// must runs statements that must succeed.
 func (c *client) must(tb testing.TB, statements ...string) {
 	tb.Helper()
 	for _, sql := range statements {
@@ -133,7 +133,7 @@ func (c *client) must(tb testing.TB, statements ...string) {
 	}
 }
 
-// rows runs a query that has to succeed.
+// rows runs a query that must succeed.
 func (c *client) rows(tb testing.TB, sql string) []string {
 	tb.Helper()
 	rows, _, err := c.query(sql)

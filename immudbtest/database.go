@@ -18,19 +18,19 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// callPatience bounds a call that the package makes to its own server.
+// callPatience bounds a call of this package to its server.
 const callPatience = 30 * time.Second
 
 // replicaPatience is how long a new replica may take to receive its users.
 const replicaPatience = 30 * time.Second
 
-// writeBuffer is the size in bytes of a database's write buffers. The server's own sizes, 16 MiB and 4 MiB, come to 60
-// MiB for each open database and make nothing faster that a test does.
+// writeBuffer is the size in bytes of a database's write buffers. The server's defaults, 16 MiB and 4 MiB, need 60 MiB for
+// each open database and do not make tests faster.
 const writeBuffer = 64 << 10
 
-// NewDatabase makes an empty database and returns its DSN. It costs about 60 ms, nearly all of it a login. The database
-// belongs to the test: when the test and its subtests have ended it is discarded, so that a server with hundreds of
-// tests needs no more memory than one with a few. A failure fails the test.
+// NewDatabase creates an empty database and returns its DSN. It takes about 60 ms, nearly all of it for a login. When the
+// test and its subtests have ended the database is discarded, so that a server for hundreds of tests needs no more memory
+// than one for a few. If the database cannot be created, the test fails.
 func (s *Server) NewDatabase(tb testing.TB) string {
 	tb.Helper()
 	dsn, err := s.CreateDatabase(tb.Context())
@@ -41,8 +41,8 @@ func (s *Server) NewDatabase(tb testing.TB) string {
 	return dsn
 }
 
-// CreateDatabase is NewDatabase for programs that are not tests. It needs one session for the moment it takes. The
-// database stays until DiscardDatabase or Close; while it is open it takes about 50 MB.
+// CreateDatabase is NewDatabase for programs that are not tests. It uses one session while it runs. The database stays
+// until DiscardDatabase or Close; while it is open it needs about 50 MB of memory.
 func (s *Server) CreateDatabase(ctx context.Context) (dsn string, err error) {
 	// Names hold lower-case letters, digits and underscores.
 	name := "db" + strings.ToLower(rand.Text())
@@ -64,26 +64,26 @@ func (s *Server) CreateDatabase(ctx context.Context) (dsn string, err error) {
 	return s.dsn(name), nil
 }
 
-// DiscardDatabase says that nobody needs the database of this DSN any more, which CreateDatabase has returned. The
-// server drops it, with its data, when it makes the next database: that takes a login, and one does for both.
+// DiscardDatabase marks a database as not needed any more, by the DSN that CreateDatabase returned. The server drops it,
+// with its data, when the next database is created, so that one login is enough for both.
 func (s *Server) DiscardDatabase(dsn string) {
 	u, err := url.Parse(dsn)
 	if err != nil {
-		return // it is none of ours
+		return // CreateDatabase did not create it
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.discarded = append(s.discarded, strings.TrimPrefix(u.Path, "/"))
 }
 
-// dropDiscarded drops the databases that nobody needs.
+// dropDiscarded drops the discarded databases.
 func (s *Server) dropDiscarded(ctx context.Context, c schema.ImmuServiceClient) error {
 	s.mu.Lock()
 	names := s.discarded
 	s.discarded = nil
 	s.mu.Unlock()
 	for _, name := range names {
-		// A database has to be unloaded before it can be deleted, which the test may have done itself.
+		// A database must be unloaded before it can be deleted. The test may have done either already.
 		_, unloadErr := c.UnloadDatabase(ctx, &schema.UnloadDatabaseRequest{Database: name})
 		_, err := c.DeleteDatabase(ctx, &schema.DeleteDatabaseRequest{Database: name})
 		if err != nil && !isGone(err) {
@@ -93,8 +93,8 @@ func (s *Server) dropDiscarded(ctx context.Context, c schema.ImmuServiceClient) 
 	return nil
 }
 
-// isGone reports whether the server says that there is no such database. One that was deleted before is known to it by
-// name and has no settings any more.
+// isGone reports whether the error means that the database does not exist. For a deleted database the server still has
+// the name, but no settings.
 func isGone(err error) bool {
 	return strings.Contains(err.Error(), "database does not exist") || strings.Contains(err.Error(), "key not found")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/immudb-go/immudb/immudbtest"
 )
 
-// A program that is not a test closes the server itself.
+// A program that is not a test must close the server.
 func ExampleNew() {
 	srv, err := immudbtest.New()
 	if err != nil {
@@ -29,7 +29,7 @@ func ExampleNew() {
 	// Output: immudb 127.0.0.1 /defaultdb
 }
 
-// Inside a test the server needs no care: it ends with the test. The driver is github.com/immudb-go/immudb.
+// In a test the server need not be closed: it ends with the test. The driver is github.com/immudb-go/immudb.
 func ExampleStart() {
 	_ = func(t *testing.T) {
 		srv := immudbtest.Start(t)
@@ -44,7 +44,7 @@ func ExampleStart() {
 	}
 }
 
-// A driver's tests want to see what happens when the server goes away and comes back.
+// Tests of a driver can stop the server and start it again.
 func ExampleServer_Restart() {
 	srv, err := immudbtest.New()
 	if err != nil {

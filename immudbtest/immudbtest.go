@@ -1,6 +1,6 @@
 // Package immudbtest runs a real immudb server inside a Go program, for tests and for trying things out.
-// There is no container, no download and no configuration: the server listens on 127.0.0.1, keeps its data
-// in a temporary directory, and is gone when the test is.
+// It needs no container, no download and no configuration: the server listens on 127.0.0.1, keeps its data in a temporary
+// directory, and ends with the test.
 //
 //	func TestInsert(t *testing.T) {
 //		srv := immudbtest.Start(t)
@@ -9,26 +9,25 @@
 //			t.Fatal(err)
 //		}
 //		defer db.Close()
-//		// CREATE TABLE, INSERT, SELECT: what comes back is what a server in production answers
+//		// CREATE TABLE, INSERT, SELECT: the results are those of a server in production
 //	}
 //
-// Starting and closing cost less than 0.2 s together, a third of it the hashing of the administrator's password.
-// Tests that share a server keep apart by a database each: [Server.NewDatabase]. Programs that are not tests use
-// [New].
+// Starting and closing take less than 0.2 s together, a third of it for hashing the administrator's password. Tests that
+// share a server should use one database each: [Server.NewDatabase]. Programs that are not tests use [New].
 //
 // # What differs from the immudb command
 //
-// The server is the one in github.com/codenotary/immudb/pkg/server, with its own storage, SQL engine,
-// sessions and access control. It is quiet: nothing is printed, and the web console, the metrics port, the
-// PostgreSQL port and the pid file are off. Commits to a temporary directory are not synced to disk, which makes
-// them about ten times faster ([WithSynced]). The process's signal handling is left alone. ServerInfo
-// reports no start time, and the AuthorizationService, by which the document API opens sessions, is not served.
+// The server is the one in github.com/codenotary/immudb/pkg/server, with its storage, SQL engine, sessions and access
+// control. It prints nothing, and the web console, the metrics port, the PostgreSQL port and the pid file are off. Commits
+// to a temporary directory are not synced to disk, which makes them about ten times faster ([WithSynced]). The signal
+// handling of the process is not changed. ServerInfo reports no start time, and the AuthorizationService, by which the
+// document API opens sessions, is missing.
 //
 // # Several servers in one process
 //
 // Any number of servers may run side by side and one after another, also under the race detector. The server
-// package keeps some settings in package variables which it writes while it starts, so servers start one at a
-// time, and calls that reach other servers of the process meanwhile wait for that moment.
+// package keeps some settings in package variables, which it writes while it starts. So servers start one at a time, and
+// calls to other servers of the process wait meanwhile.
 package immudbtest
 
 import (
@@ -52,7 +51,7 @@ const (
 type Server struct {
 	cfg  config
 	dir  string        // the server's data
-	temp string        // removed by Close; empty when the caller owns the directory
+	temp string        // the directory that Close removes; "" if the caller owns the directory
 	cert *certificates // nil without TLS
 	log  *logWriter
 
@@ -138,7 +137,7 @@ func newServer(cfg config) (_ *Server, err error) {
 //
 //	immudb://immudb:immudb@127.0.0.1:23456/defaultdb?sslmode=disable
 //
-// With [WithTLS] it demands a verified server and names the files for that. It stays the same over Restart.
+// With [WithTLS] it requires a verified server and names the files for that. Restart does not change it.
 func (s *Server) DSN() string { return s.dsn(defaultDatabase) }
 
 func (s *Server) dsn(database string) string {
@@ -200,8 +199,8 @@ func (s *Server) ClientCertFiles() (cert, key string) {
 	return s.cert.clientCertFile, s.cert.clientKeyFile
 }
 
-// Stop ends the server: connections break, sessions and open transactions are gone, the port refuses. The data
-// stays, and Restart brings the server back. Stopping a stopped server does nothing.
+// Stop ends the server: connections break, sessions and open transactions are lost, and the port refuses connections. The
+// data stays, and Restart starts the server again. Stopping a stopped server does nothing.
 func (s *Server) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,8 +220,8 @@ func (s *Server) stopLocked() error {
 }
 
 // Restart stops the server if it runs and starts it again on the same address, with the same data and the same
-// certificates. Sessions do not survive. A port that another process took meanwhile is waited for, 5 seconds
-// at most.
+// certificates. Sessions are lost. If another process has taken the port meanwhile, Restart waits for it, 5 seconds at
+// most.
 func (s *Server) Restart() error {
 	if err := s.Stop(); err != nil {
 		return err
@@ -273,7 +272,7 @@ func (s *Server) start() error {
 		return errors.Join(fmt.Errorf("immudbtest: starting the server: %w", err), l.Close())
 	}
 	s.run, s.port = run, l.Addr().(*net.TCPAddr).Port
-	// A directory that this server has opened once has the password that we know.
+	// The server has opened this directory before, so its password is known.
 	s.cfg.forcePassword = false
 	return nil
 }

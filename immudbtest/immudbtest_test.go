@@ -38,7 +38,7 @@ func TestTheServerReportsItsRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A test binary may lack the list of its modules, in which case there is no version to tell.
+	// A test binary may lack the list of its modules; then the version is not known.
 	if v := info.GetVersion(); v != "" && !strings.HasPrefix(v, "1.") {
 		t.Fatalf("got version %q", v)
 	}
@@ -253,7 +253,7 @@ func TestServersRunSideBySide(t *testing.T) {
 	wg.Wait()
 }
 
-// The next two look at the whole process and so cannot run beside other tests.
+// The next two tests check the whole process, so no other test may run at the same time.
 
 func TestAServerIsQuietAndLeavesNoFilesOutsideItsDirectory(t *testing.T) {
 	cwd := t.TempDir()

@@ -27,8 +27,8 @@ var errUnknownVersion = errors.New("this version of github.com/codenotary/immudb
 
 // instance is one run of the server, from start to stop.
 //
-// It does not use the server's own Start: that catches SIGINT and SIGTERM for the rest of the process's life,
-// ends the process when a port fails, and prints to standard output.
+// It does not use the server's Start, which catches SIGINT and SIGTERM until the process ends, ends the process if a port
+// fails, and prints to standard output.
 type instance struct {
 	imm  *server.ImmuServer
 	grpc *grpc.Server
@@ -37,7 +37,7 @@ type instance struct {
 	wg   sync.WaitGroup
 }
 
-// startInstance serves on l, which the instance then owns; when it fails, the caller still does.
+// startInstance serves on l. It owns l unless it fails.
 func startInstance(s *Server, l net.Listener) (_ *instance, err error) {
 	imm := server.DefaultServer()
 	quit, err := quitChannel(imm)
@@ -53,7 +53,7 @@ func startInstance(s *Server, l net.Listener) (_ *instance, err error) {
 	err = imm.Initialize()
 	globals.Unlock()
 	if err != nil {
-		// What Initialize had opened, it leaves open.
+		// A failed Initialize does not close the databases that it has opened.
 		return nil, errors.Join(err, imm.CloseDatabases())
 	}
 
@@ -63,14 +63,14 @@ func startInstance(s *Server, l net.Listener) (_ *instance, err error) {
 	if err := imm.SessManager.StartSessionsGuard(); err != nil {
 		return nil, errors.Join(err, imm.CloseDatabases())
 	}
-	i.wg.Go(func() { _ = i.grpc.Serve(i.lis) }) // its one error is that the listener was closed, by stop
+	i.wg.Go(func() { _ = i.grpc.Serve(i.lis) }) // it fails only when stop closes the listener
 	if imm.PgsqlSrv != nil {
 		i.wg.Go(func() { _ = imm.PgsqlSrv.Serve() })
 	}
 	return i, nil
 }
 
-// stop ends the calls under way, closes the listener and the databases, and returns when that is done.
+// stop ends the running calls, closes the listener and the databases, and returns when all is done.
 func (i *instance) stop() error {
 	i.lis.shut()
 	i.grpc.Stop()
@@ -85,8 +85,8 @@ func (i *instance) stop() error {
 	return errors.Join(pgErr, <-done)
 }
 
-// quitChannel returns the channel on which the server's Stop hands over to its Start. We do not run Start, and
-// without a receiver Stop never returns.
+// quitChannel returns the channel on which the server's Stop sends to its Start. This package does not run Start, and Stop
+// never returns without a receiver.
 func quitChannel(imm *server.ImmuServer) (<-chan struct{}, error) {
 	f := reflect.ValueOf(imm).Elem().FieldByName("quit")
 	if !f.IsValid() || f.Type() != reflect.TypeFor[chan struct{}]() {
@@ -131,13 +131,13 @@ func serverOptions(s *Server, l net.Listener) *server.Options {
 	return o
 }
 
-// newGRPCServer offers what the server's own gRPC server offers, through the same interceptors in the same order,
-// save those that only count for the metrics port.
+// newGRPCServer makes a gRPC server with the same services and interceptors, in the same order, as the server's, except
+// the interceptors for the metrics port.
 func newGRPCServer(imm *server.ImmuServer) *grpc.Server {
 	uuid := server.NewUUIDContext(imm.UUID)
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(imm.Options.MaxRecvMsgSize),
-		// Stop must not close the databases under a call that still runs.
+		// The databases must not be closed while a call still runs.
 		grpc.WaitForHandlers(true),
 		grpc.ChainUnaryInterceptor(
 			server.ErrorMapper,
@@ -166,7 +166,7 @@ func newGRPCServer(imm *server.ImmuServer) *grpc.Server {
 	return g
 }
 
-// authUnary is the server's own check, which holds globals only until the check is over.
+// authUnary is the server's check of the user. It holds globals only during the check.
 func authUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	globals.RLock()
 	unlock := sync.OnceFunc(globals.RUnlock)
@@ -188,8 +188,8 @@ func authStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, 
 	})
 }
 
-// logWriter passes the server's log on until close: the server has goroutines that may speak after it, and a
-// test's output panics when written to after the test.
+// logWriter passes the server's log on until close. Goroutines of the server may log after it, and writing to a test's
+// output after the test panics.
 type logWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -197,8 +197,8 @@ type logWriter struct {
 
 func newLogWriter(w io.Writer) *logWriter { return &logWriter{w: w} }
 
-// attach redirects the logger that a new server has, which writes to standard error. Giving the server another one
-// would not do: parts of it keep the first.
+// attach redirects the logger of a new server, which writes to standard error. Setting another logger is not enough: parts
+// of the server keep the first one.
 func (l *logWriter) attach(serverLogger logger.Logger) error {
 	simple, ok := serverLogger.(*logger.SimpleLogger)
 	if !ok {

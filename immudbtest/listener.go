@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// listener remembers its connections. gRPC's Stop waits for clients that have connected and not yet said a word,
-// two minutes by default; it need not when their connections are closed first.
+// listener keeps its connections. gRPC's Stop waits, two minutes by default, for clients that have connected and sent
+// nothing yet; it does not wait if their connections are closed first.
 type listener struct {
 	net.Listener
 

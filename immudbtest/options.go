@@ -30,10 +30,10 @@ type config struct {
 	synced        *bool // nil: as documented at WithSynced
 	log           io.Writer
 
-	err error // the first option that cannot be had
+	err error // the error of the first invalid option
 }
 
-// primary says where a replica reads from.
+// primary is the server that a replica reads from.
 type primary struct {
 	host     string
 	port     int
@@ -73,9 +73,9 @@ func (c *config) validate() error {
 	return nil
 }
 
-// WithDir keeps the data in dir, which is made when missing and is never removed. A directory may be used again, by
-// one server at a time. Commits are synced, see [WithSynced]. With TLS the certificates lie beside it, in
-// dir + ".tls", and are used again too.
+// WithDir keeps the data in dir, which is created if it is missing, and never removed. A directory may be used again, by
+// one server at a time. Commits are synced, see [WithSynced]. With TLS the certificates are in dir + ".tls", and are used
+// again too.
 func WithDir(dir string) Option {
 	return func(c *config) { c.dir = dir }
 }
@@ -91,14 +91,14 @@ func WithAdminPassword(password string) Option {
 	return func(c *config) { c.password, c.forcePassword = password, true }
 }
 
-// WithTLS encrypts, with a certificate for 127.0.0.1, ::1 and localhost that is made on the fly and valid for
-// a day. [Server.DSN] then demands it, and [Server.CAFile] names the certificate to trust.
+// WithTLS turns on TLS, with a new certificate for 127.0.0.1, ::1 and localhost that is valid for a day. [Server.DSN] then
+// requires TLS, and [Server.CAFile] names the certificate to trust.
 func WithTLS() Option {
 	return func(c *config) { c.tls = true }
 }
 
-// WithClientCertificates makes the server refuse clients that do not show a certificate of its own authority,
-// such as [Server.ClientCertFiles]. It needs [WithTLS].
+// WithClientCertificates makes the server refuse clients without a certificate of its authority, such as
+// [Server.ClientCertFiles]. It needs [WithTLS].
 func WithClientCertificates() Option {
 	return func(c *config) { c.clientCert = true }
 }
@@ -114,8 +114,8 @@ func WithMaxSessions(n int) Option {
 	}
 }
 
-// WithSessionIdleTimeout drops sessions that saw no call for d; the server's default is 2 minutes. The server
-// looks every quarter of d (at least every 25 ms, at most every minute), so a session dies within 1.25 d.
+// WithSessionIdleTimeout drops sessions without a call for d; the server's default is 2 minutes. The server checks every
+// quarter of d (at least every 25 ms, at most every minute), so an idle session is dropped within 1.25 d.
 func WithSessionIdleTimeout(d time.Duration) Option {
 	return func(c *config) {
 		if d <= 0 {
@@ -125,8 +125,8 @@ func WithSessionIdleTimeout(d time.Duration) Option {
 	}
 }
 
-// WithSessionMaxAge drops sessions that were opened d ago, however busy they are; by default they live on. The
-// server looks as often as for [WithSessionIdleTimeout].
+// WithSessionMaxAge drops sessions that were opened d ago, also busy ones; by default they have no maximum age. The server
+// checks as often as for [WithSessionIdleTimeout].
 func WithSessionMaxAge(d time.Duration) Option {
 	return func(c *config) {
 		if d <= 0 {
@@ -147,9 +147,9 @@ func WithSigningKey(file string) Option {
 //	primary := immudbtest.Start(t)
 //	replica := immudbtest.Start(t, immudbtest.WithReplicaOf(primary.DSN()))
 //
-// The replica follows the system database and defaultdb (the server loads no others) and has the primary's users and
-// passwords; its DSN says so. It is usable once the users have arrived, which is waited for; rows arrive
-// shortly after their commit on the primary. A replica reaches its primary without TLS only.
+// The replica follows the system database and defaultdb (the server loads no others). It has the primary's users and
+// passwords, which are also in its DSN. Start and New wait until the users have arrived; rows arrive shortly after their
+// commit on the primary. A replica can connect to its primary only without TLS.
 func WithReplicaOf(dsn string) Option {
 	return func(c *config) {
 		p, err := parsePrimary(dsn)
@@ -161,8 +161,8 @@ func WithReplicaOf(dsn string) Option {
 }
 
 // WithPostgreSQL also serves the PostgreSQL wire protocol on the given port of 127.0.0.1; 0 is a free port, which
-// Restart keeps. With [WithTLS] that port has the same certificate. Stop closes the port but not the connections that
-// came through it; the server has no way to.
+// Restart keeps. With [WithTLS] that port has the same certificate. Stop closes the port but not its open connections; the
+// server has no way to close them.
 func WithPostgreSQL(port int) Option {
 	return func(c *config) { c.pg, c.pgPort = true, port }
 }
@@ -177,9 +177,9 @@ func WithMaxResultSize(n int) Option {
 	}
 }
 
-// WithSynced says whether a commit waits until the disk has it, which makes a single insert about ten times slower
-// (7 ms against 0.7 ms). The default is true for a directory of [WithDir] and false for a temporary one. Data that
-// is not synced survives Stop and Restart; when the process is killed, the directory may be past opening.
+// WithSynced sets whether a commit waits until the data is on disk, which makes a single insert about ten times slower
+// (7 ms against 0.7 ms). The default is true for a directory of [WithDir] and false for a temporary one. Data that is not
+// synced survives Stop and Restart; if the process is killed, no server may be able to open the directory.
 func WithSynced(synced bool) Option {
 	return func(c *config) { c.synced = &synced }
 }
@@ -192,7 +192,7 @@ func WithLogger(w io.Writer) Option {
 func parsePrimary(dsn string) (primary, error) {
 	u, err := url.Parse(dsn)
 	if err != nil {
-		// The parser's own error repeats the DSN, password included.
+		// The parser's error would hold the DSN with its password.
 		return primary{}, errors.New("the primary's DSN is not a URL")
 	}
 	if u.Scheme != "immudb" {

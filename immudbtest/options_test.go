@@ -183,18 +183,18 @@ func TestWithMaxSessionsIsExact(t *testing.T) {
 	}
 }
 
-// The next two look at the clock, so no other test runs beside them.
+// The next two tests depend on the clock, so no other test may run at the same time.
 
 func TestIdleSessionsAreDroppedInTime(t *testing.T) {
 	const idle = 3 * time.Second
 	srv := immudbtest.Start(t, immudbtest.WithSessionIdleTimeout(idle))
 	for !keptBusy(t, srv, idle) {
-		// The machine kept the test from calling in time: what it saw says nothing.
+		// The machine was too busy for the test to call in time, so the result is not valid.
 	}
 }
 
-// keptBusy keeps one session busy and another idle, and checks what becomes of
-// them. It reports false if the busy one was left alone for too long.
+// keptBusy keeps one session busy and another idle, and checks which of them is
+// dropped. It reports false if the busy one was left alone for too long.
 func keptBusy(t *testing.T, srv *immudbtest.Server, idle time.Duration) bool {
 	before := srv.Sessions()
 	busy, quiet := connect(t, srv.DSN()), connect(t, srv.DSN())
@@ -279,7 +279,7 @@ func TestWithReplicaOfFollowsAndRefusesWrites(t *testing.T) {
 	}
 	awaitRows(t, connect(t, replica.DSN()), "before", "after")
 
-	// A primary that is away must not hold up the replica's end for long.
+	// An unreachable primary must not delay the end of the replica for long.
 	if err := primary.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,14 @@ import (
 )
 
 // Ports are taken below the ranges from which operating systems number outgoing connections (Linux from 32768,
-// others from 49152). A stopped server's port is then not lost to some client's connection before Restart, and a
-// client that keeps dialling it cannot connect to itself.
+// others from 49152). So no client's connection can take a stopped server's port before Restart, and a client that keeps
+// dialling it cannot connect to itself.
 const (
 	firstPort = 10000
 	lastPort  = 31999
 )
 
-// bindPatience is how long a port that was named, or was ours before, is waited for.
+// bindPatience is how long to wait for a port that the caller chose or that the server had before.
 const bindPatience = 5 * time.Second
 
 // listen binds the port of 127.0.0.1, or a free one when port is 0.
@@ -48,7 +48,7 @@ func listenFree() (net.Listener, error) {
 	return nil, fmt.Errorf("no free port in %d–%d: %w", firstPort, lastPort, err)
 }
 
-// freePort returns a port that was free a moment ago, for code that insists on binding it itself.
+// freePort returns a port that was free a moment ago, for code that must bind it itself.
 func freePort() (int, error) {
 	l, err := listenFree()
 	if err != nil {

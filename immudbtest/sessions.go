@@ -10,7 +10,7 @@ import (
 	"github.com/codenotary/immudb/pkg/server/sessions"
 )
 
-// Sessions returns how many sessions are open: what a client that leaks none leaves at 0. It is 0 while the server is
+// Sessions returns how many sessions are open. After a client that leaks no session it is 0. It is 0 while the server is
 // stopped.
 func (s *Server) Sessions() int {
 	run, err := s.running()
@@ -20,8 +20,8 @@ func (s *Server) Sessions() int {
 	return run.imm.SessManager.SessionCount()
 }
 
-// DropSessions ends every session of the administrator at once, open transactions included, as if they had
-// expired. The connections stay up: the next call of each client is told that its session is not found.
+// DropSessions ends every session of the administrator at once, with its open transactions, as if it had expired. The
+// connections stay up: the next call of each client fails because its session is not found.
 func (s *Server) DropSessions() error {
 	run, err := s.running()
 	if err != nil {
@@ -53,8 +53,8 @@ func sessionOptions(c config, o *sessions.Options) {
 	}
 }
 
-// quietSessions refuses sessions beyond the limit itself, with the error that the manager would give: the manager
-// also says so on standard output, whatever the logger.
+// quietSessions refuses sessions beyond the limit, with the same error as the server's session manager. The manager would
+// also print to standard output, with every logger.
 type quietSessions struct {
 	sessions.Manager
 	max int

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// certificates is an authority of our own with one certificate for the server and one for its clients, as PEM
-// files in one directory.
+// certificates is a certificate authority with one certificate for the server and one for its clients, as PEM files in one
+// directory.
 type certificates struct {
 	caFile         string
 	clientCertFile string
@@ -67,7 +67,7 @@ func loadCertificates(dir string) (*certificates, error) {
 	if c.server, err = tls.LoadX509KeyPair(file("server.pem"), file("server.key")); err != nil {
 		return nil, err
 	}
-	// An hour is more than any test has left.
+	// Certificates are replaced an hour before they expire.
 	if time.Now().Add(time.Hour).After(c.server.Leaf.NotAfter) {
 		return nil, errExpired
 	}
@@ -82,7 +82,7 @@ func (c *certificates) serverConfig(demandClient bool) *tls.Config {
 	return cfg
 }
 
-// clientConfig is how the package's own calls reach the server.
+// clientConfig is the TLS configuration for the calls of this package.
 func (c *certificates) clientConfig() (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(c.clientCertFile, c.clientKeyFile)
 	if err != nil {
@@ -125,7 +125,7 @@ func createCertificates(dir string) error {
 	client.KeyUsage = x509.KeyUsageDigitalSignature
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 
-	// The authority comes last: its file says that the others are complete.
+	// The authority is written last: if its file exists, the others are complete.
 	for _, leaf := range []struct {
 		name string
 		cert *x509.Certificate

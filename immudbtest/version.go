@@ -7,8 +7,8 @@ import (
 	"github.com/codenotary/immudb/cmd/version"
 )
 
-// The server reports the version that its release is linked with, which a module build lacks. A replica refuses a
-// primary of another version by it.
+// The server reports the version that the linker sets in a release. A build from the module has none, so it is set here. A
+// replica refuses a primary with another version.
 func init() {
 	if version.Version != "" {
 		return

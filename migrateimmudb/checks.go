@@ -12,8 +12,8 @@ import (
 )
 
 // The server (v1.11.1) cannot drop a table that has CHECK constraints: it fails
-// with "tbtree: key not found" until they have been dropped one by one. It does
-// not list them either, but gives their names away in other errors.
+// with "tbtree: key not found" until they have been dropped one by one. It has no list of
+// them, but other errors hold their names.
 
 // isCheckTrouble reports the error that dropping such a table ends with.
 func isCheckTrouble(err error) bool {
@@ -21,8 +21,8 @@ func isCheckTrouble(err error) bool {
 	return errors.As(err, &e) && strings.Contains(e.Message, "tbtree: key not found")
 }
 
-// unnamedChecks is how many constraints that were given no name are looked for.
-// The server calls those of table t t_check1, t_check2, …
+// unnamedChecks is how many constraints without a name are tried. The server names those of
+// table t t_check1, t_check2, …
 const unnamedChecks = 16
 
 // dropChecks drops the CHECK constraints of a table: those without a name, and
@@ -55,7 +55,7 @@ func (d *Immudb) dropChecks(ctx context.Context, table string) error {
 	return nil
 }
 
-// dropCheck reports whether there was a constraint of that name to drop.
+// dropCheck drops a constraint, and reports whether there was one with that name.
 func (d *Immudb) dropCheck(ctx context.Context, table, name string) (dropped bool, err error) {
 	err = dblock.Work{DB: d.db, Lock: d.lock.Load(), ChangesCatalog: true}.Run(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(table), quoteName(name)))
@@ -78,7 +78,7 @@ func (d *Immudb) checkOf(ctx context.Context, table, column string) (name string
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", quoteName(table), quoteName(column)))
 	var e *immudb.Error
 	if errors.As(err, &e) {
-		// Other errors are those of columns that cannot be dropped anyway.
+		// Other errors are for columns that cannot be dropped for another reason.
 		_, rest, _ := strings.Cut(e.Message, " because ")
 		if name, _, ok := strings.Cut(rest, " constraint requires it"); ok {
 			return name, nil

@@ -25,7 +25,7 @@ const (
 )
 
 func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
-	// Killed processes leave their sessions to the server's guard, which takes minutes.
+	// The sessions of killed processes expire only after minutes.
 	server := testserver.Start(t, "-max-sessions=10000")
 	rounds := testserver.Rounds(t, 1, 3) // 100 at least once for every change of the lock: IMMUDB_TEST_LONG=34
 	var total disturbance
@@ -40,7 +40,7 @@ func TestEveryMigrationRunsExactlyOnceHoweverManyOwnersDie(t *testing.T) {
 		rounds, runners, len(clusterMigrations), total.killed, total.paused, total.takenBack, total.lost)
 }
 
-// disturbance counts what happened to the owners of the lock.
+// disturbance counts the faults of the owners of the lock.
 type disturbance struct{ killed, paused, takenBack, lost int }
 
 func (d *disturbance) add(o disturbance) {
@@ -146,7 +146,7 @@ func runRound(t *testing.T, dsn string) (d disturbance) {
 	return d
 }
 
-// owner returns the process that has the lock, or 0.
+// owner returns the process that holds the lock, or 0.
 func owner(ctx context.Context, db *sql.DB) (pid int) {
 	var name, holder string
 	if err := db.QueryRowContext(ctx, `SELECT "owner", "holder" FROM "schema_migrations_lock" WHERE "id" = 1`).Scan(&name, &holder); err != nil || name == "" {

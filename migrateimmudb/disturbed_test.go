@@ -14,8 +14,8 @@ import (
 	"github.com/immudb-go/immudb/migrateimmudb"
 )
 
-// halfApplied leaves the database as a process does that is killed at the given
-// step of migration 2.
+// halfApplied leaves the database in the state after a process was killed at the given step of
+// migration 2.
 func halfApplied(t *testing.T, dsn string, upTo string) {
 	t.Helper()
 	d, err := database.Open(withOptions(t, dsn, "x-lock-lease=300ms"))
@@ -32,7 +32,7 @@ func halfApplied(t *testing.T, dsn string, upTo string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The lock is not given back: its renewals just end, with the database.
+	// The lock is not released: its renewals end when the database is closed.
 	if err := migrateimmudb.Kill(d); err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +123,8 @@ func TestServerRestartedInTheMiddleOfAMigration(t *testing.T) {
 	} {
 		t.Run(row.how, func(t *testing.T) {
 			server := testserver.Start(t)
-			// Statements that keep the server busy for a while, so that it goes away
-			// between them.
+			// Statements that take the server some time, so that it is stopped between
+			// them.
 			files := migrations(createPets, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id);"+
 				strings.Repeat("INSERT INTO a (v) VALUES (1);", 900), "CREATE TABLE b (id INTEGER, PRIMARY KEY id)")
 			m := open(t, files, server.DSN())
@@ -233,8 +233,8 @@ func TestReplicaTellsItsVersionAndRefusesTheRest(t *testing.T) {
 	}
 	wantTables(t, openDB(t, replica.DSN()), "pets")
 
-	// The next migration of the primary arrives there; a server of v1.11.1 shows its
-	// tables after a restart.
+	// The next migration of the primary arrives on the replica; a server of v1.11.1 shows
+	// its tables only after a restart.
 	if err := open(t, migrations(createPets, upUsers), primary.DSN()).Up(); err != nil {
 		t.Fatal(err)
 	}

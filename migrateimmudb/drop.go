@@ -12,10 +12,9 @@ import (
 	"github.com/immudb-go/immudb/internal/dblock"
 )
 
-// Drop drops every table of the database, those of the version and the lock
-// last and together, which gives the lock back. Views and sequences stay, for
-// the server does not list them. What the tables held stays in the database's
-// history.
+// Drop drops every table of the database. The tables of the version and the lock are
+// dropped last and together, which releases the lock. Views and sequences stay, because the
+// server does not list them. The rows stay in the database's history.
 func (d *Immudb) Drop() error {
 	if err := d.drop(context.Background()); err != nil {
 		return fmt.Errorf("migrateimmudb: dropping all tables: %w", err)
@@ -31,8 +30,8 @@ func (d *Immudb) drop(ctx context.Context) error {
 	own := []string{d.cfg.MigrationsTable, d.cfg.lockTable()}
 	tables = slices.DeleteFunc(tables, func(name string) bool { return slices.Contains(own, name) })
 
-	// Dropping a table costs entries of the transaction by its columns and
-	// indexes, so it has to be found out how many fit.
+	// Dropping a table adds an entry to the transaction for each column and index, so the
+	// number of tables that fit must be found by trying.
 	for n := len(tables); len(tables) > 0; {
 		n = min(n, len(tables))
 		err := d.dropTables(ctx, tables[:n])
@@ -64,8 +63,8 @@ func (d *Immudb) drop(ctx context.Context) error {
 		return err
 	}
 	d.lock.Store(nil)
-	// The first look makes the server fill its cache, the second one sees what is
-	// there; package dblock tells the story.
+	// The first query makes the server fill its cache, the second one returns the tables;
+	// see package dblock.
 	for range 2 {
 		if tables, err = d.names(ctx, "SELECT name FROM TABLES()"); err != nil {
 			return err
@@ -107,9 +106,9 @@ func (d *Immudb) dropTables(ctx context.Context, tables []string) error {
 	})
 }
 
-// quoteName writes a name that the server gave. Quoted names are folded to lower
-// case, but a name that is a keyword and was not quoted when the table was made
-// has kept its case; such a name only works as it stands.
+// quoteName quotes a name from the server, unless it holds upper case. The server folds
+// quoted names to lower case. A name with upper case is a keyword that was not quoted when
+// the table was created; it works only without quotes.
 func quoteName(name string) string {
 	if strings.ToLower(name) != name {
 		return name

@@ -2,11 +2,10 @@ package migrateimmudb
 
 import "github.com/golang-migrate/migrate/v4/database"
 
-// Sleep makes the driver's process one that does nothing for a while: the lock
-// is held and not renewed.
+// Sleep makes the driver's process pause: it holds the lock and does not renew it.
 func Sleep(d database.Driver) { d.(*Immudb).lock.Load().Forget() }
 
-// Kill makes the driver's process end without giving the lock back.
+// Kill ends the driver's process without a release of the lock.
 func Kill(d database.Driver) error {
 	im := d.(*Immudb)
 	im.lock.Swap(nil).Forget()

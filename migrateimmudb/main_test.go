@@ -20,7 +20,7 @@ import (
 	"github.com/immudb-go/immudb/migrateimmudb"
 )
 
-// The tests share one real server and take a database each. The test binary is
+// The tests share one real server; each uses its own database. The test binary is
 // also the process that the cluster test starts many times.
 func TestMain(m *testing.M) {
 	if url := os.Getenv(runnerVariable); url != "" {
@@ -33,15 +33,15 @@ func TestMain(m *testing.M) {
 // the URL in it, and does nothing else.
 const runnerVariable = "MIGRATEIMMUDB_RUNNER"
 
-// How a runner ends.
+// The exit statuses of a runner.
 const (
 	statusDone   = 0
 	statusFailed = 1
 	statusLost   = 3 // another process took the lock over
 )
 
-// clusterMigrations are what runners run. Each can be told to have run, and fails
-// if it runs again.
+// clusterMigrations are the migrations of the runners. Each leaves a trace when it runs, and
+// fails if it runs again.
 var clusterMigrations = []string{
 	`CREATE TABLE ran (id INTEGER AUTO_INCREMENT, migration INTEGER, PRIMARY KEY id);
 	INSERT INTO ran (migration) VALUES (1)`,
@@ -163,7 +163,7 @@ func mustExec(t *testing.T, db *sql.DB, query string) {
 	}
 }
 
-// wantTables checks which tables there are beside those of the driver.
+// wantTables checks the tables of the database, without those of the driver.
 func wantTables(t *testing.T, db *sql.DB, want ...string) {
 	t.Helper()
 	got := list[string](t, db, "SELECT name FROM TABLES()")
@@ -174,7 +174,7 @@ func wantTables(t *testing.T, db *sql.DB, want ...string) {
 	}
 }
 
-// wantVersion checks what golang-migrate says; -1 is no version.
+// wantVersion checks golang-migrate's version; -1 means none.
 func wantVersion(t *testing.T, m *migrate.Migrate, want int, wantDirty bool) {
 	t.Helper()
 	v, dirty, err := m.Version()

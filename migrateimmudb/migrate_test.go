@@ -141,7 +141,7 @@ func TestFailedMigrationIsDirtyAndCommitsNothing(t *testing.T) {
 				t.Errorf("up on a dirty database: %v, want ErrDirty", err)
 			}
 
-			// The way out.
+			// The way to clean up afterwards.
 			if err := m.Force(1); err != nil {
 				t.Fatal(err)
 			}

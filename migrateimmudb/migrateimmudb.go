@@ -27,18 +27,18 @@
 //
 // # Transactions
 //
-// A migration is one transaction of the server, DDL included: all of it is
-// committed, together with its version, or nothing. A BEGIN and COMMIT around
-// all of it may stay, and say that it must be so.
+// A migration is one transaction of the server, DDL included: all of it is committed,
+// together with its version, or nothing. A BEGIN and COMMIT around all of it are allowed,
+// and require that it is one transaction.
 //
-// Two kinds of migration are run statement by statement instead: all of them
-// with x-multi-statement, which lifts the server's limit of 1,024 entries per
-// transaction; and those that hold a statement that no transaction can hold
-// (CREATE DATABASE, CREATE USER and its like, INSERT … SELECT from the same
-// table). If one stops, a [*StatementError] says where, and what is committed.
+// Two kinds of migrations are run statement by statement instead: every migration with
+// x-multi-statement, so that the server's limit of 1,024 entries per transaction applies
+// to each statement; and migrations with a statement that cannot run in a transaction
+// (CREATE DATABASE, CREATE USER and the like, INSERT … SELECT from the same table). If one
+// stops, a [*StatementError] says at which statement, and how many are committed.
 //
-// What immudb cannot alter, such as the type of a column, takes a new table:
-// examples/altertable in the repository shows how.
+// A change that immudb does not support, such as another type of a column, needs a new
+// table: see examples/altertable in the repository.
 //
 // # Version and dirty flag
 //
@@ -46,37 +46,35 @@
 // every driver of golang-migrate: correct it, and force the version before it if
 // nothing was committed.
 //
-// A process that was killed, or lost the server, before anything of its migration
-// was committed leaves no such work behind. Whoever takes the lock next knows that
-// nothing has happened, sets the version back and runs the migration.
+// If a process is killed, or loses the server, before any part of its migration is
+// committed, no manual work is needed. The process that takes the lock next finds that
+// nothing was committed, resets the version and runs the migration.
 //
 // # Lock
 //
-// Migrations run under a lock, which is in the table x-migrations-table + _lock. Its
-// owner renews it; one that is killed holds it for x-lock-lease at most. One that
-// is slow and loses it cannot commit anything any more ([ErrLockLost]): every
-// transaction also reads the lock, and the server refuses to commit what has
-// read something that is no longer so.
+// Migrations run under a lock in the table x-migrations-table + _lock. Its owner renews it;
+// a killed process keeps it for x-lock-lease at most. A slow process that loses the lock
+// cannot commit any more ([ErrLockLost]): each transaction also reads the lock, and the
+// server refuses the commit if the lock has changed since.
 //
-// Keep x-lock-timeout below the LockTimeout of migrate.Migrate (15 s by default):
-// Migrate abandons a driver that still waits, which may then take a lock that
-// nobody gives back until the driver is closed.
+// Keep x-lock-timeout below the LockTimeout of migrate.Migrate (15 s by default).
+// Otherwise Migrate may return while the driver still waits; the driver may then take the
+// lock and keep it until it is closed.
 //
-// The lock also guards against a bug of the server (v1.11.1), which forgets tables
-// when others read while several are made. Package dblock in the repository tells.
+// The lock also protects against a bug of the server (v1.11.1), which loses tables if other
+// clients read while several tables are created. See package dblock in the repository.
 //
 // # Replicas
 //
-// A replica can tell its version and nothing else; migrations there fail with
-// immudb.ErrReplica. A running one does not notice new tables and columns
-// (v1.11.1): restart it after a migration.
+// On a replica the version can be read; migrations fail with immudb.ErrReplica. A running
+// replica does not see new tables and columns (v1.11.1): restart it after a migration.
 //
 // # What the server does differently
 //
-// A transaction that creates a table must not drop it, must not read by an index
-// that it has created nor drop a column whose index it has dropped, and gets no
-// error for a key inserted twice into the new table: the last row wins. A table
-// with CHECK constraints can only be dropped once these have been dropped.
+// A transaction that creates a table must not drop it, must not read through an index that
+// it has created, and must not drop a column whose index it has dropped. It gets no error
+// if it inserts a key twice into the new table: the last row is kept. Before a table with
+// CHECK constraints can be dropped, the constraints must be dropped.
 package migrateimmudb
 
 import (
@@ -101,8 +99,8 @@ func init() {
 	}
 }
 
-// ErrLockLost: another process took the lock over while this one did not renew
-// it in time. Nothing has been committed by this one since.
+// ErrLockLost: this process did not renew the lock in time, and another process took it
+// over. No transaction of this process has been committed since then.
 var ErrLockLost = dblock.ErrLost
 
 var _ database.Driver = (*Immudb)(nil)
@@ -118,10 +116,9 @@ type Immudb struct {
 	lock     atomic.Pointer[dblock.Lock]
 }
 
-// WithInstance returns a driver for a database opened with package immudb. cfg
-// may be nil. The database stays the caller's: Close, also that of
-// migrate.Migrate, leaves it open. Two connections of it are used at once,
-// one of them to renew the lock.
+// WithInstance returns a driver for a database opened with package immudb. cfg may be nil.
+// The caller must close the database: neither Close nor that of migrate.Migrate does. The
+// driver uses two connections at once, one of them to renew the lock.
 func WithInstance(db *sql.DB, cfg *Config) (database.Driver, error) {
 	d, err := newDriver(db, cfg)
 	if err != nil {
@@ -167,8 +164,7 @@ func (d *Immudb) Open(url string) (database.Driver, error) {
 	return opened, nil
 }
 
-// Close gives the lock back, if it is held, and closes a database that came from
-// a URL.
+// Close releases the lock, if it is held, and closes a database that was opened by a URL.
 func (d *Immudb) Close() error {
 	if d.isLocked.Load() {
 		_ = d.Unlock() // another goroutine may just have done so
@@ -179,9 +175,8 @@ func (d *Immudb) Close() error {
 	return d.db.Close()
 }
 
-// Lock takes the lock, waiting up to x-lock-timeout for another process to give
-// it back. It fails with database.ErrLocked if that does not happen, or if this
-// driver holds it already.
+// Lock takes the lock. It waits up to x-lock-timeout for another process to release it, and
+// then fails with database.ErrLocked. It also fails if this driver already holds the lock.
 func (d *Immudb) Lock() error {
 	return database.CasRestoreOnErr(&d.isLocked, false, true, database.ErrLocked, func() error {
 		ctx := context.Background()
@@ -206,9 +201,9 @@ func (d *Immudb) Lock() error {
 	})
 }
 
-// Unlock gives the lock back. It only fails, with database.ErrNotLocked, if there
-// is nothing to give: a lock that the server cannot be told about, or that was
-// lost, becomes free or is another's anyway.
+// Unlock releases the lock. It fails only with database.ErrNotLocked, if the driver does
+// not hold a lock. It does not fail if the server cannot be reached, because the lock
+// becomes free when its lease ends, or if the lock was lost.
 func (d *Immudb) Unlock() error {
 	return database.CasRestoreOnErr(&d.isLocked, true, false, database.ErrNotLocked, func() error {
 		if lock := d.lock.Swap(nil); lock != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
-// migration is the text of one, read.
+// migration is a parsed migration.
 type migration struct {
 	statements []sqltext.Statement // without a BEGIN and COMMIT around them
 	lines      []int               // where each begins, counted from 1
-	enclosed   bool                // there was such a BEGIN and COMMIT
+	enclosed   bool                // it had a BEGIN and COMMIT around it
 	apart      bool                // it cannot be one transaction
 }
 
-// parse reads a migration and refuses what would go wrong half-way.
+// parse parses a migration and refuses one that would fail half-way.
 func parse(text string) (*migration, error) {
 	text = strings.TrimPrefix(text, "\ufeff") // some editors begin a file so
 	q, err := sqltext.Parse(text)
@@ -25,7 +25,7 @@ func parse(text string) (*migration, error) {
 		return nil, syntaxError{err}
 	}
 	if q.NumInput > 0 {
-		return nil, errors.New("the migration holds ?, $1 or @name outside quotes: nobody gives it arguments")
+		return nil, errors.New("the migration holds ?, $1 or @name outside quotes, but a migration has no arguments")
 	}
 	m := &migration{statements: q.Statements, lines: lines(text, q.Statements)}
 	if n := len(m.statements); n >= 2 && m.statements[0].Kind == sqltext.Begin && m.statements[n-1].Kind == sqltext.Commit {
@@ -34,7 +34,7 @@ func parse(text string) (*migration, error) {
 	for i := range m.statements {
 		switch st := &m.statements[i]; {
 		case st.Kind.ControlsTx():
-			return nil, fmt.Errorf("line %d: %v in a migration: it is a transaction by itself, and BEGIN and COMMIT can only stand around all of it",
+			return nil, fmt.Errorf("line %d: %v in a migration: it is one transaction already, and BEGIN and COMMIT are only allowed around all of it",
 				m.lines[i], st.Kind)
 		case st.Kind == sqltext.UseDatabase, st.Kind == sqltext.UseSnapshot:
 			return nil, fmt.Errorf("line %d: %v in a migration: it would take what follows elsewhere; name the database in the URL", m.lines[i], st.Kind)
@@ -55,8 +55,8 @@ func (e syntaxError) Error() string { return "syntax error: " + e.error.Error() 
 
 func (e syntaxError) Is(target error) bool { return target == immudb.ErrSyntax }
 
-// standsAlone reports statements that the driver runs in no transaction and
-// beside no other statement.
+// standsAlone reports whether the driver runs the statement only outside a transaction and
+// without other statements.
 func standsAlone(st *sqltext.Statement) bool {
 	return st.Kind == sqltext.CreateDatabase || st.Kind == sqltext.Access || st.SelfSelect
 }
@@ -84,7 +84,7 @@ func lines(text string, statements []sqltext.Statement) []int {
 	return found
 }
 
-// StatementError says which statement of a migration stopped it.
+// StatementError is the error of a statement that stopped a migration.
 type StatementError struct {
 	Statement  int // its number, counted from 1
 	Statements int // how many the migration has

@@ -13,9 +13,9 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext"
 )
 
-// Run runs a migration; see the package comment. One that was announced by
-// SetVersion under the lock is run exactly once, however often processes are
-// killed and answers are lost, as long as it is one transaction.
+// Run runs a migration; see the package comment. If SetVersion announced it under the lock
+// and it is one transaction, it is run exactly once, even if processes are killed or
+// answers are lost.
 func (d *Immudb) Run(r io.Reader) error {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -51,11 +51,11 @@ type work struct {
 	*migration
 	lock      *dblock.Lock // nil if the caller did not take it
 	state     state        // when it began
-	announced bool         // by this tenure of the lock
+	announced bool         // by this process since it took the lock
 }
 
-// inTx is the work of these statements in one transaction. What is announced
-// can tell whether it is done.
+// inTx runs these statements in one transaction. If the migration was announced, the
+// version table shows whether the transaction was committed.
 func (w *work) inTx(statements ...sqltext.Statement) dblock.Work {
 	return dblock.Work{
 		DB: w.db, Lock: w.lock, Idempotent: w.announced,
@@ -89,8 +89,8 @@ func (w *work) runTogether(ctx context.Context) error {
 	return err
 }
 
-// runApart runs the statements one after the other. From the first one on only a
-// person can tell what a stop means, so the announcement ends.
+// runApart runs the statements one after the other. If it stops after the first one, a
+// person must decide how to continue, so the announcement ends before it.
 func (w *work) runApart(ctx context.Context) error {
 	if err := w.progress(ctx, 0); err != nil {
 		return err
@@ -124,8 +124,8 @@ func (w *work) runOne(ctx context.Context, i int) error {
 	})
 }
 
-// runAlone runs a statement that no transaction can hold, so that the fence is a
-// look at the lock before it.
+// runAlone runs a statement that cannot run in a transaction. It checks before it that the
+// lock is held.
 func (w *work) runAlone(ctx context.Context, i int) error {
 	if w.lock != nil {
 		if err := w.lock.Renew(ctx); err != nil {
@@ -138,13 +138,13 @@ func (w *work) runAlone(ctx context.Context, i int) error {
 	return w.progress(ctx, i+1)
 }
 
-// stopped is the state of a migration run statement by statement, should it stop
-// after n of them.
+// stopped is the state to store for a migration that runs statement by statement and has
+// committed n of them.
 func (w *work) stopped(n int) state {
 	return state{version: w.state.version, dirty: true, previous: w.state.previous, statements: n}
 }
 
-// progress notes that n statements are committed.
+// progress stores that n statements are committed.
 func (w *work) progress(ctx context.Context, n int) error {
 	if !w.announced {
 		return nil
@@ -154,8 +154,8 @@ func (w *work) progress(ctx context.Context, n int) error {
 	})
 }
 
-// admit ends the announcement of a migration that has failed: the next process
-// must not take it for one that was never begun.
+// admit ends the announcement of a failed migration, so that the next process does not
+// treat it as one that was never begun.
 func (w *work) admit(ctx context.Context) error {
 	if !w.announced {
 		return nil
@@ -173,7 +173,7 @@ func (w *work) admit(ctx context.Context) error {
 	return nil
 }
 
-// exec runs statement i, with so many before it committed.
+// exec runs statement i. committed is the number of committed statements before it.
 func (w *work) exec(ctx context.Context, q querier, i, committed int) error {
 	if w.cfg.StatementTimeout > 0 {
 		var cancel context.CancelFunc

@@ -3,75 +3,73 @@
 //
 //	immudb-audit [flags] [DSN]
 //
-// It reads the history from the trusted state to the newest transaction that the
-// server shows, checks every one, and then trusts the last. The DSN says which
-// database and what is trusted of it; without the argument it is taken from
-// IMMUDB_DSN, which keeps a password out of the list of processes.
+// It reads the history from the trusted state to the newest transaction of the server,
+// checks every transaction, and then trusts the last one. The DSN names the database and
+// the trusted state. Without the argument the DSN is taken from IMMUDB_DSN, so that a
+// password is not in the list of processes.
 //
 // # Setting it up
 //
-// The first run trusts what the server shows, and reads all of it:
+// The first run trusts the history that the server has, and reads all of it:
 //
 //	export IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit'
 //	IMMUDB_DSN="$IMMUDB_DSN&verify=trust-first-use" immudb-audit -from-start
 //
-// Those after it do without verify=trust-first-use, so that a state that was lost
-// is an error (status 5) and not the first use again. In crontab, each night what
-// is new, and on Sundays everything, with the values of all tables:
+// Later runs do not use verify=trust-first-use, so that a lost state is an error (status 5)
+// and not a new first use. In crontab, each night the new transactions, and on Sundays the
+// whole history with the values of all tables:
 //
 //	IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit'
 //	15 3 * * 1-6  immudb-audit -json >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
 //	15 3 * * 0    immudb-audit -json -tables '*' >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
 //
-// Keep state_dir on another machine than the server: whoever can change both can
-// change what is trusted. With server_public_key=file it is also checked that
-// the server signs for the history. A user who may only read the database
-// suffices.
+// Keep state_dir on another machine than the server: a person who can change both can
+// change the trusted state. With server_public_key=file the server's signature of the
+// history is checked too. The user needs only permission to read the database.
 //
 // The flags:
 //
-//	-from-start   read the whole history, not only what is new
+//	-from-start   read the whole history, not only new transactions
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON
 //	-version      print the version of this program and end
-//	-quiet        no progress bar; there is none either where standard error is not a terminal
+//	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
 // The exit status:
 //
-//	0  the history was checked and is as it was
-//	1  it was altered, or the server does not sign it as it should
+//	0  the history was checked and is unchanged
+//	1  it was altered, or the server's signature is wrong or missing
 //	2  the command line or the DSN is wrong
 //	3  it could not be checked: the server does not answer, or answers with an error
-//	4  the server is older than what is trusted: restored from a backup, rolled back, or a replica that lags
-//	5  nothing is trusted yet, and the DSN says neither trusted_state nor verify=trust-first-use
+//	4  the server is older than the trusted state: restored from a backup, rolled back, or a replica that lags
+//	5  there is no trusted state yet, and the DSN has neither trusted_state nor verify=trust-first-use
 //
-// What is trusted moves only with status 0.
+// The trusted state changes only with status 0.
 //
 // # What to do
 //
-// Status 1: believe nothing that the server says from now on. The report names
-// what failed and in which transaction; what came before that transaction was
-// checked in this run or an earlier one. Keep the report and state_dir: the state
-// in it is the evidence, a hash of the history as it was. Take a copy of the
-// server's files before anybody restarts it. Then audit a replica, or a backup
-// restored elsewhere, with -from-start and trusted_state=tx:hash of an earlier report
-// in place of state_dir: one that passes has the history as it was.
+// Status 1: do not trust the server any more. The report names the failed check and the
+// transaction; the transactions before it were checked in this run or an earlier one. Keep
+// the report and state_dir: the state in it is the evidence, a hash of the original
+// history. Copy the server's files before the server is restarted. Then audit a replica, or
+// a backup restored on another server, with -from-start and trusted_state=tx:hash of an
+// earlier report instead of state_dir: if the audit passes, it has the original history.
 //
-// Status 3: look at the message; nothing was found out. Run it again.
+// Status 3: read the message; nothing is known about the history. Run the command again.
 //
-// Status 4: if the server was restored from a backup, the transactions after it
-// are lost; the report names the last that there is and the last that is trusted.
-// If that was meant, move the state's file out of state_dir and do the first run
-// again: what follows is another history. A replica that lags has caught up at the
+// Status 4: if the server was restored from a backup, the transactions after the backup are
+// lost; the report names the last transaction of the server and the last trusted one. If
+// the restore was intended, move the state's file out of state_dir and repeat the first run:
+// from then on there is another history. A replica that lags has usually caught up at the
 // next run.
 //
-// Status 5: at a first run, say verify=trust-first-use. Otherwise the state was
-// lost: restore it, or take trusted_state=tx:hash from the last report.
+// Status 5: at a first run, set verify=trust-first-use. Otherwise the state was lost:
+// restore it, or take trusted_state=tx:hash from the last report.
 //
-// An audit proves what was written, not what is read: a server that leaves rows
-// out of the result of a query, or answers with an older revision, is not what it
-// can find. Nor can it find what came last, if the server does not show it.
+// An audit proves the history, not the results of queries: it cannot find that a server
+// leaves rows out of the result of a query, or returns an older revision. It also cannot
+// find that the server hides its newest transactions.
 package main
 
 import (
@@ -172,7 +170,7 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	case s.version:
 		return s, nil
 	case fs.NArg() > 1:
-		// What stands there may be a DSN with a password.
+		// The argument is not quoted, because it may be a DSN with a password.
 		return s, errors.New("give one DSN, after the flags")
 	case fs.NArg() == 1:
 		s.dsn = fs.Arg(0)
@@ -240,7 +238,7 @@ func statusOf(err error) int {
 	return statusUnchecked
 }
 
-// drawBar draws over the line of the bar before.
+// drawBar overwrites the line of the last progress bar.
 func drawBar(w io.Writer, p immudb.AuditProgress) {
 	const width = 40
 	done := 1.0
@@ -271,7 +269,7 @@ func writeJSON(w io.Writer, r *immudb.AuditReport, err error) {
 	if errors.As(err, &found) {
 		line.Tampering = &tampering{found.Check, found.TxID, found.Expected, found.Found}
 	}
-	_ = json.NewEncoder(w).Encode(line) // the exit status tells, too
+	_ = json.NewEncoder(w).Encode(line) // the exit status has the result too
 }
 
 func writeText(w io.Writer, r *immudb.AuditReport, err error) {
@@ -327,8 +325,8 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 	}
 }
 
-// printable keeps what a server calls itself, or says, from drawing lines of its
-// own into the report.
+// printable replaces control characters in texts of the server, so that they cannot fake
+// lines of the report.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
-// ledger is a database with a table, and its DSN with a directory for states.
+// ledger makes a database with a table, and returns its DSN with a directory for states.
 func ledger(t *testing.T) (*sql.DB, string) {
 	t.Helper()
 	dsn := testserver.Shared(t).NewDatabase(t)
@@ -118,7 +118,7 @@ func TestEachOutcomeHasItsStatus(t *testing.T) {
 	}
 }
 
-// A server chooses its UUID and its words, and must not write the report with them.
+// The server's UUID and error texts must not be able to fake lines of the report.
 func TestAServerCannotWriteLinesOfTheReport(t *testing.T) {
 	forged := "x\r\x1b[2J\nnothing was altered\n"
 	report := &immudb.AuditReport{ServerUUID: forged, Database: "db", Rows: map[string]int64{forged: 1}}
@@ -168,8 +168,8 @@ func TestAServerThatDoesNotSignIsStatusOne(t *testing.T) {
 	}
 }
 
-// What to do after status 1 says so: the state of a report is enough to audit
-// what is elsewhere, and a reader may do it.
+// As described for status 1: the state in a report is enough to audit another server, and
+// a user who may only read can do it.
 func TestAReaderAuditsWithTheStateOfAReport(t *testing.T) {
 	db, dsn := ledger(t)
 	_, out, _ := audit(t, dsn+"&verify=trust-first-use", "-json")

@@ -1,6 +1,6 @@
-// Altertable changes what immudb cannot alter: the type of a column. It makes a
-// new table, copies the rows while the old table stays in use, and switches the
-// names in one transaction. The old table stays, with the history of every row.
+// Altertable changes the type of a column, which immudb's ALTER TABLE cannot do. It creates a
+// new table, copies the rows while the old table stays in use, and switches the names in one
+// transaction. The old table stays, with the history of every row.
 //
 //	altertable -dsn immudb://user:password@localhost:3322/app
 //
@@ -9,12 +9,12 @@
 //
 //	SELECT _rev, id, amount FROM (HISTORY OF payments_v1) WHERE id = 7
 //
-// The same pattern serves for a new NOT NULL column, another primary key, a
-// unique index on a table that has rows, or a shorter VARCHAR.
+// The same steps work for a new NOT NULL column, another primary key, a unique index on a
+// table with rows, or a shorter VARCHAR.
 //
-// Other programs may write meanwhile. But while they read, every change of the
-// schema can make a server of v1.11.1 forget a table, unless migrateimmudb or
-// gooseimmudb make it, which guard against that: run this while nobody reads.
+// Other programs may write meanwhile. But if they read, each change of the schema can make a
+// server of v1.11.1 lose a table, unless migrateimmudb or gooseimmudb make the change, because
+// they protect against that: run this while no program reads.
 package main
 
 import (
@@ -59,9 +59,8 @@ func alter(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// create makes the new table and returns the transaction that did: whatever
-// changes in the old table from then on has a higher number. What an attempt that
-// failed has left goes.
+// create creates the new table and returns the number of its transaction: later changes of
+// the old table have higher numbers. It drops the table of a failed attempt first.
 func create(ctx context.Context, db *sql.DB) (began uint64, err error) {
 	if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS payments_v2"); err != nil {
 		return 0, err
@@ -77,15 +76,15 @@ func create(ctx context.Context, db *sql.DB) (began uint64, err error) {
 // one for a row and one for each of its indexes.
 const batch = 500
 
-// copyRows copies the rows there are, batch by batch, so that no transaction is
-// too large and none holds up the writers.
+// copyRows copies the existing rows in batches, so that no transaction is too large or blocks
+// the writers for long.
 func copyRows(ctx context.Context, db *sql.DB) error {
 	var last int64
 	if err := db.QueryRowContext(ctx, "SELECT MAX(id) FROM payments").Scan(&last); err != nil {
 		return err
 	}
 	for from := int64(0); from < last; from += batch {
-		// Run again after a lost answer, an UPSERT does no harm.
+		// An UPSERT may be run again after a lost answer.
 		_, err := db.ExecContext(ctx, `UPSERT INTO payments_v2 (id, payer, amount)
 			SELECT id, payer, CAST(amount AS INTEGER) FROM payments WHERE id > ? AND id <= ?`, from, from+batch)
 		if err != nil {
@@ -95,13 +94,12 @@ func copyRows(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// switchTables brings over what has changed since the copy began and changes the
-// names, in one transaction: others see the old table or the new one.
+// switchTables copies the changes since the copy began and switches the names, in one
+// transaction: other programs see the old table or the new one.
 //
-// It reads every key of the old table, so that whatever is written to that until
-// the commit makes it fail with a conflict, and RunTx do it again. The server
-// takes up to 100,000 rows read in a transaction; with a larger table the
-// writers have to be stopped and the first statement left out.
+// It reads every key of the old table, so that a write to that table before the commit is a
+// conflict, and RunTx runs it again. The server allows 100,000 rows to be read in a
+// transaction; for a larger table stop the writers and leave out the first statement.
 func switchTables(ctx context.Context, db *sql.DB, began uint64) error {
 	return immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
 		var rows int
@@ -147,7 +145,7 @@ func deletedSince(ctx context.Context, tx *sql.Tx, began uint64) ([]int64, error
 		if err := rows.Scan(&action, &id); err != nil {
 			return nil, err
 		}
-		if action == "DELETE" { // the server cannot pick them itself
+		if action == "DELETE" { // the server cannot filter by it
 			ids = append(ids, id)
 		}
 	}

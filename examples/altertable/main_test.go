@@ -34,8 +34,8 @@ func TestNoRowIsLostWhileOthersWrite(t *testing.T) {
 		exec("INSERT INTO payments (payer, amount) VALUES ('ada', '1')" + strings.Repeat(", ('ada', '1')", 99))
 	}
 
-	// A program goes on inserting, changing and deleting. Before the switch it has
-	// to write text, after it a number.
+	// A program inserts, changes and deletes rows all the time. Before the switch it must
+	// write text, after it numbers.
 	ctx, stop := context.WithCancel(t.Context())
 	var writer sync.WaitGroup
 	inserted, deleted := 0, 0

@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// What can be told without a container engine: the file is read, and everything
-// it names is there.
+// This test needs no container engine: it reads the file and checks that every file that it
+// names exists.
 func TestComposeFileNamesWhatIsThere(t *testing.T) {
 	text, err := os.ReadFile("compose.yaml")
 	if err != nil {

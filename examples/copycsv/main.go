@@ -3,7 +3,7 @@
 //
 //	copycsv -dsn immudb://user:password@localhost:3322/defaultdb -table people people.csv
 //
-// When it fails it says how to go on behind the rows that are committed.
+// If it fails it prints how to continue after the committed rows.
 package main
 
 import (
@@ -65,7 +65,7 @@ func run(ctx context.Context, dsn, path string, l *load) error {
 	return l.run(ctx, db, file, os.Stderr)
 }
 
-// load is one file on its way into a table.
+// load is the load of one file into a table.
 type load struct {
 	table string
 	skip  int64 // leading rows to leave out
@@ -100,8 +100,8 @@ func (l *load) run(ctx context.Context, db *sql.DB, file io.Reader, screen io.Wr
 	return fmt.Errorf("%w\ngo on with -skip %d", err, l.skip+n)
 }
 
-// rows yields the file's rows in one slice. The reader's fields are strings of
-// their own, so that only their slice is used again.
+// rows yields the file's rows, all in the same slice. The reader also reuses its slice, but
+// not the strings in it.
 func (l *load) rows(r *csv.Reader, parsers []parser) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		row := make([]any, len(parsers))
@@ -152,7 +152,7 @@ func (l *load) parsers(ctx context.Context, db *sql.DB, columns []string) ([]par
 	}
 	parsers := make([]parser, len(columns))
 	for i, column := range columns {
-		// A column that is not there is for CopyFrom to refuse.
+		// CopyFrom refuses a column that does not exist.
 		if parsers[i] = types[strings.ToLower(column)]; parsers[i] == nil {
 			parsers[i] = asText
 		}
@@ -180,8 +180,8 @@ func parserFor(typ string) parser {
 
 const barWidth = 30
 
-// draw draws the bar over the one before. What has been read is ahead of what
-// is committed by a batch for each writer and one more.
+// draw overwrites the last progress bar. The rows read are ahead of the committed ones by a
+// batch for each writer and one more.
 func (l *load) draw(screen io.Writer, p immudb.CopyProgress) {
 	share := float64(1)
 	if l.size > 0 {
@@ -192,7 +192,7 @@ func (l *load) draw(screen io.Writer, p immudb.CopyProgress) {
 		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*share, p.Rows, p.RowsPerSecond(), p.BytesPerSecond()/1e6)
 }
 
-// counter counts what is read through it.
+// counter counts the bytes that are read through it.
 type counter struct {
 	io.Reader
 	n *int64

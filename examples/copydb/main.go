@@ -1,5 +1,5 @@
-// Copydb copies what a query of any database answers into a table of immudb.
-// The columns of the answer are those of the table, by their names.
+// Copydb copies the result of a query of any database into a table of immudb. The columns of
+// the result must have the names of the table's columns.
 //
 //	copydb -from immudb -from-dsn immudb://… -query 'SELECT id, name FROM people WHERE id > 100' \
 //		-to-dsn immudb://… -table people

@@ -48,7 +48,7 @@ func run(dsn, listen string) error {
 	return http.ListenAndServe(listen, notes.Handler(db))
 }
 
-// migrateUp applies the migrations that the database lacks.
+// migrateUp applies the missing migrations.
 func migrateUp(ctx context.Context, db *sql.DB) error {
 	provider, err := newProvider(db)
 	if err != nil {
@@ -74,8 +74,8 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	)
 }
 
-// welcome writes the first note. What a Go migration does in its transaction is
-// committed together with its version.
+// welcome writes the first note. The transaction of a Go migration is committed together with
+// its version.
 var welcome = goose.NewGoMigration(3,
 	&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO notes (author, body) VALUES (?, ?)", "service", "welcome")

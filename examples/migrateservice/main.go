@@ -48,8 +48,7 @@ func run(dsn, listen string) error {
 	return http.ListenAndServe(listen, notes.Handler(db))
 }
 
-// migrateUp applies the migrations that the database lacks. When ctx ends it stops
-// between two of them.
+// migrateUp applies the missing migrations. When ctx ends it stops between two of them.
 func migrateUp(ctx context.Context, db *sql.DB) (err error) {
 	source, err := iofs.New(migrations, "migrations")
 	if err != nil {

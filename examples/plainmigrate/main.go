@@ -1,16 +1,15 @@
-// Plainmigrate applies versioned SQL files, named as Atlas and its like name
-// them, with nothing but the driver. It can be run again and again.
+// Plainmigrate applies versioned SQL files, with names as in Atlas, using only the driver. It
+// can be run repeatedly.
 //
 //	plainmigrate -dsn immudb://user:password@localhost:3322/app
 //
-// It rests on two properties of the server: CREATE and ALTER are part of a
-// transaction like any other statement, so a file and its version are committed
-// together or not at all; and of two programs that enter the same version at once
-// only one commits.
+// It relies on two properties of the server: CREATE and ALTER are part of a transaction like
+// other statements, so a file and its version are committed together or not at all; and if
+// two programs insert the same version at once, only one commits.
 //
-// There is no lock, and no guard against what a server of v1.11.1 does when others
-// read while several tables are made: package dblock in the repository tells.
-// With migrateimmudb and gooseimmudb come both.
+// It has no lock, and no protection against a bug of servers of v1.11.1, which lose tables if
+// other clients read while several tables are created: see package dblock in the repository.
+// migrateimmudb and gooseimmudb have both.
 package main
 
 import (
@@ -42,7 +41,7 @@ func main() {
 	}
 }
 
-// apply applies the files that the database lacks, in the order of their names.
+// apply applies the missing files, in the order of their names.
 func apply(ctx context.Context, db *sql.DB, files fs.FS) error {
 	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (
 		version VARCHAR[64], applied_at TIMESTAMP NOT NULL, PRIMARY KEY version)`); err != nil {
@@ -65,9 +64,9 @@ func apply(ctx context.Context, db *sql.DB, files fs.FS) error {
 	return nil
 }
 
-// applyOne applies a file unless it has been applied. Should another program do
-// so at the same time, the commit of one fails with a conflict: RunTx then runs
-// it again, and it finds the version entered.
+// applyOne applies a file unless it has been applied. If another program applies it at the
+// same time, one commit fails with a conflict: RunTx then runs it again, and it finds the
+// version.
 func applyOne(ctx context.Context, db *sql.DB, version, text string) error {
 	return immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
 		var applied int

@@ -22,10 +22,10 @@ type book struct {
 	mu      sync.Mutex
 	booked  []booking // in the order of their commits once transferAll has returned
 	refused []transfer
-	reruns  int // of transfers that met another one on the same account
+	reruns  int // transfers that were run again after a conflict
 }
 
-// booking is a transfer that was committed, and as which transaction.
+// booking is a committed transfer with its transaction.
 type booking struct {
 	transfer
 	commit immudb.CommitInfo
@@ -83,7 +83,7 @@ func (b *book) transferAll(ctx context.Context) error {
 		wg.Go(func() {
 			for t := range work {
 				if err := b.transfer(ctx, t); err != nil {
-					cancel(err) // and nothing new is begun
+					cancel(err) // no further transfer begins
 				}
 			}
 		})
@@ -117,7 +117,7 @@ func (b *book) transfer(ctx context.Context, t transfer) error {
 		if n, err := res.RowsAffected(); err != nil {
 			return err
 		} else if n == 0 {
-			return errNotCovered // which rolls the transaction back
+			return errNotCovered // this rolls the transaction back
 		}
 		if _, err := tx.ExecContext(ctx,
 			"UPDATE quickstart_accounts SET balance = balance + ? WHERE id = ?", t.amount, t.credit); err != nil {
@@ -213,7 +213,7 @@ const watched = 3
 type version struct {
 	revision int64
 	txID     uint64
-	transfer *transfer // what made it; nil for the opening balance
+	transfer *transfer // the transfer that made it; nil for the opening balance
 	balance  int64
 }
 

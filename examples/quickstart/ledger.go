@@ -14,8 +14,7 @@ import (
 //go:embed ledger/*.csv
 var files embed.FS
 
-// ledger is what the CSV files hold. Amounts are in cents: money is counted,
-// not measured.
+// ledger is the content of the CSV files. Amounts are in cents, as integers.
 type ledger struct {
 	accounts  []account
 	transfers []transfer
@@ -35,7 +34,7 @@ type transfer struct {
 	memo          string
 }
 
-// account returns the account with the id, which the ledger has.
+// account returns the account with the id, which must exist.
 func (l *ledger) account(id int64) account {
 	for _, a := range l.accounts {
 		if a.id == id {
@@ -79,8 +78,8 @@ func readLedger(files fs.FS) (*ledger, error) {
 	return l, nil
 }
 
-// readCSV calls read for each record under the header. The first mistake is
-// reported with its place.
+// readCSV calls read for each record after the header. It returns the first error with its
+// line.
 func readCSV(files fs.FS, name, header string, read func(*record)) error {
 	f, err := files.Open(name)
 	if err != nil {
@@ -103,7 +102,7 @@ func readCSV(files fs.FS, name, header string, read func(*record)) error {
 	return nil
 }
 
-// record hands out its fields one after the other and keeps the first error.
+// record returns its fields one after the other and keeps the first error.
 type record struct {
 	fields []string
 	err    error

@@ -1,13 +1,12 @@
 // Command quickstart keeps a small ledger on immudb through database/sql: it
 // loads accounts and transfers from CSV files, moves the money in transactions,
-// and looks back at what the accounts held before.
+// and reads earlier balances of the accounts.
 //
 //	go run ./examples/quickstart
 //
-// It runs a server of its own, in this process, whose data is gone when the
-// program ends. With IMMUDB_DSN set it uses that server instead: it makes the
-// tables quickstart_accounts and quickstart_transfers there and drops them at
-// the end.
+// It runs a server in this process, whose data is removed when the program ends. With
+// IMMUDB_DSN set it uses that server instead: it creates the tables quickstart_accounts and
+// quickstart_transfers there and drops them at the end.
 package main
 
 import (
@@ -34,8 +33,8 @@ func main() {
 	}
 }
 
-// run shows everything on the server of dsn, or on one of its own when dsn is
-// empty. Whatever happens, it leaves no table, file or process behind.
+// run runs the example on the server of dsn, or on a new one if dsn is empty. It leaves no
+// table, file or process behind, also after an error.
 func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 	place, end := "the one of IMMUDB_DSN", "Both tables are dropped again. As always, the server's log keeps what was done."
 	if dsn == "" {
@@ -68,8 +67,8 @@ func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 	return nil
 }
 
-// introduce says where the session is. sql.Conn.Raw leads to what database/sql
-// has no word for.
+// introduce prints the server and the database of the session, which sql.Conn.Raw gives
+// access to.
 func introduce(ctx context.Context, db *sql.DB, say report, place string) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {

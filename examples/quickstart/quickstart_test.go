@@ -84,7 +84,7 @@ func TestItShowsTheLedgerAndLeavesNoFile(t *testing.T) {
 
 func TestOnAGivenServerItLeavesNoTableAndNoSession(t *testing.T) {
 	dsn := testserver.Shared(t).NewDatabase(t)
-	for range 2 { // what the first run left would be in the way of the second
+	for range 2 { // tables left by the first run would make the second fail
 		if err := run(t.Context(), dsn, io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestAnInterruptedRunDropsItsTables(t *testing.T) {
 	}
 }
 
-// bookOf keeps the beginning of the repository's ledger in a database of its own.
+// bookOf writes the beginning of the repository's ledger to a new database.
 func bookOf(t *testing.T) *book {
 	t.Helper()
 	l, err := readLedger(files)

@@ -1,6 +1,6 @@
 // Sqlc is a small HTTP service on queries that github.com/sqlc-dev/sqlc has
-// compiled: query.sql becomes package store. What the two dialects of the files
-// have in common is told in sqlc.yaml.
+// compiled: query.sql becomes package store. See sqlc.yaml for the SQL that sqlc and immudb
+// both accept.
 //
 //	sqlc -dsn immudb://user:password@localhost:3322/app -listen localhost:8080
 //	curl localhost:8080/contacts -d '{"name": "ada", "email": "ada@example.com"}'
@@ -81,7 +81,7 @@ func handler(db *sql.DB) http.Handler {
 	return mux
 }
 
-// merge deletes a contact and gives what only it had to another, both or neither.
+// merge deletes a contact and copies the fields that only it had to another, both or neither.
 func merge(ctx context.Context, db *sql.DB, queries *store.Queries, keep, drop int64) error {
 	return immudb.RunTx(ctx, db, nil, func(tx *sql.Tx) error {
 		q := queries.WithTx(tx)

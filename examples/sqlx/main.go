@@ -2,12 +2,12 @@
 //
 //	sqlx -dsn immudb://user:password@localhost:3322/app
 //
-// There is no bind type to register. sqlx does not know this driver and so leaves
-// each ? as it is, which the driver takes. After
+// No bind type need be registered. sqlx does not know this driver and so does not change ?,
+// which the driver accepts. After
 //
 //	sqlx.BindDriver("immudb", sqlx.DOLLAR)
 //
-// it writes $1, which the driver takes as well.
+// sqlx writes $1, which the driver accepts too.
 package main
 
 import (
@@ -71,7 +71,7 @@ func run(ctx context.Context, dsn string) error {
 	return err
 }
 
-// add inserts a task and sets what the database has chosen: its key.
+// add inserts a task and sets its generated key.
 func add(ctx context.Context, db *sqlx.DB, t *Task) error {
 	insert, err := db.PrepareNamedContext(ctx, `INSERT INTO tasks (title, owner, due, done)
 		VALUES (:title, :owner, :due, :done) RETURNING id`)
@@ -101,8 +101,8 @@ func owned(ctx context.Context, db *sqlx.DB, owners ...string) ([]Task, error) {
 	return tasks, err
 }
 
-// handOver gives tasks to another owner, all or none. RunTx runs it again after a
-// conflict with another transaction; where that is not wanted, db.BeginTxx does.
+// handOver gives tasks to another owner, all or none. RunTx runs it again after a conflict
+// with another transaction; use db.BeginTxx if that is not wanted.
 func handOver(ctx context.Context, db *sqlx.DB, from, to string, ids ...int64) error {
 	return immudb.RunTx(ctx, db.DB, nil, func(stdTx *sql.Tx) error {
 		tx := &sqlx.Tx{Tx: stdTx, Mapper: db.Mapper}

@@ -16,8 +16,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m, testserver.NoSessions)) }
 
-// eachBindType runs a test with placeholders as sqlx writes them for a driver that
-// it does not know, and for one that takes $1.
+// eachBindType runs a test with sqlx's placeholders for an unknown driver, and with $1.
 func eachBindType(t *testing.T, test func(t *testing.T, db *sqlx.DB)) {
 	sqlx.BindDriver(immudb.DriverName, sqlx.DOLLAR)
 	for name, driver := range map[string]string{"?": "immudb", "$1": immudb.DriverName} {

@@ -25,8 +25,8 @@ const schema = `
 		id INTEGER AUTO_INCREMENT, item INTEGER NOT NULL, amount INTEGER NOT NULL, at TIMESTAMP NOT NULL,
 		PRIMARY KEY id)`
 
-// build makes the statements. The driver takes the question marks that squirrel
-// writes by itself; sq.Dollar, which numbers them, would do as well.
+// build makes the statements. The driver accepts squirrel's default placeholders, question
+// marks, and also sq.Dollar.
 var build = sq.StatementBuilder.PlaceholderFormat(sq.Question)
 
 func main() {
@@ -46,7 +46,7 @@ func run(ctx context.Context, dsn string) error {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	// The cache prepares each text once, and closes what it has prepared with Clear.
+	// The cache prepares each query once. Clear closes the prepared statements.
 	cache := sq.NewStmtCache(db)
 	defer cache.Clear()
 	build := build.RunWith(cache)
@@ -78,7 +78,7 @@ func add(ctx context.Context, build sq.StatementBuilderType, it item) (id int64,
 	return id, err
 }
 
-// filter says which items to find; what is not set does not count.
+// filter says which items to find. Fields that are not set are ignored.
 type filter struct {
 	Shelves []string
 	Name    string // a pattern of LIKE

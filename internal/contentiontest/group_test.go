@@ -135,10 +135,10 @@ func TestGroupedResultsAreExact(t *testing.T) {
 	}
 }
 
-// Through a secondary index a transaction sees its own writes wrong: the DELETE
-// would find the row where it was before the UPSERT in front of it.
-func TestAGroupedDeleteFindsTheRowsWhereTheyAre(t *testing.T) {
-	server := testserver.Start(t) // its commits take long enough to queue behind
+// Through a secondary index a transaction does not see its own writes: the DELETE would find
+// the row by its value from before the UPSERT.
+func TestGroupedDeleteSeesTheWritesBeforeIt(t *testing.T) {
+	server := testserver.Start(t) // its commits are slow, so that other statements queue
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(server.DSN(), "group_commit=64"))
 	dbtest.Exec(t, db, "CREATE TABLE busy (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
@@ -207,11 +207,10 @@ func TestGroupCommitReportsTheTransaction(t *testing.T) {
 	wg.Wait()
 }
 
-// TestWritesTogetherAreThoseWritesOneAfterTheOther pins what groups rely on the
-// server for: as long as only the first statement reads rows, a transaction of
-// several that succeeds leaves the table and its indexes as the same statements
-// do one by one, and counts the same.
-func TestWritesTogetherAreThoseWritesOneAfterTheOther(t *testing.T) {
+// Group commit relies on this behaviour of the server: if only the first statement reads
+// rows, one successful transaction of several statements gives the same table, indexes and
+// counts as the same statements one by one.
+func TestStatementsTogetherHaveTheSameEffectAsOneByOne(t *testing.T) {
 	db := dbtest.Open(t)
 	for _, table := range []string{"together", "single"} {
 		dbtest.Exec(t, db, "CREATE TABLE "+table+" (id INTEGER, v INTEGER, u INTEGER, PRIMARY KEY id)")

@@ -1,5 +1,5 @@
-// Package contentiontest has many callers write at once to a real server: conflicts and refusals are retried, group
-// commit gives everyone the result of its own statement.
+// Package contentiontest makes many callers write at once to a real server: conflicts and refusals are retried, and group
+// commit returns to each caller the result of its statement.
 package contentiontest
 
 import (

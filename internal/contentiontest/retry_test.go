@@ -56,8 +56,8 @@ func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
 	}
 }
 
-// The server has 100 snapshots of a table to read from, and needs another one after
-// each write. What finds none left waits for one.
+// The server has at most 100 snapshots of a table, and needs a new one after each write. A
+// statement without a snapshot waits for one.
 func TestStatementsWaitForASnapshot(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, body VARCHAR, PRIMARY KEY id)")
@@ -68,7 +68,7 @@ func TestStatementsWaitForASnapshot(t *testing.T) {
 	var open []*sql.Rows
 	for i := range 100 {
 		dbtest.Exec(t, db, "INSERT INTO t (id, body) VALUES (?, '')", 20000+i)
-		rows, err := db.Query("SELECT body FROM t") // more than is sent before anybody reads
+		rows, err := db.Query("SELECT body FROM t") // more than the server sends before the client reads
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestStatementsWaitForASnapshot(t *testing.T) {
 			_ = rows.Close()
 		}
 	})
-	dbtest.Exec(t, db, "INSERT INTO t (id, body) VALUES (30000, '')") // it needs one, too
+	dbtest.Exec(t, db, "INSERT INTO t (id, body) VALUES (30000, '')") // it needs a snapshot, too
 	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 14101 {
 		t.Errorf("%d rows, want 14101", got)
 	}
@@ -100,7 +100,7 @@ func TestWithoutRetriesConflictsAreReported(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for i := 0; i < 10 || conflicts.Load() == 0 && i < 1000; i++ { // two have to meet
+			for i := 0; i < 10 || conflicts.Load() == 0 && i < 1000; i++ { // until two transactions conflict
 				switch _, err := db.Exec("INSERT INTO t (v) VALUES (1)"); {
 				case err == nil:
 					landed.Add(1)

@@ -70,10 +70,10 @@ func BenchmarkCopyFrom(b *testing.B) {
 	}
 }
 
-// BenchmarkCopyFromBesideRawCalls holds CopyFrom against the same rows in
-// requests made beforehand and sent one after the other by nothing but gRPC, on
-// the same server, in changing turns, because servers slow down as they fill. It reports
-// the rows per second of each form's median turn.
+// BenchmarkCopyFromBesideRawCalls compares CopyFrom with requests for the same rows that
+// were encoded before and are sent one after the other by gRPC alone, on the same server.
+// The two take turns, because servers slow down as they fill. It reports the rows per second
+// of each one's median turn.
 func BenchmarkCopyFromBesideRawCalls(b *testing.B) {
 	db, server := benchDB(b)
 	cc, err := grpc.NewClient("passthrough:///"+server.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(wire.CallOptions()...))

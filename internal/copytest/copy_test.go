@@ -85,7 +85,7 @@ func TestCopyFromWritesWhatExecWouldWrite(t *testing.T) {
 	}
 }
 
-// sign tells -0 from 0.
+// sign distinguishes -0 from 0.
 func sign(v any) bool {
 	f, ok := v.(float64)
 	return ok && math.Signbit(f)
@@ -207,7 +207,7 @@ func TestCopyFromFindsTheRowThatTheServerRefuses(t *testing.T) {
 			if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 1201 {
 				t.Errorf("%d rows, want the 1200 and the one of before", got)
 			}
-			// It can go on without the row.
+			// CopyFrom succeeds without the row.
 			n, err = immudb.CopyFrom(t.Context(), db, "t", nil, dbtest.NumberedRows(1200, 800), nil)
 			if err != nil || n != 800 {
 				t.Errorf("going on: %d rows, err = %v", n, err)
@@ -265,7 +265,7 @@ func TestCopyFromPassesAPanicOnAndLeavesNothing(t *testing.T) {
 	if n := db.Stats().InUse; n != 0 {
 		t.Errorf("%d conns are still in use", n)
 	}
-	if after := runtime.NumGoroutine(); after > before+2 { // those of the database's keeper
+	if after := runtime.NumGoroutine(); after > before+2 { // the goroutines that keep the sessions alive
 		t.Errorf("%d goroutines, %d before", after, before)
 	}
 	expectIDs(t, db, 0, 2048)
@@ -317,10 +317,10 @@ func TestCopyFromWithParallelWritersStopsAtTheRowAtFault(t *testing.T) {
 	if e := dbtest.CopyError(t, err, immudb.ErrDuplicateKey); e.Row != 1778 || n != 1777 || e.Committed != n || e.Unknown > 0 {
 		t.Errorf("%d rows, err = %v; want the 1777 before row 1778", n, err)
 	}
-	expectIDs(t, db, 0, 1778) // the last was there before
+	expectIDs(t, db, 0, 1778) // the last row existed before
 }
 
-// Whatever the number of writers, what a later row says counts.
+// For any number of writers, a later row overwrites an earlier one.
 func TestCopyFromCommitsInTheOrderOfTheRows(t *testing.T) {
 	for _, writers := range []int{0, 1, 2, 5} {
 		db := openTable(t)
@@ -485,7 +485,7 @@ func TestCopyFromRefusesByNameWhatCannotBeDone(t *testing.T) {
 	}
 }
 
-// otherConnector is another driver.
+// otherConnector is a connector of another driver.
 type otherConnector struct{}
 
 type otherConn struct{ driver.Conn }

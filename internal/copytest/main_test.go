@@ -1,5 +1,5 @@
-// Package copytest shows what [immudb.CopyFrom] writes to a real server, what it counts and refuses, and how its errors
-// tell which rows are there. Its faults are in internal/scripttest and internal/outagetest.
+// Package copytest tests which rows [immudb.CopyFrom] writes to a real server, what it counts and refuses, and whether its
+// errors say which rows are committed. Tests with faults are in internal/scripttest and internal/outagetest.
 package copytest
 
 import (

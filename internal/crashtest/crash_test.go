@@ -1,6 +1,6 @@
-// Package crashtest holds the driver against what ends a real server's process or
-// destroys its databases: each fault is shown past the driver, in a server of its
-// own, and not met through it.
+// Package crashtest tests the driver with statements that crash a real server or destroy
+// its databases: each fault is shown without the driver, on a separate server, and must
+// not happen with the driver.
 package crashtest
 
 import (
@@ -29,13 +29,13 @@ var schema = []string{
 	"CREATE VIEW v AS SELECT id FROM t",
 }
 
-// crash is a statement that ends the server's process.
+// crash is a statement that crashes the server.
 type crash struct {
 	query string
 	args  []any
 }
 
-// crashes has one for each way in which v1.11.1 comes to its end.
+// crashes has a statement for each way in which v1.11.1 crashes.
 var crashes = []crash{
 	{query: "SELECT * FROM t WHERE ts IN (NOW())"},
 	{query: "SELECT * FROM t WHERE n IN ((SELECT 1 FROM p))"},
@@ -77,12 +77,12 @@ func died(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "Unavailable") || strings.Contains(err.Error(), "error reading from server"))
 }
 
-// TestEachOfTheseEndsTheServer shows that the rules are needed. A new version of
-// the server that survives one of these needs a rule less.
-func TestEachOfTheseEndsTheServer(t *testing.T) {
+// The test shows that the rules are needed. If a new version of the server survives one of
+// these statements, its rule can be removed.
+func TestEachOfTheseCrashesTheServer(t *testing.T) {
 	for i, c := range crashes {
 		if i%testserver.Rounds(t, 8, 1) != 0 {
-			continue // a server for each takes a second
+			continue // a new server for each takes a second
 		}
 		server, err := testserver.New("-synced=false")
 		if err != nil {
@@ -98,7 +98,7 @@ func TestEachOfTheseEndsTheServer(t *testing.T) {
 			t.Errorf("%s: %v, want the end of the server", c.query, err)
 		}
 		raw.Close(t)
-		_ = server.Close() // it tells that the server died
+		_ = server.Close() // its error says that the server died
 	}
 }
 
@@ -189,7 +189,7 @@ func prepared(db *sql.DB, c crash) error {
 	return err
 }
 
-// inTx runs the statement in a transaction, which must be as it was afterwards.
+// inTx runs the statement in a transaction, which must still work afterwards.
 func inTx(t *testing.T, db *sql.DB, c crash) error {
 	tx := dbtest.Begin(t, db, nil)
 	defer tx.Rollback()
@@ -264,7 +264,7 @@ func TestRenameOfACheckedColumnIsRefused(t *testing.T) {
 	dbtest.Exec(t, tx, "ALTER TABLE c RENAME COLUMN z TO y")
 }
 
-// A key that is too long makes every later write of the database wait for ever.
+// After a key that is too long was written, every write to the database hangs.
 func TestKeysThatAreTooLongStopEveryWrite(t *testing.T) {
 	server := testserver.Start(t, "-synced=false")
 	dsn := server.NewDatabase(t)

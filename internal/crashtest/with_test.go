@@ -20,9 +20,9 @@ func theOne(id int) string {
 	return fmt.Sprintf("WITH c AS (SELECT id FROM t WHERE id = %d) SELECT id FROM c", id)
 }
 
-// The server keeps the names of WITH in a map that all sessions share without a
-// lock. Its process ends when two meet there.
-func TestTwoQueriesWithWITHEndTheServer(t *testing.T) {
+// The server keeps the names of WITH in a map that all sessions share without a lock. It
+// crashes when two queries use the map at once.
+func TestTwoQueriesWithWITHCrashTheServer(t *testing.T) {
 	server, err := testserver.New("-synced=false")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestTwoQueriesWithWITHEndTheServer(t *testing.T) {
 			t.Error("a session did not meet the end of the server within 2 minutes")
 		}
 	}
-	_ = server.Close() // it tells that the server died
+	_ = server.Close() // its error says that the server died
 }
 
 func TestQueriesWithWITHRunBesideEachOther(t *testing.T) {

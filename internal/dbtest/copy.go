@@ -8,9 +8,9 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// The following are sources of rows for [immudb.CopyFrom], and a look at how it ended.
+// The following are sources of rows for [immudb.CopyFrom], and a check of its error.
 
-// Rows yields rows that are there already.
+// Rows yields the given rows.
 func Rows(rows ...[]any) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		for _, row := range rows {

@@ -1,11 +1,11 @@
-// Package dbtest is what the tests of the driver share that run against a real server: a database of its own for each
-// test, statements and queries in one line, and the check that nothing is left behind.
+// Package dbtest has helpers for tests of the driver with a real server: a separate database for each test, statements and
+// queries in one line, and the check that no session and no goroutine is left.
 //
 // A package that uses it has
 //
 //	func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 //
-// What a real server does not do on demand is scripted with internal/scripttest instead.
+// Faults that a real server does not produce on demand are scripted with internal/scripttest.
 package dbtest
 
 import (
@@ -28,11 +28,11 @@ func Main(m *testing.M) int {
 	return testserver.Main(m, testserver.NoSessions, NoGoroutines)
 }
 
-// patience is how long something that ends by itself may take on a machine that is busy.
+// patience is how long to wait on a busy machine for something that ends by itself.
 const patience = 30 * time.Second
 
-// NoGoroutines fails if the driver, or gRPC on its behalf, has left a goroutine behind. Those that were told to end get
-// a moment to do so.
+// NoGoroutines fails if a goroutine of the driver, or of its gRPC channels, is still running. It waits for goroutines that
+// are ending.
 func NoGoroutines() error {
 	var left []string
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -95,7 +95,7 @@ func OpenDSN(t testing.TB, dsn string) *sql.DB {
 	return db
 }
 
-// Execer is what a *sql.DB, a *sql.Conn and a *sql.Tx have in common.
+// Execer is a *sql.DB, a *sql.Conn or a *sql.Tx.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -136,7 +136,7 @@ func List[T any](t testing.TB, db Execer, query string, args ...any) []T {
 	return values
 }
 
-// Drain scans the first column of rows to their end and closes them. With an error it returns what came before.
+// Drain scans the first column of rows to their end and closes them. With an error it returns the values before it.
 func Drain[T any](rows *sql.Rows) ([]T, error) {
 	defer rows.Close()
 	values := []T{}
@@ -173,8 +173,8 @@ func Begin(t testing.TB, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
 	return tx
 }
 
-// Fill makes table t (id INTEGER, x BLOB) and inserts n rows (i, blob) with i from 1, in transactions that the server
-// takes.
+// Fill creates table t (id INTEGER, x BLOB) and inserts n rows (i, blob) with i from 1, in transactions within the server's
+// limits.
 func Fill(t testing.TB, db *sql.DB, n int, blob []byte) {
 	t.Helper()
 	Exec(t, db, "CREATE TABLE t (id INTEGER, x BLOB, PRIMARY KEY id)")

@@ -15,8 +15,8 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// Wire is a session of a server with nothing of the driver before it: what a test
-// sends is what the server gets.
+// Wire is a session of a server without the driver: the server gets exactly the requests of
+// the test.
 type Wire struct {
 	ch *wire.Channel
 	md metadata.MD
@@ -61,7 +61,7 @@ func request(query string, args []any) ([]byte, error) {
 	return req, nil
 }
 
-// Exec runs statements in a transaction of their own.
+// Exec runs statements in one transaction.
 func (w *Wire) Exec(ctx context.Context, query string, args ...any) error {
 	_, err := w.Write(ctx, query, args...)
 	return err
@@ -132,7 +132,7 @@ func (w *Wire) Answer(ctx context.Context, query string, args ...any) (list []wi
 	}
 }
 
-// Close ends the connection, and so the session in a while.
+// Close closes the connection. The session expires later.
 func (w *Wire) Close(t testing.TB) {
 	if err := w.ch.Close(); err != nil {
 		t.Error(err)

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Value is a value to write into a column, and what must come back. It is hostile: at
-// an end of its type, or full of what has a meaning elsewhere.
+// Value is a value to write into a column, and the value that must come back. It is hostile:
+// at a limit of its type, or with characters that have a meaning in SQL.
 type Value struct {
 	Column string // of [ValuesTable]
 	Arg    any
 	Want   any
-	// Far times have no literal: a way that writes literals may refuse them.
+	// Some times have no literal: a driver that writes literals may refuse them.
 	NoLiteral bool
 }
 
@@ -63,8 +63,8 @@ func Values() []Value {
 	return append(values, Value{"j", json.RawMessage("null"), nil, false}, Value{"j", json.RawMessage(nil), nil, false})
 }
 
-// Same reports whether a value came back as it should: zeros have signs, and JSON is
-// the same however it is spelled.
+// Same reports whether the right value came back. The sign of zero counts; the formatting of
+// JSON does not.
 func (v *Value) Same(got any) bool {
 	switch want := v.Want.(type) {
 	case float64:

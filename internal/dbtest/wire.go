@@ -10,7 +10,7 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// WireTo opens a session on the database of a DSN, past the driver, and closes it with the test.
+// WireTo opens a session on the database of a DSN without the driver, and closes it with the test.
 func WireTo(t testing.TB, dsn string) *Wire {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dsn)
@@ -30,7 +30,7 @@ func WireTo(t testing.TB, dsn string) *Wire {
 	return w
 }
 
-// Told is the server's answer to a query as text: rows with a blank between them, values with a comma; or its error.
+// Told is the server's answer to a query as text: rows separated by a blank, values by a comma; or its error.
 func (w *Wire) Told(t testing.TB, query string, args ...any) string {
 	rows, err := w.Query(t.Context(), query, args...)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package dsnscan splits a DSN into keys and values. pgconn splits one too, but
-// does not tell afterwards what the DSN said and what the environment did, keeps
-// only the last of several values, and quotes what it cannot read, passwords
-// included. What a DSN means that both accept is the same; a test of the driver
-// holds them together.
+// Package dsnscan splits a DSN into keys and values. The driver does not use pgconn
+// for it: pgconn mixes the DSN with values of the environment, keeps only the last
+// of several values, and quotes a DSN that it cannot parse in its error, passwords
+// included. A DSN that both accept means the same; a test of the driver compares
+// them.
 package dsnscan
 
 import (
@@ -15,13 +15,12 @@ import (
 // Setting is one key of a DSN with its value.
 type Setting struct {
 	Key, Value string
-	// Unsure: perhaps Key is no key but the rest of a secret before it, with
-	// a blank or an & that should have been escaped.
+	// Unsure is true if Key may not be a key, but the end of the secret before it,
+	// which holds a blank or an & that was not escaped.
 	Unsure bool
 }
 
-// Keys says of a key whether there is one of that name, and whether its value is a
-// secret.
+// Keys reports whether a key exists, and whether its value is a secret.
 type Keys func(key string) (known, secret bool)
 
 func (k Keys) known(key string) bool {
@@ -34,7 +33,8 @@ func (k Keys) secret(key string) bool {
 	return secret
 }
 
-// Scan splits a DSN, in either form. No error holds a value.
+// Scan splits a DSN in the URL form or the keyword/value form. Errors never hold a
+// value.
 func Scan(dsn string, keys Keys) ([]Setting, error) {
 	if strings.ContainsRune(dsn, 0) {
 		return nil, errors.New("must not hold a NUL byte")
@@ -51,14 +51,14 @@ func Scan(dsn string, keys Keys) ([]Setting, error) {
 
 const lowerLetters = "abcdefghijklmnopqrstuvwxyz_"
 
-// IsKey says whether s looks like a key: a word that an error may repeat.
+// IsKey reports whether s looks like a key, so that an error may quote it.
 func IsKey(s string) bool {
 	return s != "" && len(s) <= 40 && strings.Trim(strings.ToLower(s), lowerLetters+"0123456789-.") == ""
 }
 
 const blanks = " \t\n\r\v\f"
 
-// scanURL splits what follows immudb://.
+// scanURL splits the part of a URL after immudb://.
 func scanURL(s string, keys Keys) ([]Setting, error) {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {
@@ -69,7 +69,7 @@ func scanURL(s string, keys Keys) ([]Setting, error) {
 	var err error
 	add := func(key, raw string) {
 		if raw == "" || err != nil {
-			return // a place left empty is an option not given
+			return // an empty part is an option that was not given
 		}
 		var value string
 		if value, err = unescape(raw); err != nil {
@@ -79,8 +79,9 @@ func scanURL(s string, keys Keys) ([]Setting, error) {
 		settings = append(settings, Setting{Key: key, Value: value})
 	}
 
-	// libpq's rule: what comes before the first @ is the user, unless a /
-	// comes first. An @ or ? that is not escaped would make that a guess.
+	// libpq's rule: the part before the first @ is the user, unless a / comes
+	// first. An @ or ? that is not escaped is refused, because the DSN would then be
+	// ambiguous.
 	if i := strings.IndexAny(s, "@/"); i >= 0 && s[i] == '@' {
 		user, password, _ := strings.Cut(s[:i], ":")
 		if strings.Contains(s[:i], "?") {
@@ -162,8 +163,8 @@ func scanHosts(s string) (hosts, ports string, err error) {
 	return strings.Join(hostList, ","), ports, nil
 }
 
-// unescape decodes %XX. It is url.PathUnescape with an error that does not
-// quote what it failed on, and without %00.
+// unescape decodes %XX. Unlike url.PathUnescape, it refuses %00 and its error does
+// not quote the value.
 func unescape(s string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -208,16 +209,15 @@ func scanKeywords(s string, keys Keys) ([]Setting, error) {
 			}
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
-		// Passwords with a blank in them are rare and mistyped keys are not: a
-		// plain word counts as a key.
+		// A plain word counts as a key: mistyped keys are more common than passwords
+		// with a blank.
 		settings = append(settings, Setting{key, value, afterSecret && strings.Trim(key, lowerLetters) != ""})
 		afterSecret = afterSecret || keys.secret(key)
 		s = rest
 	}
 }
 
-// scanValue reads one value, quoted or not; a backslash takes what follows as
-// it is.
+// scanValue reads one value, quoted or not. A backslash escapes the next character.
 func scanValue(s string) (value, rest string, err error) {
 	quoted := strings.HasPrefix(s, "'")
 	if quoted {

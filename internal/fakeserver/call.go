@@ -15,7 +15,7 @@ import (
 type Call struct {
 	Method string // without the service
 
-	// The tokens it came with; "" if it came without.
+	// The tokens of the call; "" for a missing one.
 	UUID, Session, Tx string
 
 	User, Password, Database string  // of OpenSession; the Database also of UseDatabase
@@ -24,10 +24,10 @@ type Call struct {
 	AcceptStream             bool    // of the query methods
 	TxMode                   int     // of NewTx: 0 read-only, 2 read-write
 
-	Opened   string     // the session that an OpenSession made
-	Ran      bool       // the server carried it out
-	Done     bool       // the server has nothing more to do with it
-	Canceled bool       // the client had given it up before it was answered
+	Opened   string     // the session that an OpenSession opened
+	Ran      bool       // the server ran it
+	Done     bool       // the server has finished the call
+	Canceled bool       // the client cancelled it before it was answered
 	Code     codes.Code // of the answer, once Done
 }
 
@@ -38,11 +38,11 @@ type Param struct {
 	Value any
 }
 
-// Micros is a TIMESTAMP as it travels: microseconds since 1970.
+// Micros is a TIMESTAMP in the protocol: microseconds since 1970.
 type Micros int64
 
-// String is the method, the session and transaction it names, and what it asks
-// for, as in "TxSQLQuery s1 t2 SELECT 1 [param1=5]".
+// String is the method, the session, the transaction and the request of the call, as in
+// "TxSQLQuery s1 t2 SELECT 1 [param1=5]".
 func (c Call) String() string {
 	parts := []string{c.Method}
 	for _, s := range []string{c.Session, c.Tx, c.User, c.Database, c.SQL} {
@@ -66,7 +66,7 @@ func (c Call) String() string {
 	return strings.Join(parts, " ")
 }
 
-// newCall reads a request.
+// newCall decodes a request.
 func newCall(method string, md metadata.MD, req []byte) *Call {
 	c := &Call{Method: method}
 	for key, into := range map[string]*string{"immudb-uuid": &c.UUID, "sessionid": &c.Session, "transactionid": &c.Tx} {
@@ -141,8 +141,8 @@ func value(msg []byte) (v any) {
 	return v
 }
 
-// fields calls f for each field of a message that we have made ourselves; one
-// that is not a message is a bug of the driver's.
+// fields calls f for each field of a message of the driver. It panics if the message is
+// not valid, because that is a bug of the driver.
 func fields(msg []byte, f func(num protowire.Number, n uint64, bytes []byte)) {
 	for len(msg) > 0 {
 		num, typ, tag := protowire.ConsumeTag(msg)

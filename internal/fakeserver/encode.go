@@ -11,9 +11,8 @@ import (
 // Column is a column of a result.
 type Column struct{ Name, Type string }
 
-// Message encodes a SQLQueryResult. A result says its columns in its first
-// message only; each row repeats their names. A value is one that
-// [wire.AppendSQLValue] takes.
+// Message encodes a SQLQueryResult. Only the first message of a result has columns; each
+// row repeats their names. Values are of the types of [wire.AppendSQLValue].
 func Message(columns []Column, names []Column, rows ...[]any) []byte {
 	var b []byte
 	for _, row := range rows {
@@ -41,7 +40,7 @@ func More(columns []Column, rows ...[]any) []byte { return Message(nil, columns,
 // ID is the column of the default answer to a query.
 var ID = []Column{{"id", "INTEGER"}}
 
-// Numbers are n rows for the columns ID, counted on from first.
+// Numbers returns n rows for the columns ID, with numbers from first on.
 func Numbers(first, n int) [][]any {
 	rows := make([][]any, n)
 	for i := range rows {
@@ -52,8 +51,7 @@ func Numbers(first, n int) [][]any {
 
 func selector(c Column) string { return fmt.Sprintf("(t.%s)", c.Name) }
 
-// Lie is a message, alone on the wire, that announces the given length and ends
-// far before it.
+// Lie is a message that announces the given length and is much shorter.
 func Lie(length uint32) []byte { return lyingMessage(length) }
 
 func sessionAnswer(id, uuid string) []byte { return appendString(appendString(nil, 1, id), 2, uuid) }

@@ -1,14 +1,13 @@
-// Package fakeserver is a scripted immudb in memory, for what a real server
-// will not do on demand: an error at a given call, an answer that gets lost, a
-// stream that breaks after its second message, bytes that are no answer at all.
+// Package fakeserver is a scripted immudb in memory, for faults that a real server does
+// not produce on demand: an error at a given call, a lost answer, a stream that breaks
+// after its second message, bytes that are not an answer.
 //
-// A [Script] says what differs from a small sane server, and is fixed when the
-// server is made. Everything the server saw is in its [Server.Calls], everything
-// it wrote in [Server.Committed].
+// A [Script] holds the faults of an otherwise correct small server, and is fixed when the
+// server is made. [Server.Calls] returns the calls that the server received,
+// [Server.Committed] the statements that it committed.
 //
-// The server has no clock of its own and starts no timers but those a script
-// asks for, so that it can live in a testing/synctest bubble: a call that hangs
-// for an hour then costs no time.
+// The server starts no timers except those of the script, so that it can run in a
+// testing/synctest bubble: there a call that hangs for an hour takes no real time.
 package fakeserver
 
 import (
@@ -24,20 +23,20 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// UUID is what the server calls itself, unless its Script says otherwise.
+// UUID is the server's UUID, unless its Script has another one.
 const UUID = "fake-server"
 
-// Script is what a server does other than by default. The zero value is a
-// server without faults. It is read only.
+// Script holds the deviations from the default behaviour. The zero value is a server
+// without faults. The server does not change it.
 type Script struct {
 	UUID  string // "": the constant UUID
 	Rules []Rule
 
-	// MaxSessions is how many sessions the server has to give. 0: any number.
+	// MaxSessions is the server's limit of open sessions. 0: no limit.
 	MaxSessions int
-	// MaxRequest is the size in bytes from which on a request is refused. 0: gRPC's default of 4 MiB.
+	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
-	// Refusals is how many attempts to connect are refused before one is let in.
+	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
 }
 
@@ -50,9 +49,9 @@ type Server struct {
 
 	mu        sync.Mutex
 	calls     []*Call
-	counts    []int // by rule: how many calls it fitted
+	counts    []int // by rule: how many calls matched it
 	sessions  map[string]*session
-	told      map[string]bool // sessions that a client was told of
+	told      map[string]bool // sessions whose id was sent to a client
 	opened    int             // sessions so far, which numbers them
 	begun     int             // transactions so far
 	committed []string
@@ -98,16 +97,16 @@ func (s *Server) start(options []grpc.ServerOption) {
 	s.served.Go(func() { _ = s.grpc.Serve(s.lis) })
 }
 
-// Close cuts every connection and waits until nothing of the server runs.
+// Close cuts every connection and waits until all goroutines of the server have ended.
 func (s *Server) Close() {
 	s.grpc.Stop()
 	s.served.Wait()
 }
 
-// ErrRefused is what dialing a server that is down fails with.
+// ErrRefused is the error of Dial while the server is down.
 var ErrRefused = errors.New("connection refused by the fake")
 
-// Dial connects to the server, whatever the address: it is Config.DialContext.
+// Dial connects to the server and ignores the address. It is for Config.DialContext.
 func (s *Server) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	s.mu.Lock()
 	s.dials++
@@ -123,19 +122,19 @@ func (s *Server) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	return s.client(conn), nil
 }
 
-// Dials is how often somebody tried to connect.
+// Dials returns the number of attempts to connect.
 func (s *Server) Dials() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.dials
 }
 
-// Down makes the server unreachable: its connections are cut, dialing fails.
-// What it knows stays.
+// Down makes the server unreachable: its connections are cut, and dialing fails. Its
+// sessions and data stay.
 func (s *Server) Down() {
 	s.mu.Lock()
 	s.down = true
-	clear(s.told) // what cannot be reached cannot be closed
+	clear(s.told) // clients cannot close sessions of an unreachable server
 	s.mu.Unlock()
 	s.lis.cut()
 }
@@ -154,14 +153,14 @@ func (s *Server) Forget() {
 	clear(s.sessions)
 }
 
-// Drop drops one session, as the guard of idle sessions does.
+// Drop drops one session, as if it had expired.
 func (s *Server) Drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, id)
 }
 
-// Cut closes every connection. The server goes on.
+// Cut closes every connection. The server accepts new ones.
 func (s *Server) Cut() { s.lis.cut() }
 
 // Sessions are the ids of the sessions open, sorted.
@@ -176,7 +175,7 @@ func (s *Server) Sessions() []string {
 	return ids
 }
 
-// Told reports whether the answer that named the session was sent.
+// Told reports whether the answer with the session's id was sent.
 func (s *Server) Told(session string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,16 +206,16 @@ func (s *Server) Database(session string) string {
 	return ""
 }
 
-// Committed are the texts of the writes committed, in order. A text that was
-// carried out twice is in it twice.
+// Committed are the texts of the committed writes, in order. A text that was run twice is
+// in it twice.
 func (s *Server) Committed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.committed)
 }
 
-// Calls are the calls seen so far, in the order they arrived. The fields of a
-// Call that is still being answered may yet change; the copies do not.
+// Calls returns copies of the calls received so far, in the order of their arrival. The
+// copy of a call that is still running does not show its end.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,8 +226,8 @@ func (s *Server) Calls() []Call {
 	return calls
 }
 
-// Log is one line per call: see [Call.String]. With methods given, only calls of
-// these count.
+// Log returns one line per call, see [Call.String]: of all calls, or those of the given
+// methods.
 func (s *Server) Log(methods ...string) []string {
 	log := []string{}
 	for _, c := range s.Calls() {
@@ -239,7 +238,7 @@ func (s *Server) Log(methods ...string) []string {
 	return log
 }
 
-// now is when a transaction of the server commits.
+// now is the commit time of every transaction.
 var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 
 // openSession makes a session; the caller holds mu.

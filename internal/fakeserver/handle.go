@@ -38,7 +38,7 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	if path.Base(full) == "Health" {
-		// How a client finds out whether its connection lives is no part of a script.
+		// Scripts do not see the calls by which a client checks its connection.
 		return stream.SendMsg(&[]byte{})
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
@@ -59,8 +59,8 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	return err
 }
 
-// fault finds the rule for a call. Every rule counts the calls that fit it,
-// those that an earlier rule answered too. The caller holds mu.
+// fault finds the rule for a call. Each rule counts the calls that match it, even if an
+// earlier rule applies. The caller holds mu.
 func (s *Server) fault(call *Call) Fault {
 	var found *Rule
 	for i := range s.script.Rules {
@@ -79,7 +79,7 @@ func (s *Server) fault(call *Call) Fault {
 	return found.Do
 }
 
-// answer treats the call as the fault says.
+// answer treats the call according to the fault.
 func (s *Server) answer(ctx context.Context, stream grpc.ServerStream, call *Call, fault Fault) error {
 	if fault.CutBefore {
 		return s.cut(ctx)
@@ -117,8 +117,8 @@ func (s *Server) answer(ctx context.Context, stream grpc.ServerStream, call *Cal
 		}
 	}
 	if fault.CutAfterMessages {
-		// The messages must be out before the connection goes: they are once
-		// the server's writer has nothing left to do.
+		// The messages must be sent before the connection is cut. In a bubble the sleep ends
+		// when the server's writer is idle.
 		time.Sleep(20 * time.Millisecond)
 		return s.cut(ctx)
 	}
@@ -128,9 +128,9 @@ func (s *Server) answer(ctx context.Context, stream grpc.ServerStream, call *Cal
 	return nil
 }
 
-// letGo forgets the transaction of a call that fails, as immudb does for
-// TxSQLExec and Commit, but not for TxSQLQuery, unless the failure is that there
-// is none.
+// letGo drops the transaction of a failed call. As in immudb, TxSQLExec and Commit end
+// their transaction when they fail, and TxSQLQuery only if the error is that there is no
+// transaction.
 func (s *Server) letGo(call *Call, failure *Failure) {
 	if call.Method != "TxSQLExec" && call.Method != "Commit" && failure.Message != errNoTx.Message {
 		return
@@ -142,8 +142,8 @@ func (s *Server) letGo(call *Call, failure *Failure) {
 	}
 }
 
-// cut cuts the connections and waits until the call's has noticed, so that
-// nothing of its status can be sent.
+// cut cuts the connections and waits until the call's context has ended, so that its
+// status cannot be sent.
 func (s *Server) cut(ctx context.Context) error {
 	s.lis.cut()
 	<-ctx.Done()
@@ -168,13 +168,13 @@ func wait(ctx context.Context, d time.Duration, deaf bool) error {
 	}
 }
 
-// The server's own words where a call names what it does not know.
+// The server's errors for unknown sessions and transactions.
 var (
 	errNoSession = Failure{Code: codes.PermissionDenied, Message: "session not found"}
 	errNoTx      = Failure{Message: "no transaction found"}
 )
 
-// run carries a call out and returns the messages of its answer.
+// run runs a call and returns the messages of its answer.
 func (s *Server) run(call *Call) ([][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,9 +270,8 @@ var (
 	returning   = regexp.MustCompile(`(?i)\bRETURNING (.+)$`)
 )
 
-// rowsFor is the default answer to a query: the columns of every table are id,
-// AUTO_INCREMENT, and v; a write returns one row; any other query answers the
-// number 1.
+// rowsFor is the default answer to a query: every table has the columns id, with
+// AUTO_INCREMENT, and v; a write returns one row; any other query returns the number 1.
 func rowsFor(call *Call) []byte {
 	if strings.Contains(call.SQL, "COLUMNS(") {
 		return Result([]Column{{"name", "VARCHAR"}, {"auto_increment", "BOOLEAN"}, {"primary", "BOOLEAN"}, {"type", "VARCHAR"}, {"max_length", "INTEGER"}, {"nullable", "BOOLEAN"}}, []any{"id", true, true, "INTEGER", int64(8), false}, []any{"v", false, false, "INTEGER", int64(8), false})

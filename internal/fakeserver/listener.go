@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// listener knows its connections, so that it can cut them.
+// listener keeps its connections, so that it can cut them.
 type listener struct {
 	*bufconn.Listener
 
@@ -41,7 +41,7 @@ func (l *listener) cut() {
 	}
 }
 
-// conn is a connection as the server sees it.
+// conn is the server's end of a connection.
 type conn struct {
 	net.Conn
 	listener *listener
@@ -54,12 +54,11 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// lie begins a message whose announced length is to be replaced: the four bytes
-// after it are the length to announce. gRPC offers no way to lie about it, so
-// that the lie is put in on the way out.
+// lie begins a message whose header must announce a wrong length: the four bytes after it
+// are that length. gRPC cannot send a wrong length, so conn replaces it when it writes.
 var lie = []byte("\x00this message is shorter than it says\x00")
 
-// header is the length of what gRPC puts before a message: a flag and a length.
+// header is the size of gRPC's header of a message: a flag and a length.
 const header = 5
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -70,7 +69,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// lyingMessage is a message that says it is length bytes long.
+// lyingMessage is a message whose header announces the given length.
 func lyingMessage(length uint32) []byte {
 	return binary.BigEndian.AppendUint32(bytes.Clone(lie), length)
 }

@@ -9,34 +9,34 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Rule is what the server does at the calls it names. Of several rules that fit
-// a call the first counts.
+// Rule is a fault and the calls that have it. If several rules match a call, the first
+// applies.
 type Rule struct {
 	Method string // such as "SQLExec"; "": any
 	SQL    string // only calls with this in their text; "": any
-	Nth    int    // the n-th call that Method and SQL fit, counted from 1; 0: each
+	Nth    int    // the n-th call that matches Method and SQL, counted from 1; 0: each
 	Do     Fault
 }
 
-// Fault is how a call is treated, in the order of its fields. The zero value is
-// the default behaviour.
+// Fault is the treatment of a call, in the order of the fields. The zero value is the
+// default behaviour.
 type Fault struct {
-	// CutBefore cuts the connection before the call is carried out.
+	// CutBefore cuts the connection before the call is run.
 	CutBefore bool
-	// Delay passes before the call is carried out. A client that goes away
-	// meanwhile ends it, unless Deaf is set.
+	// Delay passes before the call is run. If the client cancels the call meanwhile, it is
+	// not run, unless Deaf is set.
 	Delay time.Duration
-	// Fail is answered, and the call not carried out.
+	// Fail is returned, and the call is not run.
 	Fail *Failure
-	// Status is answered though the call was carried out, after Messages.
+	// Status is returned after Messages, although the call was run.
 	Status *Failure
-	// AnswerDelay passes after the call was carried out. Deaf counts here too.
+	// AnswerDelay passes after the call was run. Deaf applies here too.
 	AnswerDelay time.Duration
 	Deaf        bool
-	// CutAfter cuts the connection after the call was carried out, before
-	// anything of the answer is sent.
+	// CutAfter cuts the connection after the call was run, before any byte of the answer
+	// is sent.
 	CutAfter bool
-	// Messages take the place of the answer, byte for byte. nil: the answer.
+	// Messages replace the answer, byte for byte. nil: the default answer.
 	Messages [][]byte
 	// Pause passes before each message after the first.
 	Pause time.Duration

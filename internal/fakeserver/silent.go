@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// silentConn is a client's connection whose other end can vanish without a word:
-// what is written is swallowed, and nothing comes.
+// silentConn is a client's connection that can become silent: written bytes are dropped,
+// and no bytes arrive.
 type silentConn struct {
 	net.Conn
 	silent atomic.Bool
@@ -46,8 +46,8 @@ func (s *Server) client(conn net.Conn) net.Conn {
 	return c
 }
 
-// Silence makes the connections there are go silent for ever, as when a firewall
-// drops their flows. New ones work, unless Mute says otherwise.
+// Silence makes the existing connections silent for ever, as when a firewall drops their
+// flows. New ones work, unless Mute is set.
 func (s *Server) Silence() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +57,7 @@ func (s *Server) Silence() {
 	s.clients = nil
 }
 
-// Mute says whether new connections are silent from the beginning.
+// Mute sets whether new connections are silent from the beginning.
 func (s *Server) Mute(mute bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

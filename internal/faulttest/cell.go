@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Cell is what came of one workload under one fault.
+// Cell is the result of one workload with one fault.
 type Cell struct {
 	Fault    string `json:"fault"`
 	Workload string `json:"workload"`
@@ -18,7 +18,7 @@ type Cell struct {
 	Unknown int               `json:"unknown"`
 	Errors  map[string]int    `json:"errors,omitempty"`  // by class, unknown included
 	Samples map[string]string `json:"samples,omitempty"` // one text for each class
-	Hurt    map[string]int    `json:"hurt,omitempty"`    // errors of those who did not cancel and had no reason to expect them
+	Hurt    map[string]int    `json:"hurt,omitempty"`    // unexpected errors of workers that did not cancel
 	Late    map[string]int    `json:"late,omitempty"`    // of these, from calls begun later than the bar after the fault
 
 	Recovery time.Duration `json:"recovery_ns"`     // until each worker had succeeded again; of the slowest round
@@ -31,14 +31,14 @@ type Cell struct {
 	Violations []string `json:"violations,omitempty"`
 }
 
-// Result is what came of a stage: the cells of one fault, and what was left when all was closed.
+// Result is the result of a stage: the cells of one fault, and the state after all sql.DBs were closed.
 type Result struct {
 	Fault string `json:"fault"`
 	Cells []Cell `json:"cells"`
 	End   End    `json:"end"`
 }
 
-// End is what was left after sql.DB.Close.
+// End is the state after sql.DB.Close.
 type End struct {
 	Sessions   int           `json:"sessions"`       // open on the server
 	Unanswered int           `json:"unanswered"`     // logins that may have opened one without an answer
@@ -49,7 +49,7 @@ type End struct {
 	Open       int           `json:"open,omitempty"` // sql.DBs whose Close did not return
 }
 
-// Failures returns what is wrong with a cell. bar is the longest time to recover that is good enough.
+// Failures returns the failures of a cell. bar is the longest allowed time to recover.
 func (c *Cell) Failures(f *Fault, w *Workload, bar time.Duration) []string {
 	v := violations(slices.Clone(c.Violations))
 	if c.Acked == 0 {
@@ -87,7 +87,7 @@ func (c *Cell) list(counts map[string]int) string {
 	return b.String()
 }
 
-// short cuts a text that is too long for a report.
+// short truncates a text that is too long for a report.
 func short(text string) string {
 	const most = 160
 	text = strings.Join(strings.Fields(text), " ")
@@ -97,7 +97,7 @@ func short(text string) string {
 	return text
 }
 
-// Failures returns what is wrong with the end.
+// Failures returns the failures of the end.
 func (e *End) Failures() []string {
 	var v violations
 	if e.Sessions > e.Unanswered {

@@ -7,36 +7,36 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// Fault is one kind of thing that goes wrong between the driver and the server.
+// Fault is one kind of failure between the driver and the server.
 type Fault struct {
 	Name  string
 	About string // for the report
 
-	// Quiet: no call may fail for it, save for conflicts and deadlines of the caller's own.
+	// Quiet: no call may fail because of it, except by conflicts and by the caller's deadlines.
 	Quiet bool
 	// Lost: sessions are lost and nothing else, so that calls outside transactions may not fail.
 	Lost bool
-	// Silent: calls may go unanswered on connections that do not break.
+	// Silent: calls may get no answer although their connections do not break.
 	Silent bool
 	// Synced: the server syncs commits to disk, because it is killed.
 	Synced bool
 	// Dialer: the driver finds the server through Config.DialContext, because it moves.
 	Dialer bool
 
-	// inject has the fault happen for about as long as window. It returns the moment from which new connections
-	// work; what is broken for good by then stays broken.
+	// inject makes the fault happen for about as long as window. It returns the time from which new connections work;
+	// connections that are broken for good stay broken.
 	inject func(s *scene, window time.Duration) (healed time.Time, err error)
 }
 
-// scene is what a fault may touch.
+// scene holds the parts of a stage that a fault may use.
 type scene struct {
 	server *testserver.Server
 	link   *link.Link
-	// cancellers has further workers work, whose callers cancel at random, until the time is over.
+	// cancellers runs additional workers, which cancel their calls at random, until the window ends.
 	cancellers func(window time.Duration)
 }
 
-// Faults are all kinds, in the order in which they are shown.
+// Faults are all faults, in the order of the report.
 var Faults = []*Fault{
 	{Name: "none", Quiet: true, inject: nothing,
 		About: "Nothing goes wrong: what the other rows are to be compared with."},

@@ -9,8 +9,8 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// The short form of the matrix: every fault that has found something before. The
-// full form is cmd/faultmatrix.
+// The short form of the matrix has the faults that have found bugs before. The full form is
+// cmd/faultmatrix.
 func TestWorkSurvivesFaults(t *testing.T) {
 	set := Together
 	set.Bar, set.Patience = 30*time.Second, 45*time.Second // on a machine that is busy with other tests
@@ -18,7 +18,7 @@ func TestWorkSurvivesFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, group := range Groups() {
 				if len(group[0].Server) > 0 {
-					continue // 48 workers are more than this machine may have to spare
+					continue // 48 workers are too many for a busy machine
 				}
 				r, err := Run(FaultNamed(name), group, set, StageOptions{})
 				if err != nil {
@@ -32,7 +32,7 @@ func TestWorkSurvivesFaults(t *testing.T) {
 	}
 }
 
-// A judge that has never objected is not known to look.
+// The judges must detect each planted fault.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	for plant, found := range map[string]struct{ workload, objection string }{
 		"write runs twice":                      {"autocommit", ""},

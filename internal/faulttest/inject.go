@@ -55,7 +55,7 @@ func cut(s *scene, window time.Duration) (time.Time, error) {
 	return time.Now(), nil
 }
 
-// The bytes are enough for the beginning of a connection, which takes about 300, and a few calls.
+// cutWithin is enough bytes for the beginning of a connection, about 300, and a few calls.
 const cutWithin = 2000
 
 func cutSending(s *scene, window time.Duration) (time.Time, error) {
@@ -122,8 +122,8 @@ func throttled(s *scene, window time.Duration) (time.Time, error) {
 	return during(s, window, slow, slow)
 }
 
-// The server complains of sessions in the midst of a query ("readers not closed"), and has dropped them all the same.
-// One that has died is found after the fault.
+// The server returns an error for sessions that run a query ("readers not closed"), but has dropped them. If the server
+// has died, that is found after the fault.
 func dropSessions(s *scene, window time.Duration) (time.Time, error) {
 	const drops = 5
 	for range drops - 1 {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// ledger is what callers were told of rows, each of which was to be written once.
+// ledger records the results of writes of rows, each of which must be written once.
 type ledger struct {
 	mu   sync.Mutex
 	told map[int64]fate
@@ -15,15 +15,15 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{told: map[int64]fate{}} }
 
-// note records what was told of a row.
+// note records the result for a row.
 func (l *ledger) note(id int64, f fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.told[id] = f
 }
 
-// judge holds what was told against the rows that are there: an acknowledged one is there once, an unknown one at
-// most once, a failed one and one that nobody asked for not at all.
+// judge compares the results with the rows in the table: an acknowledged row must exist once, an unknown one at most once,
+// and a failed one, or one that was never written, not at all.
 func (l *ledger) judge(rows map[int64]int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,7 @@ func (l *ledger) judge(rows map[int64]int) []string {
 	return v
 }
 
-// violations are sentences, one for each kind.
+// violations are sentences, one for each kind of violation.
 type violations []string
 
 // ids adds a sentence about some ids, unless there are none.
@@ -69,7 +69,7 @@ func (v *violations) addf(format string, args ...any) {
 	*v = append(*v, fmt.Sprintf(format, args...))
 }
 
-// seen collects violations that are noticed while the work goes on: the first of each kind, and how many.
+// seen collects violations that are found while the work runs: the first of each kind, and their number.
 type seen struct {
 	mu    sync.Mutex
 	first map[string]string
@@ -99,13 +99,13 @@ func (s *seen) violations() violations {
 	return v
 }
 
-// ids hands out numbers to workers: a worker's own prefix and a count.
+// ids generates numbers for workers: a prefix for each worker and a count.
 type ids struct {
 	mu   sync.Mutex
 	next map[int]int64
 }
 
-// take returns the first of n numbers that nobody else has.
+// take returns the first of n numbers that no other worker gets.
 func (i *ids) take(worker int, n int64) int64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()

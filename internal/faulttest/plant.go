@@ -12,19 +12,18 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// Plant is a fault planted in the driver, which the judges must find: who is never seen to object is not known to
-// look.
+// Plant is a fault planted in the driver, which the judges must find. It shows that the judges do detect faults.
 type Plant struct {
 	Name string
 	exec func(c *plantedConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error)
 	read func(p *planted, key string, r *recording) *recording
 }
 
-// plantEvery is how seldom a planted fault happens: once in so many calls that it could happen in.
+// plantEvery is how often a planted fault happens: once in this number of calls that can have it.
 const plantEvery = 7
 
-// Plants are the faults that can be planted. A conn that one is planted in is no *immudb.Conn, so workloads that need
-// one cannot be played with it.
+// Plants are the faults that can be planted. A connection with a planted fault is not an *immudb.Conn, so workloads that
+// need one cannot run with it.
 var Plants = []*Plant{
 	{Name: "write runs twice", exec: func(c *plantedConn, ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 		if _, err := c.Conn.ExecContext(ctx, query, args); err != nil {
@@ -60,7 +59,7 @@ func (p *Plant) Connector(c *immudb.Connector) driver.Connector {
 	return &planted{Connector: c, plant: p, answers: map[string]*recording{}}
 }
 
-// planted is a connector whose conns have the fault.
+// planted is a connector whose connections have the fault.
 type planted struct {
 	*immudb.Connector
 	plant *Plant
@@ -71,7 +70,7 @@ type planted struct {
 	answers map[string]*recording // the first answer to each query
 }
 
-// Connect is the driver's, with the fault.
+// Connect calls the driver's Connect and adds the fault.
 func (p *planted) Connect(ctx context.Context) (driver.Conn, error) {
 	c, err := p.Connector.Connect(ctx)
 	if err != nil {
@@ -80,7 +79,7 @@ func (p *planted) Connect(ctx context.Context) (driver.Conn, error) {
 	return &plantedConn{Conn: c.(*immudb.Conn), planted: p}, nil
 }
 
-// turn reports whether this call is one in which the fault happens.
+// turn reports whether the fault happens in this call.
 func (p *planted) turn() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,13 +104,13 @@ func (p *planted) before(key string, r *recording) *recording {
 	return r
 }
 
-// plantedConn is a conn of the driver with the fault in it.
+// plantedConn is a connection of the driver with the fault in it.
 type plantedConn struct {
 	*immudb.Conn
 	planted *planted
 }
 
-// ExecContext is the driver's, with the fault.
+// ExecContext calls the driver's ExecContext, with the fault.
 func (c *plantedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if exec := c.planted.plant.exec; exec != nil && c.planted.turn() {
 		return exec(c, ctx, query, args)
@@ -119,7 +118,7 @@ func (c *plantedConn) ExecContext(ctx context.Context, query string, args []driv
 	return c.Conn.ExecContext(ctx, query, args)
 }
 
-// QueryContext is the driver's, with the fault.
+// QueryContext calls the driver's QueryContext, with the fault.
 func (c *plantedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := c.Conn.QueryContext(ctx, query, args)
 	read := c.planted.plant.read

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Settings say how long a stage plays, and what is good enough.
+// Settings hold the times of a play, and the limits for its results.
 type Settings struct {
 	Warm     time.Duration // before the first fault, after every worker has succeeded once
 	Window   time.Duration // of the fault
@@ -23,7 +23,7 @@ type Settings struct {
 	Crew     int           // most workers of a workload; 0: as many as it has
 }
 
-// Alone are the settings for one workload that has the server for itself.
+// Alone are the settings for one workload that is alone on its server.
 var Alone = Settings{
 	Warm:     time.Second,
 	Window:   3 * time.Second,
@@ -35,7 +35,7 @@ var Alone = Settings{
 	Pace:     2 * time.Millisecond,
 }
 
-// Together are the settings for all workloads side by side, in little time.
+// Together are the settings for all workloads at once, in a short time.
 var Together = Settings{
 	Warm:     500 * time.Millisecond,
 	Window:   1500 * time.Millisecond,
@@ -48,7 +48,7 @@ var Together = Settings{
 	Crew:     2,
 }
 
-// cancellers is how many callers that cancel there are for each workload, beside the workers.
+// cancellers is the number of cancelling callers for each workload, in addition to the workers.
 const cancellers = 3
 
 // act is a workload while the stage plays.
@@ -66,7 +66,7 @@ type act struct {
 	inside atomic.Int64 // workers and cancellers that have not returned
 }
 
-// Play has all workloads work while the fault happens, and judges them. An error is one of the stage's own.
+// Play runs all workloads while the fault happens, and judges them. An error is a failure of the stage.
 func (s *Stage) Play(f *Fault, set Settings) ([]Cell, error) {
 	acts, err := s.prepare(set)
 	if err != nil {
@@ -102,8 +102,8 @@ func (s *Stage) Play(f *Fault, set Settings) ([]Cell, error) {
 	return cells, s.look()
 }
 
-// warmUp has the workers begin, and returns when they have been at work for a while: a fault that meets connections in
-// the making is easy to recover from. What has not succeeded once within the patience the fault meets as it is.
+// warmUp starts the workers, and returns when they have worked for a while: a fault during the first connections would be
+// easy to recover from. It does not wait longer than the patience for workers that have not succeeded yet.
 func warmUp(set Settings, acts []*act, cells []Cell) {
 	began := time.Now()
 	for _, a := range acts {
@@ -124,7 +124,7 @@ func warmUp(set Settings, acts []*act, cells []Cell) {
 
 func rate(n int, in time.Duration) float64 { return float64(n) / in.Seconds() }
 
-// report copies what was counted.
+// report copies the counts.
 func (t *tally) report(c *Cell) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -132,7 +132,7 @@ func (t *tally) report(c *Cell) {
 	c.Errors, c.Samples, c.Hurt, c.Late = t.errors, t.samples, t.hurt, t.late
 }
 
-// prepare makes the tables of all workloads anew.
+// prepare creates the tables of all workloads.
 func (s *Stage) prepare(set Settings) ([]*act, error) {
 	s.plays++
 	var acts []*act
@@ -159,7 +159,7 @@ func (s *Stage) prepare(set Settings) ([]*act, error) {
 	return acts, err
 }
 
-// start has the workers work until stop is closed.
+// start runs the workers until stop is closed.
 func (a *act) start(set Settings) {
 	for worker := range a.workers {
 		a.run(func() {
@@ -186,11 +186,11 @@ func (a *act) once(worker int, timeout time.Duration, bystander bool) {
 	began := time.Now()
 	err := a.work.do(ctx, a.dbs[worker%len(a.dbs)], worker)
 	if a.ctx.Err() != nil && err != nil {
-		return // the play was ended before the call was; its work still knows what it was told
+		return // the play ended before the call; the work has recorded its result
 	}
 	a.tally.note(worker, began, time.Now(), err, bystander)
 	if err != nil {
-		a.rest(5 * time.Millisecond) // when all fails, it need not fail as fast as it can
+		a.rest(5 * time.Millisecond) // if every call fails, do not loop too fast
 	}
 }
 
@@ -203,7 +203,7 @@ func (a *act) over() bool {
 	}
 }
 
-// rest waits, or until the play is over.
+// rest waits for d, or until the play is over.
 func (a *act) rest(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -213,7 +213,7 @@ func (a *act) rest(d time.Duration) {
 	}
 }
 
-// disturb has callers cancel at random until the window ends.
+// disturb runs callers that cancel at random until the window ends.
 func (a *act) disturb(window, timeout time.Duration) {
 	end := time.Now().Add(window)
 	var wg sync.WaitGroup
@@ -229,7 +229,7 @@ func (a *act) disturb(window, timeout time.Duration) {
 	wg.Wait()
 }
 
-// round has the fault happen once, waits for recovery and watches what follows.
+// round makes the fault happen once, waits for recovery and watches the calls after it.
 func (s *Stage) round(f *Fault, set Settings, acts []*act, cells []Cell) error {
 	for _, a := range acts {
 		a.tally.fault()
@@ -276,12 +276,12 @@ func (a *act) awaitSuccess(since time.Time, patience time.Duration) (took time.D
 	}
 }
 
-// finish ends all work and returns, by act, how many calls have not ended with their context.
+// finish ends all work and returns, for each act, how many calls have not ended with their context.
 func finish(acts []*act) []int {
 	for _, a := range acts {
 		close(a.stop)
 	}
-	// Calls under way may end as they please for a moment, and then with their context.
+	// Running calls may end by themselves for a moment, and must then end with their context.
 	idle := func() bool {
 		for _, a := range acts {
 			if a.inside.Load() > 0 {
@@ -309,8 +309,7 @@ func await(patience time.Duration, done func() bool) {
 	}
 }
 
-// judge looks at what is in the database. Workers that have not returned still hold what they would be judged by, so
-// theirs is not.
+// judge checks the database. It skips a workload whose workers have not returned, because they still use its records.
 func (s *Stage) judge(acts []*act, cells []Cell) error {
 	return s.direct(func(ctx context.Context, db *sql.DB) error {
 		for i, a := range acts {
@@ -327,7 +326,7 @@ func (s *Stage) judge(acts []*act, cells []Cell) error {
 	})
 }
 
-// sweep drops the tables of earlier plays, so that a stage that plays many times does not grow.
+// sweep drops the tables of earlier plays, so that the server does not grow with the number of plays.
 func (s *Stage) sweep(ctx context.Context, db *sql.DB) error {
 	var name string
 	var names []string

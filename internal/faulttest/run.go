@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Run plays one fault on a stage of its own, which it closes.
+// Run plays one fault on a new stage, and closes the stage.
 func Run(f *Fault, workloads []*Workload, set Settings, o StageOptions) (r Result, err error) {
 	o.Faults = []*Fault{f}
 	s, err := NewStage(workloads, o)
@@ -19,7 +19,7 @@ func Run(f *Fault, workloads []*Workload, set Settings, o StageOptions) (r Resul
 	return r, errors.Join(err, closeErr)
 }
 
-// Failures returns what is wrong with a result, each sentence beginning with the names of its cell.
+// Failures returns the failures of a result. Each sentence begins with the names of its cell.
 func (r *Result) Failures(bar Settings) []string {
 	f := FaultNamed(r.Fault)
 	var failures []string

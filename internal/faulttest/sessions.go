@@ -10,23 +10,23 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// logins watches the calls that open sessions. A session whose call was sent and whose answer was lost with its
-// connection may be open on the server, and nobody can close it but the server itself.
+// logins watches the calls that open sessions. If such a call was sent and its answer was lost with the connection, its
+// session may be open on the server, and only the server can close it.
 type logins struct {
-	silent bool // connections may be silent, so that an answer may be lost without their end
+	silent bool // connections may be silent, so that an answer may be lost although its connection stays open
 
 	mu     sync.Mutex
-	opened int // answered with a session
-	lost   int // sent, and not answered
-	out    int // sent, and waiting
+	opened int // calls answered with a session
+	lost   int // calls sent and not answered
+	out    int // calls sent and still waiting
 }
 
 var _ stats.Handler = (*logins)(nil)
 
-// loginKey is the context's key of a call that opens a session.
+// loginKey is the context key for a call that opens a session.
 type loginKey struct{}
 
-// login is such a call.
+// login is a call that opens a session.
 type login struct{ sent bool }
 
 func (l *logins) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
@@ -67,7 +67,7 @@ func (l *logins) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Cont
 
 func (l *logins) HandleConn(context.Context, stats.ConnStats) {}
 
-// count returns how many sessions were opened, and how many may have been without the driver's knowledge.
+// count returns how many sessions were opened, and how many more may have been opened without an answer.
 func (l *logins) count() (opened, lost int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// Bounds of what must come to an end by itself. Nothing that is judged depends on them.
+// Time limits for events that must happen by themselves. The verdicts do not depend on them.
 const (
 	closePatience   = 20 * time.Second // for sql.DB.Close
 	leftPatience    = 5 * time.Second  // for sessions and goroutines to be gone after Close
@@ -35,7 +35,7 @@ type Stage struct {
 	link    *link.Link
 	logins  *logins
 	players []*player
-	before  int // goroutines of the driver that others have
+	before  int // goroutines of the driver that existed before
 	plays   int
 	peak    int
 }
@@ -49,7 +49,7 @@ type player struct {
 // StageOptions say how a stage is set up.
 type StageOptions struct {
 	Faults []*Fault // that will be played
-	// Wrap, unless nil, replaces the connector of each sql.DB: with a planted fault.
+	// Wrap, unless nil, replaces the connector of each sql.DB, for a planted fault.
 	Wrap func(*immudb.Connector) driver.Connector
 }
 
@@ -89,7 +89,7 @@ func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 	return s, nil
 }
 
-// open returns a sql.DB whose way to the server is the link.
+// open returns a sql.DB that connects to the server through the link.
 func (s *Stage) open(w *Workload, wrap func(*immudb.Connector) driver.Connector, dialer bool) (*sql.DB, error) {
 	u, err := url.Parse(s.server.DSN())
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *Stage) open(w *Workload, wrap func(*immudb.Connector) driver.Connector,
 	return sql.OpenDB(c), nil
 }
 
-// direct calls f with a sql.DB to which nothing happens, and which nobody shares.
+// direct calls f with a separate sql.DB that does not use the link, so that faults do not affect it.
 func (s *Stage) direct(f func(ctx context.Context, db *sql.DB) error) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), judgePatience)
 	defer cancel()
@@ -134,7 +134,7 @@ func (s *Stage) direct(f func(ctx context.Context, db *sql.DB) error) (err error
 	return f(ctx, db)
 }
 
-// Close closes the sql.DBs, looks for what they left, and ends the server.
+// Close closes the sql.DBs, counts the sessions and goroutines that they left, and ends the server.
 func (s *Stage) Close() (End, error) {
 	var e End
 	e.Closing, e.Open = s.closeAll()
@@ -155,7 +155,7 @@ func (s *Stage) Close() (End, error) {
 	return e, errors.Join(err, s.end())
 }
 
-// closeAll closes all sql.DBs at once and returns what the slowest took, and how many did not return.
+// closeAll closes all sql.DBs at once and returns the time of the slowest, and how many did not return.
 func (s *Stage) closeAll() (slowest time.Duration, open int) {
 	began := time.Now()
 	var waiting int
@@ -164,7 +164,7 @@ func (s *Stage) closeAll() (slowest time.Duration, open int) {
 		for _, db := range p.dbs {
 			waiting++
 			go func() {
-				_ = db.Close() // what it could not close is found on the server
+				_ = db.Close() // sessions that it could not close are counted on the server
 				closed <- struct{}{}
 			}()
 		}
@@ -187,13 +187,13 @@ func (s *Stage) end() error {
 		err = s.link.Close()
 	}
 	if s.server != nil {
-		// Nobody needs its data; an orderly end would take longer.
+		// Its data is not needed, and Kill is faster than Stop.
 		err = errors.Join(err, s.server.Kill(), s.server.Close())
 	}
 	return err
 }
 
-// driverGoroutines counts goroutines in which the driver is, or gRPC on its behalf.
+// driverGoroutines counts goroutines of the driver and of its gRPC channels.
 func driverGoroutines() int {
 	buf := make([]byte, 4<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -207,7 +207,7 @@ func driverGoroutines() int {
 	return n
 }
 
-// look notes how many sessions the server has.
+// look records how many sessions the server has.
 func (s *Stage) look() error {
 	n, err := s.server.Sessions()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// classes are the names of errors in reports; the first that matches counts.
+// classes are the names of errors in reports. The first that matches applies.
 var classes = []struct {
 	name string
 	is   error
@@ -35,7 +35,7 @@ var classes = []struct {
 	{"cancelled", context.Canceled},
 }
 
-// The names of classes that a verdict asks for.
+// The names of classes that verdicts use.
 const (
 	classUnknown     = "unknown"
 	classMaxSessions = "max-sessions"
@@ -43,7 +43,7 @@ const (
 	classOverloaded  = "overloaded"
 )
 
-// classOf names an error by the sentinel it matches, else by its kind.
+// classOf names an error by its sentinel, or else by its kind.
 func classOf(err error) string {
 	for _, c := range classes {
 		if errors.Is(err, c.is) {
@@ -57,7 +57,7 @@ func classOf(err error) string {
 	return "other"
 }
 
-// tally counts what the workers of one workload were told while a stage plays.
+// tally counts the results of the workers of one workload during a play.
 type tally struct {
 	workload *Workload
 	bar      time.Duration
@@ -67,7 +67,7 @@ type tally struct {
 	acked   int
 	errors  map[string]int
 	samples map[string]string // an error's text for each class
-	hurt    map[string]int    // of errors, those of workers who did not cancel and had no reason to expect them
+	hurt    map[string]int    // of errors, the unexpected ones of workers that did not cancel
 	late    map[string]int    // of hurt, those of calls that began later than the bar after the fault
 	healed  time.Time         // of this round; zero before
 	first   []time.Duration   // by worker: from healed to its first success, 0 if there was none
@@ -111,7 +111,7 @@ func (t *tally) heal(at time.Time, workers int) {
 	t.healed, t.first = at, make([]time.Duration, workers)
 }
 
-// fault ends the time of which heal was the beginning.
+// fault ends the time that began with heal.
 func (t *tally) fault() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

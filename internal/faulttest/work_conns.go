@@ -12,7 +12,7 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// copies are calls of CopyFrom, which says of each row whether it is there.
+// copies are calls of CopyFrom, which reports for each row whether it is committed.
 type copies struct {
 	table string
 	ids   ids
@@ -43,7 +43,7 @@ func (c *copies) do(ctx context.Context, db *sql.DB, worker int) error {
 	first := c.ids.take(worker, copyRows)
 	whole, batch := first/copyRows%3 == 0, copyBatch
 	if whole {
-		batch = 0 // what the server allows: all have to fit in one transaction
+		batch = 0 // the server's limit: all rows must fit into one transaction
 	}
 	n, err := immudb.CopyFrom(ctx, db, c.table, nil, numbered(first, copyRows, int64(worker)),
 		&immudb.CopyOptions{BatchRows: batch, AllOrNothing: whole})
@@ -99,7 +99,7 @@ func (p *prepared) prepare(ctx context.Context, db *sql.DB) error {
 	return createTable(ctx, db, p.table, "id INTEGER, v INTEGER, PRIMARY KEY id")
 }
 
-// take removes the worker's connection from those kept, and makes one if there is none.
+// take removes the worker's connection from the kept ones, and opens one if there is none.
 func (p *prepared) take(ctx context.Context, db *sql.DB, worker int) (*preparedConn, error) {
 	p.mu.Lock()
 	c := p.conns[worker]
@@ -128,7 +128,7 @@ func (p *prepared) do(ctx context.Context, db *sql.DB, worker int) error {
 		return err
 	}
 	if err := p.use(ctx, c, worker); err != nil {
-		_ = c.conn.Close() // of a connection that has failed
+		_ = c.conn.Close() // the connection has failed
 		return err
 	}
 	p.mu.Lock()
@@ -154,12 +154,12 @@ func (p *prepared) use(ctx context.Context, c *preparedConn, worker int) error {
 	return nil
 }
 
-// release gives the connections back.
+// release returns the connections to the pool.
 func (p *prepared) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for worker, c := range p.conns {
-		_ = c.conn.Close() // whether it still works is not asked here
+		_ = c.conn.Close() // it may have failed already
 		delete(p.conns, worker)
 	}
 }
@@ -172,7 +172,7 @@ func (p *prepared) judge(ctx context.Context, db *sql.DB) ([]string, error) {
 	return append(p.seen.violations(), p.rows.judge(rows)...), nil
 }
 
-// impatient callers share a sql.DB and give their calls little time.
+// impatient callers share a sql.DB and use short deadlines.
 type impatient struct{ *writes }
 
 func newImpatient(table string, workers int) work {

@@ -13,8 +13,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// ownWrites writes a row and reads it back. A worker has a row of its own, so it must read what it wrote last, or a
-// write of unknown outcome, which may land at any time.
+// ownWrites writes a row and reads it back. Each worker has its own row, so it must read its last write, or a write of
+// unknown outcome, which may take effect at any time.
 type ownWrites struct {
 	table string
 	seen  seen
@@ -35,7 +35,7 @@ func (o *ownWrites) prepare(ctx context.Context, db *sql.DB) error {
 	return createTable(ctx, db, o.table, "worker INTEGER, v INTEGER, PRIMARY KEY worker")
 }
 
-// row returns the worker's own, which no other worker touches.
+// row returns the worker's row, which no other worker uses.
 func (o *ownWrites) row(worker int) *ownRow {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -61,7 +61,7 @@ func (o *ownWrites) do(ctx context.Context, db *sql.DB, worker int) error {
 	return o.look(ctx, db, worker, row)
 }
 
-// look reads a worker's row and holds it against what the worker wrote.
+// look reads a worker's row and compares it with the worker's writes.
 func (o *ownWrites) look(ctx context.Context, db *sql.DB, worker int, row *ownRow) error {
 	var v int64
 	err := db.QueryRowContext(ctx, "SELECT v FROM "+o.table+" WHERE worker = ?", worker).Scan(&v)
@@ -83,8 +83,8 @@ func (o *ownWrites) judge(ctx context.Context, db *sql.DB) ([]string, error) {
 	return o.seen.violations(), nil
 }
 
-// registers are rows that everybody reads and writes. porcupine looks for an order of all calls, each at a moment
-// between its beginning and its end, that explains every value read.
+// registers are rows that all workers read and write. porcupine searches an order of all calls, each at a moment between
+// its beginning and its end, that explains every value read.
 type registers struct {
 	table   string
 	began   time.Time
@@ -95,7 +95,7 @@ type registers struct {
 
 const registerRows = 16
 
-// access is one call: a write of a value that nobody else writes, or a read.
+// access is one call: a write of a value that no other call writes, or a read.
 type access struct {
 	register int
 	write    bool
@@ -147,7 +147,7 @@ func (r *registers) do(ctx context.Context, db *sql.DB, worker int) error {
 	switch fateOf(err) {
 	case acked:
 		r.add(worker, a, call, r.now())
-	case unknown: // it lands at any time from its beginning on, or after all others
+	case unknown: // it takes effect at any time from its beginning on, or after all others
 		r.add(worker, a, call, math.MaxInt64)
 	}
 	return err
@@ -179,7 +179,7 @@ func (r *registers) add(worker int, a access, call, end int64) {
 	r.history = append(r.history, op)
 }
 
-// orderPatience bounds the search for an order. A history that takes longer is not taken for a good one.
+// orderPatience bounds the search for an order. A history whose search takes longer is a failure.
 const orderPatience = time.Minute
 
 func (r *registers) judge(ctx context.Context, db *sql.DB) ([]string, error) {

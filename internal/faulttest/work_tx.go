@@ -9,7 +9,7 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// bank moves money between accounts, and writes down each move in the same transaction.
+// bank moves money between accounts, and records each move in the same transaction.
 type bank struct {
 	table string
 	ids   ids
@@ -132,7 +132,7 @@ func (b *bank) judge(ctx context.Context, db *sql.DB) ([]string, error) {
 	return v, nil
 }
 
-// counters are counted up by RunTx, which logs each step in the same transaction.
+// counters are incremented by RunTx, which logs each step in the same transaction.
 type counters struct {
 	table string
 	ids   ids

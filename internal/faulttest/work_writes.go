@@ -10,8 +10,8 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// writes are statements outside transactions: rows with keys that occur once show what is lost or there against what
-// was told, and numbers counted up show what ran twice.
+// writes are statements outside transactions. Rows with unique keys show writes that were lost or that contradict their
+// results; counters show writes that ran twice.
 type writes struct {
 	table  string
 	ids    ids
@@ -33,7 +33,7 @@ func (w *writes) prepare(ctx context.Context, db *sql.DB) error {
 	return w.counts.prepare(ctx, db, w.table+"_n")
 }
 
-// odd tells every other operation of a worker from the rest.
+// odd is true for every other operation of a worker.
 func (w *writes) odd(worker int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,7 +78,7 @@ func countRows(ctx context.Context, db *sql.DB, query string) (map[int64]int, er
 	return rows, err
 }
 
-// counts are numbers of which each worker counts its own up.
+// counts are counters; each worker increments its own.
 type counts struct {
 	mu             sync.Mutex
 	acked, unknown []int64 // by worker
@@ -138,15 +138,15 @@ func (c *counts) judge(ctx context.Context, db *sql.DB, table string) ([]string,
 	return v, err
 }
 
-// returning inserts rows and has their keys told. With generated the server makes the keys, and a row that is
-// written twice is there twice.
+// returning inserts rows with RETURNING of their keys. With generated the server generates the keys, so that a row that is
+// written twice exists twice.
 type returning struct {
 	table     string
 	generated bool
 	ids       ids
 	rows      *ledger
 	mu        sync.Mutex
-	keys      map[int64]int64 // that were told, by row
+	keys      map[int64]int64 // the returned keys, by row
 }
 
 func newReturning(table string, _ int) work {
@@ -173,7 +173,7 @@ func (r *returning) do(ctx context.Context, db *sql.DB, worker int) error {
 	var key int64
 	err := db.QueryRowContext(ctx, query, args...).Scan(&key)
 	if isContext(err) && fateOf(err) == failed {
-		// database/sql says so also when the context ends between the driver's answer and Scan.
+		// database/sql returns this error also if the context ends between the driver's answer and Scan.
 		err = fmt.Errorf("%w: %w", immudb.ErrOutcomeUnknown, err)
 	}
 	r.rows.note(row, fateOf(err))
@@ -185,7 +185,7 @@ func (r *returning) do(ctx context.Context, db *sql.DB, worker int) error {
 	return err
 }
 
-// isContext reports whether an error is nothing but the end of a context.
+// isContext reports whether an error is only the end of a context.
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -9,46 +9,45 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// Workload is one kind of use of the driver, and how to judge what came of it.
+// Workload is one kind of use of the driver, with a judge of its results.
 type Workload struct {
 	Name  string
 	About string // for the report
 
 	Options  []string // of the DSN, as "name=value"
-	Workers  int      // when it has the server for itself
-	Programs int      // sql.DBs among which the workers are divided, as if each were a program. 0: one
+	Workers  int      // if it is alone on its server
+	Programs int      // the number of sql.DBs for the workers, each like a separate program. 0: one
 	Server   []string // flags of the server
-	Single   bool     // it needs the server for itself, for its flags or because others would suffer
+	Single   bool     // it needs a server for itself, because of its flags or its effect on others
 
-	// Retried: no call is in a transaction of the caller's, or RunTx runs it again. Calls that the server did not
-	// run because a session was lost must not fail.
+	// Retried: no call is in a transaction of the caller, or RunTx runs the transaction again. Calls that the server did
+	// not run because a session was lost must not fail.
 	Retried bool
-	// Deadlines: the calls have short deadlines of their own, and may fail by them.
+	// Deadlines: the calls have short deadlines, and may fail because of them.
 	Deadlines bool
 
-	// make makes the work anew. All its tables bear the name given or begin with it.
+	// make makes new work. The names of all its tables begin with table.
 	make func(table string, workers int) work
 }
 
-// allows reports whether errors of a class belong to the work, whatever the fault: a conflict with another worker, and
-// in transactions that only the caller can run again a server that has too many commits under way.
+// allows reports whether errors of a class are normal for the work with every fault: conflicts with other workers, and in
+// transactions that only the caller can run again, an overloaded server.
 func (w *Workload) allows(class string) bool {
 	return class == classConflict || class == classOverloaded && !w.Retried
 }
 
-// work is a workload under way.
+// work is a running workload.
 type work interface {
-	// prepare makes the tables, through a connection that nothing happens to.
+	// prepare creates the tables, with a connection without faults.
 	prepare(ctx context.Context, db *sql.DB) error
-	// do is one operation of a worker, through the fault. What it was told it keeps for judge. Its error is one
-	// of the call that failed, and says whether the outcome is unknown.
+	// do runs one operation of a worker, with faults. It records the results for judge. Its error is that of the failed
+	// call, and says whether the outcome is unknown.
 	do(ctx context.Context, db *sql.DB, worker int) error
-	// judge returns what must not be, looking through a connection that nothing happens to. It is called when all
-	// workers have returned.
+	// judge returns the violations, with a connection without faults. It is called when all workers have returned.
 	judge(ctx context.Context, db *sql.DB) (violations []string, err error)
 }
 
-// Workloads are all kinds, in the order in which they are shown.
+// Workloads are all workloads, in the order of the report.
 var Workloads = []*Workload{
 	{Name: "autocommit", Workers: 8, Retried: true, make: newWrites,
 		About: "INSERT of keys that occur once and UPDATE … SET n = n + 1, outside transactions."},
@@ -83,8 +82,8 @@ var Workloads = []*Workload{
 		About: "Short read-only transactions of a dozen programs with max_sessions=2, on a server for 26 sessions."},
 }
 
-// Groups returns the workloads as they are played: first those that can share a server, then each of the others with a
-// server of its own.
+// Groups returns the workloads in groups that share a server: first those that can share one, then each of the others
+// alone.
 func Groups() [][]*Workload {
 	var side []*Workload
 	var alone [][]*Workload
@@ -98,7 +97,7 @@ func Groups() [][]*Workload {
 	return append([][]*Workload{side}, alone...)
 }
 
-// createTable makes a table and says which one could not be made.
+// createTable creates a table. Its error names the table.
 func createTable(ctx context.Context, db *sql.DB, name, columns string) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE "+name+" ("+columns+")"); err != nil {
 		return fmt.Errorf("making table %s: %w", name, err)
@@ -106,13 +105,13 @@ func createTable(ctx context.Context, db *sql.DB, name, columns string) error {
 	return nil
 }
 
-// fate is what a caller was told of a write.
+// fate is the result of a write.
 type fate int
 
 const (
 	failed  fate = iota // nothing was written
 	acked               // it was written
-	unknown             // one or the other
+	unknown             // it may have been written
 )
 
 func fateOf(err error) fate {
@@ -141,7 +140,7 @@ func each(ctx context.Context, db querier, f func(), query string, dest ...any) 
 	return rows.Err()
 }
 
-// querier is what a *sql.DB, *sql.Conn and *sql.Tx have in common.
+// querier is a *sql.DB, a *sql.Conn or a *sql.Tx.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

@@ -1,34 +1,34 @@
-// Package indexkey computes how long the keys are under which the server files
-// the rows of a table.
+// Package indexkey computes the length of the keys under which the server stores the
+// rows of a table.
 //
-// A longer primary key than [Max] is an error at the first INSERT. A longer key of
-// another index is accepted there, and from then on no write to the database comes
-// to an end (immudb v1.11.1). Nothing of that length may be created.
+// If a primary key may be longer than [Max], the first INSERT fails. If the key of
+// another index may be, the server accepts the INSERT, and after it no write to the
+// database ever ends (immudb v1.11.1). So such keys must not be created.
 package indexkey
 
 // Max is the longest key that can be stored, in bytes.
 const Max = 1024
 
-// overhead is what stands before the columns of a key: prefixes and ids.
+// overhead is the length of the prefixes and ids before the columns of a key.
 const overhead = 11
 
-// DefaultLength is the length that [Table.Fit] gives where there is room for it.
+// DefaultLength is the length that [Table.Fit] gives to a column if the keys allow it.
 const DefaultLength = 256
 
-// Column is a column's type as the catalog tells it.
+// Column is the type of a column in the catalog.
 type Column struct {
 	Type   string // INTEGER, VARCHAR, …
 	Length int    // of VARCHAR and BLOB, in bytes; 0: none was given
 }
 
-// Variable reports whether the type is one with a length.
+// Variable reports whether the type has a length.
 func (c *Column) Variable() bool { return c.Type == "VARCHAR" || c.Type == "BLOB" }
 
 func (c *Column) open() bool { return c.Variable() && c.Length == 0 }
 
-// size is what a value takes in a key: a byte that tells NULL from the rest and
-// the value, which variable types pad to their full length and follow with the
-// length in use.
+// size is the size of a value in a key, in bytes: one byte that marks NULL, and the
+// value. A value of variable length is padded to the column's length and followed by
+// its own length.
 func (c *Column) size() int {
 	switch c.Type {
 	case "BOOLEAN":
@@ -49,23 +49,22 @@ func size(columns []*Column) int {
 	return n
 }
 
-// Table is the columns of a table's keys. A column that is part of several is the
-// same Column in each.
+// Table holds the columns of a table's keys. A column that is part of several keys is
+// the same Column in each.
 type Table struct {
 	Primary []*Column
-	Indexes [][]*Column // the others
+	Indexes [][]*Column // of the other indexes
 }
 
-// PrimaryLength is the length of the key that a row is found by. The columns stand
-// in it twice.
+// PrimaryLength is the length of the primary key, which holds the columns twice.
 func (t *Table) PrimaryLength() int { return overhead + 2*size(t.Primary) }
 
-// IndexLength is the length of an index's key, in which the columns of the primary
-// key follow its own.
+// IndexLength is the length of an index's key, which holds the columns of the index
+// and then those of the primary key.
 func (t *Table) IndexLength(columns []*Column) int { return overhead + size(columns) + size(t.Primary) }
 
-// Fit gives columns that need a length, and have none, one with which the keys
-// they are part of can be stored, if the others leave room for it.
+// Fit sets the length of each column that needs one and has none, so that the keys
+// that it is part of are not too long, if the other columns leave enough bytes.
 func (t *Table) Fit() {
 	fitted := make(map[*Column]int)
 	limit := func(columns []*Column, room int) {
@@ -89,7 +88,7 @@ func (t *Table) Fit() {
 	}
 }
 
-// share divides room among the columns without a length.
+// share divides room, a number of bytes, among the columns without a length.
 func share(columns []*Column, room int) int {
 	n := 0
 	for _, c := range columns {

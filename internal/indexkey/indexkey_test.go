@@ -9,7 +9,7 @@ func columns(c ...Column) (list []*Column) {
 	return list
 }
 
-// gormimmudb stores keys of these lengths on a real server.
+// The tests of gormimmudb store keys of these lengths on a real server.
 func TestLongestKeysThatTheServerStores(t *testing.T) {
 	text := func(n int) Column { return Column{"VARCHAR", n} }
 	for _, row := range []struct {

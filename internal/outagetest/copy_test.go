@@ -12,8 +12,8 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// expectTold fails unless table t holds exactly the rows that err and n tell,
-// and at most those unknown beside them. ids count the rows from 0.
+// expectTold fails unless table t holds exactly the rows that are committed according to n
+// and err, and at most the unknown rows in addition. The ids of the rows begin with 0.
 func expectTold(t *testing.T, db *sql.DB, n int64, err error, total int) {
 	t.Helper()
 	var e *immudb.CopyError

@@ -14,10 +14,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// These tests cut the connection to a real server at every place of a piece of
-// work, and hold what is in the table against what the callers were told. Where
-// it is cut, sessions stay behind that nobody can close: they start servers of
-// their own.
+// These tests cut the connection to a real server after every number of bytes, and compare
+// the rows in the table with the results that the callers got. A cut can leave sessions that
+// the client cannot close, so each test starts a separate server.
 
 // limit is how many bytes a connection carries in one direction before it breaks.
 type limit struct {
@@ -59,8 +58,8 @@ func (c cutConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// cutDB opens a database whose first connection breaks at the limit. Those after
-// it hold, or with refused cannot be made.
+// cutDB opens a database whose first connection breaks at the limit. Later connections work;
+// with refused they fail.
 func cutDB(t *testing.T, dsn string, l *limit, refused bool) *sql.DB {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dsn)
@@ -116,7 +115,7 @@ func TestCopyFromTellsTheTruthWhereverTheConnectionBreaks(t *testing.T) {
 				cut := cutDB(t, dsn, l, true)
 				n, err := immudb.CopyFrom(t.Context(), cut, "t", nil, dbtest.NumberedRows(0, 400), &immudb.CopyOptions{BatchRows: 40, Writers: writers})
 				expectTold(t, db, n, err, 400)
-				broke := l.left.Swap(1<<40) < 0 // so that the sessions can be closed
+				broke := l.left.Swap(1<<40) < 0 // the connection must not break while the sessions are closed
 				cut.Close()
 				if broke {
 					l.left.Store(-1)

@@ -16,7 +16,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// told is what the callers were told of their rows.
+// told holds the results that the callers got for their rows.
 type told struct {
 	mu                    sync.Mutex
 	there, absent, unsure []int
@@ -35,7 +35,7 @@ func (o *told) note(id int, err error) {
 	}
 }
 
-// check holds the rows of table t against what was told.
+// check compares the rows of table t with the results.
 func (o *told) check(t *testing.T, db *sql.DB) {
 	t.Helper()
 	is := map[int]bool{}
@@ -164,7 +164,7 @@ func TestKilledServerCutsNoAnswerShort(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				query := fmt.Sprintf("SELECT id FROM t LIMIT ? -- %d, %d", g, i) // a text that the driver does not know
+				query := fmt.Sprintf("SELECT id FROM t LIMIT ? -- %d, %d", g, i) // a new text each time
 				for _, limit := range []int{1, 7, 2048, 3000, 1} {
 					select {
 					case <-stop:
@@ -184,7 +184,7 @@ func TestKilledServerCutsNoAnswerShort(t *testing.T) {
 			}
 		})
 	}
-	// Three kills, and more until one has met an answer under way.
+	// Three kills, and more until one has interrupted an answer.
 	for i := 0; i < 3 || (whole.Load() == 0 || failed.Load() == 0) && i < 30; i++ {
 		time.Sleep(300*time.Millisecond + rand.N(100*time.Millisecond))
 		if err := errors.Join(s.Kill(), s.Restart()); err != nil {

@@ -1,5 +1,5 @@
-// Package outagetest kills, restarts, fills and cuts off real servers, and holds what callers were told against what is
-// in the tables afterwards.
+// Package outagetest kills, restarts, overloads and disconnects real servers, and compares the results that callers got
+// with the rows in the tables afterwards.
 package outagetest
 
 import (

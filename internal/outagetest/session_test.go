@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// warm opens n connections at once and gives them back.
+// warm opens n connections at once and returns them to the pool.
 func warm(t testing.TB, db *sql.DB, n int) {
 	t.Helper()
 	db.SetMaxIdleConns(n)
@@ -129,7 +129,7 @@ func TestPoolLargerThanTheServersLimitOfSessions(t *testing.T) {
 
 func TestTooManySessionsSaysWhatToSet(t *testing.T) {
 	s := testserver.Start(t, "-max-sessions=1")
-	dbtest.Get[int](t, dbtest.OpenDSN(t, s.DSN()), "SELECT 1") // another program has the only one
+	dbtest.Get[int](t, dbtest.OpenDSN(t, s.DSN()), "SELECT 1") // another program uses the only session
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "connect_timeout=30"))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // the refusal has to arrive within it
 	defer cancel()

@@ -3,7 +3,9 @@ package proof
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -98,14 +100,33 @@ func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("row of table %q in tx %d: %w", t.Name, h.ID, err)
 	}
-	pk := make([]any, len(t.PrimaryKey))
-	for i, id := range t.PrimaryKey {
-		c, _ := t.index(id)
-		pk[i] = values[c]
-	}
-	key, err := t.RowKey(pk...)
-	if err != nil || !bytes.Equal(key, e.Key) {
+	row := &Row{Table: t, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}
+	if key, err := row.Key(); err != nil || !bytes.Equal(key, e.Key) {
 		return nil, failed(h.ID, "a row of table %q stands under its own primary key", t.Name)
 	}
-	return &Row{Table: t, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}, nil
+	return row, nil
+}
+
+// Key returns the key that the row is stored under.
+func (r *Row) Key() ([]byte, error) {
+	pk := make([]any, len(r.Table.PrimaryKey))
+	for i, id := range r.Table.PrimaryKey {
+		c, _ := r.Table.index(id)
+		pk[i] = r.Values[c]
+	}
+	return r.Table.RowKey(pk...)
+}
+
+// RowTables returns the ids of the tables that the transaction wrote rows of, in ascending order.
+func (tx *Tx) RowTables() []uint32 {
+	head := rowKeyPrefix(0)
+	head = head[:len(head)-8] // without the ids of table and index
+	var ids []uint32
+	for i := range tx.entries {
+		if rest, ok := bytes.CutPrefix(tx.entries[i].Key, head); ok && len(rest) >= 4 {
+			ids = append(ids, binary.BigEndian.Uint32(rest))
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

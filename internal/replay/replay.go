@@ -1,8 +1,7 @@
-// Package replay remembers what a transaction has asked the server and what the
-// server answered, so that a savepoint can be returned to: the transaction is rolled
-// back, and what came before the savepoint is run again in another one. That is right
-// only if the server gives the same answers again; this package compares them, and
-// sends nothing itself.
+// Package replay records the calls of a transaction and fingerprints of their answers, so
+// that the driver can roll back to a savepoint: it rolls back the whole transaction, and
+// runs the calls before the savepoint again in another one. That is right only if the
+// server gives the same answers again. This package compares the answers; it sends nothing.
 package replay
 
 import "hash/maphash"
@@ -10,19 +9,19 @@ import "hash/maphash"
 // Call is a call of a transaction that the server has answered.
 type Call struct {
 	Method  string
-	Request []byte // not to be changed any more
+	Request []byte // must not be changed any more
 	Unary   bool   // the answer is one message; else it is a stream
 
 	// Writes reports whether the call may change data.
 	Writes bool
-	// Tells reports whether its answer depends on the data that it found.
+	// Tells reports whether the answer depends on the data in the database.
 	Tells bool
 
 	Answer Answer
 }
 
-// Answer is a fingerprint of what the server answered, as far as it was received. The
-// zero value is an empty answer.
+// Answer is a fingerprint of the received part of an answer. The zero value is an empty
+// answer.
 type Answer struct {
 	sum      uint64
 	messages int
@@ -41,10 +40,10 @@ func (a *Answer) add(part uint64) {
 // Message adds a message of the answer.
 func (a *Answer) Message(message []byte) { a.add(maphash.Bytes(seed, message)) }
 
-// Number adds a number that the answer holds.
+// Number adds a number of the answer.
 func (a *Answer) Number(n int64) { a.add(uint64(n)) }
 
-// End says that the answer has ended.
+// End marks the answer as received to its end.
 func (a *Answer) End() { a.whole = true }
 
 // Fail makes the answer an error with the given text.
@@ -56,8 +55,8 @@ func (a *Answer) Fail(text string) {
 // Failed reports whether the answer is an error.
 func (a *Answer) Failed() bool { return a.failed }
 
-// Reaches reports whether got is as long as a, which was not received to its end, so
-// that nothing more of got counts.
+// Reaches reports whether got has as many messages as a, if a was not received to its
+// end. The rest of got is then not compared.
 func (a *Answer) Reaches(got *Answer) bool { return !a.whole && got.messages == a.messages }
 
 // Same reports whether got, which was received until [Answer.Reaches] or to its end,
@@ -66,8 +65,8 @@ func (a *Answer) Same(got *Answer) bool {
 	return a.sum == got.sum && a.messages == got.messages && a.failed == got.failed && (!a.whole || got.whole)
 }
 
-// Log is what a transaction has asked and been answered, and its savepoints. S is
-// the state of the transaction that its owner wants back at a savepoint.
+// Log holds the calls and answers of a transaction, and its savepoints. S is the state of
+// the transaction that is restored at a savepoint.
 type Log[S any] struct {
 	limit, size int
 	full        bool
@@ -77,18 +76,18 @@ type Log[S any] struct {
 
 type mark[S any] struct {
 	name  string
-	at    int // how many calls came before
+	at    int // the number of calls before it
 	state S
 }
 
 // New makes a log that holds at most limit bytes.
 func New[S any](limit int) *Log[S] { return &Log[S]{limit: limit} }
 
-// overhead is about what a call takes beside its request.
+// overhead is the approximate memory for a call without its request, in bytes.
 const overhead = 128
 
-// Add remembers a call, whose answer the caller completes. A log that is full forgets
-// all calls and remembers no more.
+// Add records a call; the caller completes its answer. A full log drops all calls and
+// records no more.
 func (l *Log[S]) Add(c Call) *Call {
 	kept := &c
 	if l.size += cap(c.Request) + overhead; l.full || l.size > l.limit {
@@ -99,8 +98,8 @@ func (l *Log[S]) Add(c Call) *Call {
 	return kept
 }
 
-// Full reports whether the transaction is longer than what can be remembered, so that
-// it cannot return to any savepoint.
+// Full reports whether the calls exceeded the limit, so that the transaction cannot roll
+// back to any savepoint.
 func (l *Log[S]) Full() bool { return l.full }
 
 // Mark makes a savepoint. It hides an earlier one with the same name.
@@ -117,7 +116,7 @@ func (l *Log[S]) find(name string) int {
 	return -1
 }
 
-// Release forgets the savepoint and those made after it. ok is false if there is no
+// Release removes the savepoint and those made after it. ok is false if there is no
 // savepoint with that name.
 func (l *Log[S]) Release(name string) (ok bool) {
 	i := l.find(name)
@@ -127,22 +126,22 @@ func (l *Log[S]) Release(name string) (ok bool) {
 	return i >= 0
 }
 
-// Return is the way back to a savepoint.
+// Return is a rollback to a savepoint.
 type Return[S any] struct {
 	State S
 
-	// Keep is what must be run again and answered in the same way: what came before
-	// the savepoint, and what was read after it before anything was written. The
-	// caller knows these answers, so they must still hold.
+	// Keep are the calls that must be run again and have the same answers: the calls
+	// before the savepoint, and the reads after it up to the first write. The caller has
+	// seen these answers, so they must still be true.
 	Keep []*Call
-	// Undone is the rest, which is not to be kept.
+	// Undone are the other calls.
 	Undone []*Call
 
 	log  *Log[S]
 	mark int
 }
 
-// Back finds the way back to a savepoint. ok is false if there is none with that name.
+// Back prepares a rollback to a savepoint. ok is false if there is none with that name.
 func (l *Log[S]) Back(name string) (r Return[S], ok bool) {
 	i := l.find(name)
 	if i < 0 {
@@ -160,8 +159,7 @@ func (l *Log[S]) Back(name string) (r Return[S], ok bool) {
 	return r, true
 }
 
-// Tells reports whether the caller has learned something of the data from what is
-// undone.
+// Tells reports whether an answer of the undone calls depends on data in the database.
 func (r *Return[S]) Tells() bool {
 	for _, c := range r.Undone {
 		if c.Tells {
@@ -171,8 +169,7 @@ func (r *Return[S]) Tells() bool {
 	return false
 }
 
-// Done says that the transaction has returned. The savepoint stays, those made after it
-// are forgotten.
+// Done completes the rollback. The savepoint stays; those made after it are removed.
 func (r *Return[S]) Done() {
 	l := r.log
 	for _, c := range r.Undone {

@@ -18,14 +18,14 @@ import (
 
 const createTable = "CREATE TABLE u (id INTEGER, PRIMARY KEY id)"
 
-// Two methods are called in two ways: with a stream, and by a unary call where the
-// answer is known to be one message. These are the names of the latter.
+// Two methods are called in two ways: as a stream, and as a unary call if the answer was
+// one message before. These are the names for the unary calls.
 const (
 	queryAgain = "SQLQuery again"
 	writeOfOne = "TxSQLQuery of one row"
 )
 
-// at makes a script of one rule, for the call that reach makes in this way.
+// at makes a script of one rule, for the call of this kind that reach makes.
 func at(way string, do fakeserver.Fault) fakeserver.Script {
 	r := fakeserver.Rule{Method: way, Nth: 1, Do: do}
 	switch way {
@@ -37,7 +37,7 @@ func at(way string, do fakeserver.Fault) fakeserver.Script {
 	return fakeserver.Script{Rules: []fakeserver.Rule{r}}
 }
 
-// calls returns the calls that were made in this way.
+// calls returns the calls of this kind.
 func calls(fake *fakeserver.Server, way string) []fakeserver.Call {
 	r := at(way, fakeserver.Fault{}).Rules[0]
 	var found []fakeserver.Call
@@ -49,8 +49,8 @@ func calls(fake *fakeserver.Server, way string) []fakeserver.Call {
 	return found[min(r.Nth-1, len(found)):]
 }
 
-// reach uses the driver up to the point where its next call is the first one made
-// in this way, calls before, and makes that call under the context it gives.
+// reach uses the driver until its next call is the first of this kind. Then it calls
+// before, and makes the call with the context that before returns.
 func reach(t *testing.T, db *sql.DB, way string, before func() context.Context) error {
 	t.Helper()
 	switch way {
@@ -124,10 +124,10 @@ func reach(t *testing.T, db *sql.DB, way string, before func() context.Context) 
 	panic("no way to reach " + way)
 }
 
-// inTx runs a write and then commits: if the write failed, that must be refused.
+// inTx runs a write and then commits. If the write failed, the commit must be refused.
 func inTx(ctx context.Context, t *testing.T, tx *sql.Tx, write string) error {
 	t.Helper()
-	asked := ctx.Err() == nil // otherwise database/sql does not even ask the driver
+	asked := ctx.Err() == nil // otherwise database/sql does not call the driver
 	_, err := tx.ExecContext(ctx, write)
 	if again := tx.Commit(); err != nil && asked && !errors.Is(again, immudb.ErrTxAborted) {
 		t.Errorf("Commit after a failed write: %v, want ErrTxAborted", again)
@@ -135,7 +135,7 @@ func inTx(ctx context.Context, t *testing.T, tx *sql.Tx, write string) error {
 	return err
 }
 
-// failure is what befalls a call.
+// failure is a fault of a call.
 type failure struct {
 	name  string
 	fault fakeserver.Fault
@@ -156,10 +156,10 @@ func retryable(err error) bool {
 func TestLostCalls(t *testing.T) {
 	for _, row := range []struct {
 		way, reason string
-		lost        error // what an answer that is lost is told as; nil: an *Error without sentinel
-		unsent      error // what a call that cannot be sent is told as
-		again       bool  // both may be run again: nothing was committed
-		quiet       bool  // nobody is told: the driver has another way
+		lost        error // the error if the answer is lost; nil: an *Error without sentinel
+		unsent      error // the error if the call cannot be sent
+		again       bool  // both errors are retryable: nothing was committed
+		quiet       bool  // the caller gets no error: the driver works without this call
 	}{
 		{"OpenSession", "nothing was asked for yet", nil, nil, true, false},
 		{"KeepAlive", "a ping changes nothing", nil, nil, true, false},
@@ -252,8 +252,8 @@ func expectSentOnce(t *testing.T, fake *fakeserver.Server) {
 	}
 }
 
-// A lost Rollback or Commit may leave the transaction to its session, which must
-// then go.
+// If the answer to Rollback or Commit is lost, the transaction may still be open on the
+// server. Then its session must be closed.
 func TestLostEndOfATransactionEndsTheSession(t *testing.T) {
 	for _, method := range []string{"Rollback", "Commit"} {
 		for _, f := range failures[1:] {
@@ -276,9 +276,9 @@ func TestLostEndOfATransactionEndsTheSession(t *testing.T) {
 	}
 }
 
-// A transaction that may have been begun, whose name nobody has, ends with its
-// session.
-func TestTransactionThatNobodyCanNameEnds(t *testing.T) {
+// If the answer to NewTx is lost, the driver does not know the transaction's id. Then its
+// session must be closed, which ends the transaction.
+func TestTransactionWithUnknownIDEndsWithItsSession(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		fault  fakeserver.Fault
@@ -309,7 +309,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 			reason string
 			fault  fakeserver.Fault
 			after  time.Duration // when the context ends; 0: before the call
-			ran    bool          // the server carries it out, sooner or later
+			ran    bool          // the server runs it, sooner or later
 		}{
 			{"before", fakeserver.Fault{}, 0, false},
 			{"while the server works", fakeserver.Fault{Delay: hour}, time.Second, false},
@@ -346,7 +346,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 						if n := len(calls(fake, way)); row.after == 0 && n != 0 || n > 1 {
 							t.Errorf("%s was sent %d times", way, n)
 						}
-						time.Sleep(10 * time.Second) // until a deaf server has done it
+						time.Sleep(10 * time.Second) // until a deaf server has run it
 						dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (99)")
 						want := []string{"INSERT INTO t (id) VALUES (99)"}
 						if way == "SQLExec" && row.ran {
@@ -363,8 +363,8 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	}
 }
 
-// A request that the server finds too long was not carried out: that must be
-// said, and not that the outcome is unknown.
+// A request that the server refuses as too long was not run. The error must say so, and
+// not that the outcome is unknown.
 func TestRequestTooLongForTheServer(t *testing.T) {
 	Faulty(t, fakeserver.Script{MaxRequest: 1000}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		_, err := db.Exec("INSERT INTO t (v) VALUES (?)", strings.Repeat("x", 2000))

@@ -18,16 +18,16 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// The fake's table has the columns id and v. A batch of three rows from id 3 on
-// is this text.
+// The fake server's table has the columns id and v. This is the query for a batch of
+// three rows from id 3 on.
 const batchOf3From3 = `INSERT INTO "t"("id","v") VALUES (3,30),(4,40),(5,50)`
 
 func batch3(from int) string {
 	return fmt.Sprintf(`INSERT INTO "t"("id","v") VALUES (%d,%d),(%d,%d),(%d,%d)`, from, 10*from, from+1, 10*from+10, from+2, 10*from+20)
 }
 
-// withoutCounting answers that table t has no AUTO_INCREMENT key, so that
-// writers may write at once.
+// withoutCounting makes the server answer that table t has no AUTO_INCREMENT key, so that
+// several writers may write at once.
 var withoutCounting = fakeserver.Rule{Method: "SQLQuery", SQL: "COLUMNS(", Do: fakeserver.Fault{Messages: [][]byte{
 	fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}, {Name: "nullable", Type: "BOOLEAN"}},
 		[]any{"id", false, true, "INTEGER", int64(8), false}, []any{"v", false, false, "INTEGER", int64(8), false}),
@@ -49,7 +49,7 @@ func TestCopyFromReportsALostAnswerAndDoesNotSendAgain(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		do     fakeserver.Fault
-		there  bool // the batch was committed all the same
+		there  bool // the batch was committed in spite of the error
 	}{
 		{"the connection is cut before the batch is run", fakeserver.Fault{CutBefore: true}, false},
 		{"the connection is cut before the answer", fakeserver.Fault{CutAfter: true}, true},
@@ -154,8 +154,8 @@ func TestCopyFromWritesNothingWhenItsPreparationFails(t *testing.T) {
 	}
 }
 
-// The pool may hold sessions that a restart of the server has ended.
-func TestCopyFromBeginsOnAFreshSessionWhenThePoolsIsGone(t *testing.T) {
+// The pool may hold sessions that were lost in a restart of the server.
+func TestCopyFromUsesAnotherSessionIfThePooledOneIsLost(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		if err := db.Ping(); err != nil {
 			t.Fatal(err)
@@ -167,15 +167,14 @@ func TestCopyFromBeginsOnAFreshSessionWhenThePoolsIsGone(t *testing.T) {
 	})
 }
 
-// Batches that are run ahead of their turn are committed in turn, once each, or
-// not at all.
+// Batches are run in parallel but committed in their order, each once or not at all.
 func TestCopyFromWithParallelWritersAccountsForEachRow(t *testing.T) {
-	slow := fakeserver.Rule{Method: "SQLExec", Do: fakeserver.Fault{Delay: 10 * time.Millisecond}} // so that the others are staged
+	slow := fakeserver.Rule{Method: "SQLExec", Do: fakeserver.Fault{Delay: 10 * time.Millisecond}} // so that the other writers have run their batches
 	for _, method := range []string{"NewTx", "TxSQLExec", "Commit", "SQLExec"} {
 		for _, row := range []struct {
 			reason string
 			fault  fakeserver.Fault
-			cut    bool // what the other writers have sent gets no answer either
+			cut    bool // the other writers get no answers either
 		}{
 			{"is refused", fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}, false},
 			{"does not arrive", fakeserver.Fault{CutBefore: true}, true},
@@ -186,8 +185,8 @@ func TestCopyFromWithParallelWritersAccountsForEachRow(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %d %s", method, nth, row.reason), func(t *testing.T) {
 					script := fakeserver.Script{Rules: []fakeserver.Rule{withoutCounting, {Method: method, Nth: nth, Do: row.fault}, slow}}
 					Faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
-						// A session opened while the connection is cut would stay behind:
-						// nobody but the server knows it.
+						// If the connection is cut during OpenSession, the session stays open:
+						// the client does not know its id.
 						openConns(t, db, 3)
 						n, err := immudb.CopyFrom(t.Context(), db, "t", nil, dbtest.NumberedRows(0, 60), &immudb.CopyOptions{BatchRows: 3, Writers: 3})
 						if len(fake.Log(method)) < nth {
@@ -259,9 +258,9 @@ func TestCopyFromLeavesNothingWhenTheSourcePanics(t *testing.T) {
 
 func TestCopyFromDoesNotOutlastItsContext(t *testing.T) {
 	for _, row := range []struct {
-		hangs   string // from its second call on
+		hangs   string // the method that hangs from its second call on
 		writers int
-		told    []int64 // rows committed; it may be the second or the third batch that hangs
+		told    []int64 // possible numbers of committed rows: the second or the third batch may hang
 		unknown int64
 	}{
 		{"SQLExec", 1, []int64{3}, 3},

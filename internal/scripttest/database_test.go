@@ -12,8 +12,8 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// A connection that a USE DATABASE moved, or may have moved, must be in the
-// database of the DSN again when somebody else gets it.
+// A connection whose database was changed, or may have been changed, by USE DATABASE must
+// be in the database of the DSN again for its next user.
 func TestMovedDatabaseIsNeverSeenByTheNextUser(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
@@ -47,7 +47,7 @@ func TestMovedDatabaseIsNeverSeenByTheNextUser(t *testing.T) {
 					if err != nil && !errors.Is(err, immudb.ErrOutcomeUnknown) {
 						t.Errorf("err = %v, want ErrOutcomeUnknown", err)
 					}
-					time.Sleep(2 * time.Second) // what the server still does, it has done
+					time.Sleep(2 * time.Second) // until the server has run the call
 					dbtest.List[int64](t, db, "SELECT id FROM t")
 					calls := fake.Calls()
 					for _, c := range calls {
@@ -72,14 +72,15 @@ func TestUseIsUndoneWithoutAnotherSession(t *testing.T) {
 	})
 }
 
-// A connection that moves must not take those along with which it shared.
-func TestUseMovesNobodyElse(t *testing.T) {
+// USE DATABASE on a connection must not change the database of the connections that
+// share its session.
+func TestUseDatabaseDoesNotAffectOtherConnections(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		conns := lease(t, db, 2)
 		dbtest.Exec(t, conns[0], "USE DATABASE other")
 		dbtest.List[int64](t, conns[1], "SELECT id FROM t")
 		giveBack(t, conns[1:])
-		conns = append(conns[:1], lease(t, db, 2)...) // nor do those share that come later
+		conns = append(conns[:1], lease(t, db, 2)...) // later connections must not share it either
 		dbtest.List[int64](t, conns[2], "SELECT id FROM t")
 		dbtest.List[int64](t, conns[0], "SELECT id FROM u")
 		for _, c := range fake.Calls() {
@@ -92,9 +93,9 @@ func TestUseMovesNobodyElse(t *testing.T) {
 	})
 }
 
-// The session of a connection that is to move was lost: the one it gets instead
-// must not be one that others use.
-func TestUseOnALostSessionMovesNobodyElse(t *testing.T) {
+// If the session of USE DATABASE was lost, the new one must not be shared with other
+// connections.
+func TestUseDatabaseOnALostSessionDoesNotAffectOtherConnections(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		conns := lease(t, db, 2)
 		fake.Forget()

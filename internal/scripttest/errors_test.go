@@ -18,9 +18,9 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// serverErrors are the server's answers as it words them, and what they are told
-// as. Most come bare, with code Unknown; some come with details, whose SQLSTATE
-// is the server's own and says less.
+// serverErrors are the texts of the server's errors, and the errors that the caller must
+// get. Most have only a text and code Unknown. Some have details with a SQLSTATE of the
+// server, which is less exact than the text.
 var serverErrors = []struct {
 	text      string
 	kind      error
@@ -68,13 +68,13 @@ var serverErrors = []struct {
 	{"not supported", immudb.ErrUnsupported, "0A000", false, ""},
 
 	{"disk on fire", nil, "", false, ""},
-	{"disk on fire", nil, "", false, "XX000"}, // which is no state but the lack of one
+	{"disk on fire", nil, "", false, "XX000"}, // the server's value for "no SQLSTATE"
 	{"disk on fire", nil, "58030", false, "58030"},
-	// A text of the user's in the message must not be taken for the server's.
+	// A part of the query that the message quotes must not decide about the error.
 	{"invalid syntax near 'session not found'", nil, "", false, ""},
 }
 
-// code is that of an answer with details, and without them.
+// code is the gRPC code of an error with details, or without them.
 func code(details string) codes.Code {
 	if details != "" {
 		return codes.Internal
@@ -82,8 +82,8 @@ func code(details string) codes.Code {
 	return codes.Unknown
 }
 
-// Whatever call the server refuses, the caller gets the same error, and the call
-// is sent once.
+// For each call that the server refuses, the caller gets the same error, and the call is
+// sent once.
 func TestServerErrors(t *testing.T) {
 	for _, way := range []string{"SQLExec", "SQLQuery", queryAgain, "TxSQLQuery", writeOfOne, "TxSQLExec", "NewTx", "Commit"} {
 		t.Run(way, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestServerErrors(t *testing.T) {
 							t.Errorf("%s was sent %d times", way, n)
 						}
 						ExpectCommitted(t, fake)
-						synctest.Wait() // the transaction may end behind the caller's back
+						synctest.Wait() // the driver may roll back in the background
 						if left := fake.Transactions(); len(left) > 0 {
 							t.Errorf("transactions %v are still open: %q", left, fake.Log())
 						}
@@ -134,8 +134,8 @@ func TestServerErrors(t *testing.T) {
 	}
 }
 
-// A server older than RETURNING finds a syntax error in the clause that the
-// driver counts rows with. The statement is then run without it, once.
+// The driver counts rows with RETURNING. A server without RETURNING reports a syntax
+// error; then the statement is run once without the clause.
 func TestServerTooOldToCountInATransaction(t *testing.T) {
 	fail := &fakeserver.Failure{Message: "syntax error: unexpected IDENTIFIER at position 14"}
 	script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "TxSQLQuery", SQL: "RETURNING", Do: fakeserver.Fault{Fail: fail}}}}
@@ -158,9 +158,8 @@ func TestServerTooOldToCountInATransaction(t *testing.T) {
 
 func noRetries(cfg *immudb.Config) { cfg.MaxRetries = 0 }
 
-// The words in which the server says that it does not know a session. Nothing
-// was carried out, so that the work moves to another session without a word;
-// but a transaction cannot move.
+// Each of the server's errors for an unknown session. The call was not run, so the driver
+// runs it in another session without an error; but a transaction cannot be moved.
 func TestSessionUnknownToTheServer(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -210,9 +209,9 @@ func TestSessionUnknownToTheServer(t *testing.T) {
 	}
 }
 
-// database/sql tries a ping only once, whatever the driver answers. The session
-// is given up, so that the next one finds another.
-func TestPingTellsOfALostSession(t *testing.T) {
+// database/sql calls Ping only once, for every error. The driver drops the session, so the
+// next ping uses another one.
+func TestPingReportsALostSession(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		dbtest.Exec(t, db, insert)
 		fake.Forget()
@@ -225,8 +224,8 @@ func TestPingTellsOfALostSession(t *testing.T) {
 	})
 }
 
-// When every session the server gives is unknown to it a moment later, the
-// caller is told after a few tries.
+// If the server does not know any of the sessions that it has just opened, the caller gets
+// an error after a few tries.
 func TestSessionsThatAreNeverKnown(t *testing.T) {
 	fail := fakeserver.Failure{Code: codes.PermissionDenied, Message: "session not found"}
 	Faulty(t, Rule("SQLExec", 0, fakeserver.Fault{Fail: &fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
@@ -240,8 +239,8 @@ func TestSessionsThatAreNeverKnown(t *testing.T) {
 	})
 }
 
-// Work outside a transaction is run again, max_retries times, after answers that
-// prove that nothing was committed, and after no others.
+// A statement outside a transaction is retried, max_retries times, only after errors that
+// prove that nothing was committed.
 func TestAutocommitRetries(t *testing.T) {
 	const retries = 3
 	for _, row := range []struct {
@@ -315,7 +314,7 @@ func TestAutocommitRetries(t *testing.T) {
 	}
 }
 
-// A lost answer ends the retries, also after answers that allowed them.
+// After a lost answer there is no retry, even if earlier errors were retryable.
 func TestLostAnswerIsNotRetried(t *testing.T) {
 	script := fakeserver.Script{Rules: []fakeserver.Rule{
 		{Method: "SQLExec", Nth: 1, Do: fakeserver.Fault{Fail: &fakeserver.Failure{Message: "tx read conflict"}}},
@@ -350,8 +349,8 @@ func TestRetriesEndWithTheirContext(t *testing.T) {
 	}, func(cfg *immudb.Config) { cfg.MaxRetries = 1000 })
 }
 
-// What stands between may use the server's words; they do not tell what the
-// server did.
+// A proxy may return an error with a text of the server. It does not say what the server
+// did.
 func TestWordsOfAProxyAreNotTheServers(t *testing.T) {
 	for _, words := range []string{"tx read conflict", "max concurrency limit exceeded", "upstream: permission denied"} {
 		t.Run(words, func(t *testing.T) {
@@ -373,8 +372,8 @@ func TestWordsOfAProxyAreNotTheServers(t *testing.T) {
 	}
 }
 
-// INSERT … RETURNING outside a transaction is several calls. Until the Commit
-// nothing is committed, so that only its lost answer leaves the outcome unknown.
+// INSERT … RETURNING outside a transaction makes several calls. Nothing is committed
+// before Commit, so the outcome is unknown only if the answer to Commit is lost.
 func TestLostCallsOfAQueryThatWrites(t *testing.T) {
 	for _, row := range []struct {
 		method, reason string
@@ -404,7 +403,7 @@ func TestLostCallsOfAQueryThatWrites(t *testing.T) {
 	}
 }
 
-// No error and no log may hold what a program must keep to itself.
+// No error and no log may hold a secret.
 func TestErrorsHoldNoSecrets(t *testing.T) {
 	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// TestFaultsOfAGroup sends one insert alone, and while that is under way three
-// more, which make a group; the fault is the group's.
+// One insert is sent alone, and while it is running three more, which form a group. The
+// fault is in the call for the group.
 func TestFaultsOfAGroup(t *testing.T) {
 	conflict := fakeserver.Failure{Message: "tx read conflict"}
 	duplicate := fakeserver.Failure{Message: "key already exists"}
@@ -30,7 +30,7 @@ func TestFaultsOfAGroup(t *testing.T) {
 		reason string
 		fault  fakeserver.Fault
 		want   error // of each caller in the group
-		groups int   // how many requests held the group or a part of it
+		groups int   // how many requests were sent for the group or a part of it
 		landed bool
 	}{
 		{"no fault", fakeserver.Fault{}, nil, 1, true},
@@ -78,9 +78,8 @@ func TestFaultsOfAGroup(t *testing.T) {
 	}
 }
 
-// TestWhatTravelsTogether sends one insert alone, and while that is under way the
-// statements of each row.
-func TestWhatTravelsTogether(t *testing.T) {
+// One insert is sent alone, and while it is running the statements of each row.
+func TestStatementsThatAreGrouped(t *testing.T) {
 	const (
 		insert   = "INSERT INTO t (id) VALUES (1)"
 		upsert   = "UPSERT INTO t (id) VALUES (1)"
@@ -136,20 +135,20 @@ func TestWhatTravelsTogether(t *testing.T) {
 
 func grouped(cfg *immudb.Config) { cfg.GroupCommit = 64 }
 
-// describeT is what the server says of a table t with a key of its own.
+// describeT is the server's description of a table t without AUTO_INCREMENT.
 var describeT = fakeserver.Result([]fakeserver.Column{{Name: "name", Type: "VARCHAR"}, {Name: "auto_increment", Type: "BOOLEAN"}, {Name: "primary", Type: "BOOLEAN"}, {Name: "type", Type: "VARCHAR"}, {Name: "max_length", Type: "INTEGER"}, {Name: "nullable", Type: "BOOLEAN"}}, []any{"id", false, true, "INTEGER", int64(8), false})
 
-// The callers of a group come back one by one. None of them is to cost a commit
-// of its own.
-func TestCallersOfAGroupTravelTogetherAgain(t *testing.T) {
+// The callers of a group send their next statements one after the other. These must be
+// grouped again and not committed one by one.
+func TestCallersOfAGroupAreGroupedAgain(t *testing.T) {
 	script := fakeserver.Script{Rules: []fakeserver.Rule{
 		{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},
 		{Method: "SQLExec", Do: fakeserver.Fault{AnswerDelay: 8 * time.Millisecond}},
 	}}
 	for _, row := range []struct {
 		reason string
-		pause  time.Duration // of the i-th caller before it comes back, times i, from 1
-		groups int           // for four callers with three inserts each; 0: as it happens
+		pause  time.Duration // the i-th caller, from 1, waits i times this long before its next insert
+		groups int           // for four callers with three inserts each; 0: any number
 		limit  time.Duration
 	}{
 		{"they come at once: one leads alone, then three groups of four, the last without the leader", 0, 4, 33 * time.Millisecond},
@@ -183,7 +182,7 @@ func TestCallersOfAGroupTravelTogetherAgain(t *testing.T) {
 func TestContextOfACallerInAGroup(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
-		patient time.Duration // of the second caller; the first's insert takes a second
+		patient time.Duration // the deadline of the second caller; the first insert takes a second
 		want    error
 		landed  int
 	}{
@@ -290,7 +289,7 @@ func TestGroupsThatNeverGetTheirTurnSaySo(t *testing.T) {
 	}, grouped, func(cfg *immudb.Config) { cfg.MaxRetries = 1000 })
 }
 
-// An interceptor of the program's runs in the caller that sends the group.
+// An interceptor of the program runs in the goroutine of the caller that sends the group.
 func TestAPanicInOneCallerIsAnUnknownOutcomeForItsGroup(t *testing.T) {
 	script := fakeserver.Script{Rules: []fakeserver.Rule{
 		{Method: "SQLQuery", Do: fakeserver.Fault{Messages: [][]byte{describeT}}},

@@ -14,8 +14,8 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// mute is a script for a server that stops answering: calls of the methods hang
-// from the n-th on, for longer than anybody may wait.
+// mute is a script for a server that stops answering: calls of the methods hang from the
+// n-th on, for longer than every timeout.
 func mute(methods map[string]int) fakeserver.Script {
 	var script fakeserver.Script
 	for method, from := range methods {
@@ -29,9 +29,8 @@ func mute(methods map[string]int) fakeserver.Script {
 	return script
 }
 
-// A call must come back when its context ends, whatever the driver has to clean
-// up behind it: the server that does not answer the call does not answer the
-// cleaning up either.
+// A call must return when its context ends, even if the driver has to clean up after it.
+// The server that does not answer the call does not answer the clean-up calls either.
 func TestNoCallOutlastsItsContext(t *testing.T) {
 	const patience, limit = 100 * time.Millisecond, 200 * time.Millisecond
 	for _, row := range []struct {
@@ -89,8 +88,8 @@ func TestNoCallOutlastsItsContext(t *testing.T) {
 	}
 }
 
-// doubt puts a session into the pool that the connector must ask for before it
-// trusts it: the connection was cut under it.
+// doubt puts a session into the pool whose connection was cut. The connector must check
+// with the server that the session exists before it uses it.
 func doubt(t *testing.T, db *sql.DB) {
 	t.Helper()
 	conn, err := db.Conn(t.Context())
@@ -121,8 +120,8 @@ func TestConnectTimeoutBoundsTheQuestionForASessionInDoubt(t *testing.T) {
 	}, func(cfg *immudb.Config) { cfg.ConnectTimeout = time.Second })
 }
 
-// Rollback and Commit must end within their 30 s also when the rows being read
-// in the transaction never end, though nobody gave the rows a deadline.
+// Rollback and Commit must end within their 30 s even if the rows being read in the
+// transaction never end and have no deadline.
 func TestEndingATransactionDoesNotWaitForItsRows(t *testing.T) {
 	columns := fakeserver.ID
 	script := Rule("TxSQLQuery", 1, fakeserver.Fault{
@@ -162,8 +161,8 @@ func TestEndingATransactionDoesNotWaitForItsRows(t *testing.T) {
 	}
 }
 
-// Closing a database whose server hangs takes as long as one session, not as
-// long as all of them one after the other.
+// Closing a database whose server hangs takes as long as closing one session, because
+// all are closed at once.
 func TestCloseWithManySessionsOnAMuteServer(t *testing.T) {
 	Faulty(t, mute(map[string]int{"CloseSession": 1}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		spread(t, fake, db, 8)
@@ -175,8 +174,8 @@ func TestCloseWithManySessionsOnAMuteServer(t *testing.T) {
 	})
 }
 
-// The session of a connection that was being opened when the database was closed
-// must not stay behind on the server.
+// A session that was being opened when the database was closed must not stay open on the
+// server.
 func TestCloseWhileASessionIsBeingOpened(t *testing.T) {
 	Faulty(t, Rule("OpenSession", 1, fakeserver.Fault{AnswerDelay: time.Second, Deaf: true}),
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
@@ -202,8 +201,8 @@ func TestCloseWhileASessionIsBeingOpened(t *testing.T) {
 		})
 }
 
-// Connections outlive Close. When two of them end at once, the one that is done
-// first must not take the channel from under the other's CloseSession.
+// Connections may be used after Close. If two of them end at once, the first must not
+// close the channel before the CloseSession of the other is answered.
 func TestLastConnectionsOfAClosedDatabaseEndAtOnce(t *testing.T) {
 	Faulty(t, Rule("CloseSession", 1, fakeserver.Fault{Delay: time.Second}),
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {

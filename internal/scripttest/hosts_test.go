@@ -63,7 +63,7 @@ func TestHostsAreTriedInOrder(t *testing.T) {
 		first  fakeserver.Script
 		down   bool
 		second bool  // the second host is used
-		err    error // what Ping answers when it is not
+		err    error // the error of Ping otherwise
 	}{
 		{"the first will do", fakeserver.Script{}, false, false, nil},
 		{"the first cannot be reached", fakeserver.Script{}, true, true, nil},
@@ -94,8 +94,8 @@ func TestHostsAreTriedInOrder(t *testing.T) {
 	}
 }
 
-// When no host will do, the error tells of each.
-func TestNoHostWillDo(t *testing.T) {
+// If every host fails, the error holds the reason for each.
+func TestErrorNamesEveryHostThatFailed(t *testing.T) {
 	cluster(t, []fakeserver.Script{{}, Rule("OpenSession", 0, fakeserver.Fault{Fail: &fakeserver.Failure{Message: "disk on fire"}})},
 		func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
 			hosts[0].Down()
@@ -111,7 +111,7 @@ func TestNoHostWillDo(t *testing.T) {
 		})
 }
 
-// The hosts take over from each other, and a session stays on its host.
+// If a host fails the next one is used, and a session stays on its host.
 func TestFailover(t *testing.T) {
 	cluster(t, []fakeserver.Script{{}, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
@@ -130,8 +130,7 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// A server that comes back is used by the next call, not by one some backoff
-// later.
+// A server that comes back is used by the next call, without waiting for a backoff.
 func TestServerThatComesBackIsUsedAtOnce(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (0)")
@@ -152,8 +151,8 @@ func TestServerThatComesBackIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// A host that refuses must be told of at once, and not after connect_timeout.
-func TestServerThatRefusesIsToldOfAtOnce(t *testing.T) {
+// A refused connection must be reported at once, and not after connect_timeout.
+func TestRefusedConnectionFailsAtOnce(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		fake.Down()
 		for range 3 {

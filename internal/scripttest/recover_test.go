@@ -15,11 +15,10 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// recovery is how soon calls must succeed again after a way to the server exists.
+// recovery is the time within which calls must succeed again after the server is reachable.
 const recovery = 5 * time.Second
 
-// uses is every kind of call that a program makes, each with a limit of a second,
-// as services set one.
+// uses are all kinds of calls, each with a deadline of a second, as services often have.
 var uses = map[string]func(ctx context.Context, db *sql.DB) error{
 	"Ping": func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) },
 	"Query": func(ctx context.Context, db *sql.DB) error {
@@ -57,8 +56,7 @@ var uses = map[string]func(ctx context.Context, db *sql.DB) error{
 	},
 }
 
-// eventually makes a call with a limit of a second again and again until it
-// succeeds.
+// eventually repeats a call with a deadline of a second until it succeeds.
 func eventually(t *testing.T, what string, db *sql.DB, call func(ctx context.Context, db *sql.DB) error) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -86,8 +84,8 @@ func TestEveryKindOfCallSucceedsAgainAfterAConnectionWentSilent(t *testing.T) {
 	}
 }
 
-// The program sets no limits at all: what was under way on the silent connection
-// ends with an error, or is run again, and what comes next succeeds.
+// The program sets no deadline. A call on the silent connection ends with an error, or is
+// run again, and the next call succeeds.
 func TestCallWithoutALimitEndsOnASilentConnection(t *testing.T) {
 	for name, call := range uses {
 		t.Run(name, func(t *testing.T) {
@@ -177,9 +175,9 @@ func TestInterruptedNetworkCostsNoSession(t *testing.T) {
 	})
 }
 
-// Sessions vanish one after the other while eight callers write: nobody outside a
-// transaction learns of it.
-func TestSessionsThatVanishAreNoConcernOfWriters(t *testing.T) {
+// Sessions are lost one after the other while eight callers write outside transactions:
+// no caller gets an error.
+func TestLostSessionsCauseNoErrorsOutsideTransactions(t *testing.T) {
 	Faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{{Method: "SQLExec", Do: fakeserver.Fault{Delay: 9 * time.Millisecond}}}},
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 			ctx, stop := context.WithCancel(t.Context())
@@ -203,9 +201,9 @@ func TestSessionsThatVanishAreNoConcernOfWriters(t *testing.T) {
 		})
 }
 
-// Callers give up at every moment of every kind of call, beside others in the same
-// sessions.
-func TestCallersThatGiveUpAreNoConcernOfOthers(t *testing.T) {
+// Callers cancel each kind of call at every moment, while other callers use the same
+// sessions: the others get no errors.
+func TestCancelledCallersCauseNoErrorsForOthers(t *testing.T) {
 	slow := fakeserver.Fault{Delay: 2 * time.Millisecond, AnswerDelay: 3 * time.Millisecond}
 	Faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{{Do: slow}}}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		eventually(t, "before", db, uses["Exec"])
@@ -272,7 +270,7 @@ func TestBeginWaitsForOneOfTheServersSnapshots(t *testing.T) {
 	})
 }
 
-// Rows that are too many to keep while the transaction goes on.
+// A transaction fails if its open rows are too many to buffer.
 func TestRowsLeftOpenInATransactionAreKeptUpToALimit(t *testing.T) {
 	mib := []any{string(make([]byte, 1<<20))}
 	column := []fakeserver.Column{{Name: "v", Type: "VARCHAR"}}

@@ -27,7 +27,7 @@ var twoMessages = [][]byte{
 
 var twoColumns = []fakeserver.Column{{Name: "a", Type: "INTEGER"}, {Name: "b", Type: "INTEGER"}}
 
-// queries are the ways in which rows come: outside a transaction and inside one.
+// queries are the two ways to query rows: outside a transaction and inside one.
 var queries = []struct {
 	method string
 	query  func(ctx context.Context, t *testing.T, db *sql.DB) (*sql.Rows, error)
@@ -45,7 +45,7 @@ func TestBrokenStreamIsAnErrorAndNotTheEnd(t *testing.T) {
 		reason string
 		fault  fakeserver.Fault
 		rows   []int64 // that arrive before it breaks
-		kind   error   // what the error is, nil: no sentinel
+		kind   error   // the sentinel of the error; nil: none
 		code   codes.Code
 	}{
 		{"the connection is cut after the first message",
@@ -94,8 +94,8 @@ func TestBrokenStreamIsAnErrorAndNotTheEnd(t *testing.T) {
 	}
 }
 
-// The server may still be sending what could not be read, and must not be given a
-// second statement of the transaction meanwhile.
+// The server may still be sending rows that the driver could not read. Meanwhile it must
+// not get another statement of the transaction.
 func TestRowsThatCannotBeReadEndTheTransaction(t *testing.T) {
 	Faulty(t, Rule("TxSQLQuery", 1, fakeserver.Fault{Messages: [][]byte{twoMessages[0], []byte("\xff\xff\xff")}}),
 		func(t *testing.T, _ *fakeserver.Server, db *sql.DB) {
@@ -184,7 +184,7 @@ func TestAnAnswerReadToItsEndIsNotCancelled(t *testing.T) {
 		})
 }
 
-// The end of an answer is not waited for if it does not come by itself.
+// Close of rows does not wait for the end of the answer if the end has not arrived.
 func TestClosingRowsDoesNotWaitForMore(t *testing.T) {
 	one := fakeserver.Result(fakeserver.ID, fakeserver.Numbers(1, 1)...)
 	for _, row := range []struct {
@@ -296,7 +296,7 @@ func TestHostileAnswersToAQuery(t *testing.T) {
 					if grown := after.TotalAlloc - before.TotalAlloc; grown > 8<<20 {
 						t.Errorf("%d MB were allocated", grown>>20)
 					}
-					dbtest.Exec(t, db, insert) // the pool is none the worse
+					dbtest.Exec(t, db, insert) // the pool still works
 				})
 			})
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// toSavepoint begins a transaction that writes and reads, makes the savepoint a, and writes what is to be undone.
+// toSavepoint begins a transaction, writes and reads in it, makes the savepoint a, and writes rows that are to be undone.
 func toSavepoint(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
 	tx := dbtest.Begin(t, db, nil)
@@ -41,9 +41,9 @@ func TestServerNeverSeesASavepoint(t *testing.T) {
 	})
 }
 
-// The log of a return to a savepoint: the old transaction ends, a new one holds what is kept, and a third, which is rolled
-// back, shows that what the undone statements told is still true.
-func TestReturnToASavepointRepeatsWhatIsKept(t *testing.T) {
+// The calls of ROLLBACK TO: the old transaction ends; a second one runs the kept statements again; a third, which is
+// rolled back, checks that the undone statements would still return the same results.
+func TestRollbackToSavepointReplaysTheKeptStatements(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		tx := toSavepoint(t, db)
 		dbtest.Exec(t, tx, "ROLLBACK TO SAVEPOINT a")
@@ -69,9 +69,9 @@ func TestReturnToASavepointRepeatsWhatIsKept(t *testing.T) {
 	})
 }
 
-// Each call of a return to a savepoint meets each fault. Nothing is committed by it, the error says that the transaction can be
-// run again, and the next ROLLBACK TO succeeds, but for a conflict, which ends the transaction.
-func TestFaultDuringAReturnToASavepointCommitsNothing(t *testing.T) {
+// Each call of ROLLBACK TO is tested with each fault. It commits nothing, the error says that the transaction can be
+// run again, and the next ROLLBACK TO succeeds, except after a conflict, which ends the transaction.
+func TestFaultDuringRollbackToSavepointCommitsNothing(t *testing.T) {
 	calls := []struct {
 		method, sql string
 		nth         int
@@ -84,8 +84,8 @@ func TestFaultDuringAReturnToASavepointCommitsNothing(t *testing.T) {
 		fault    fakeserver.Fault
 		is       error
 		conflict bool
-		queries  bool // only queries can be answered that way
-		healed   bool // BEGIN is tried again by itself
+		queries  bool // only queries can have this fault
+		healed   bool // the driver retries BEGIN
 	}{
 		{name: "the connection is lost before", fault: fakeserver.Fault{CutBefore: true}},
 		{name: "the answer is lost", fault: fakeserver.Fault{CutAfter: true}},
@@ -135,7 +135,7 @@ func TestFaultDuringAReturnToASavepointCommitsNothing(t *testing.T) {
 						}
 					}
 					if _, err := tx.Exec("INSERT INTO t (v) VALUES (4)"); errors.Is(err, immudb.ErrSessionLost) {
-						// The session was found to be lost when the third transaction began.
+						// The driver noticed the loss of the session when it began the third transaction.
 						dbtest.Exec(t, tx, "ROLLBACK TO a; INSERT INTO t (v) VALUES (4)")
 					} else if err != nil {
 						t.Fatal(err)
@@ -150,7 +150,8 @@ func TestFaultDuringAReturnToASavepointCommitsNothing(t *testing.T) {
 	}
 }
 
-// A statement whose answer was lost, or whose caller gave up, may have run. It has committed nothing, and can be undone.
+// A statement whose answer was lost, or whose caller cancelled it, may have run. It has committed nothing, so ROLLBACK TO
+// can undo it.
 func TestLostAnswerAfterASavepointCanBeUndone(t *testing.T) {
 	for _, fault := range []fakeserver.Fault{{CutAfter: true}, {CutBefore: true}, {AnswerDelay: time.Hour}, {Fail: &fakeserver.Failure{Message: "no session found", SQLState: "22023"}}} {
 		script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "TxSQLQuery", SQL: "VALUES (2)", Nth: 1, Do: fault}}}
@@ -172,8 +173,8 @@ func TestLostAnswerAfterASavepointCanBeUndone(t *testing.T) {
 	}
 }
 
-// A commit whose answer is lost is unknown, and nothing of the transaction is sent again.
-func TestCommitAfterAReturnToASavepointMayBeUnknown(t *testing.T) {
+// If the answer to a commit is lost the outcome is unknown, and nothing of the transaction is sent again.
+func TestLostCommitAfterRollbackToSavepointIsUnknown(t *testing.T) {
 	Faulty(t, Rule("Commit", 1, fakeserver.Fault{CutAfter: true}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		tx := toSavepoint(t, db)
 		dbtest.Exec(t, tx, "ROLLBACK TO a")
@@ -187,7 +188,7 @@ func TestCommitAfterAReturnToASavepointMayBeUnknown(t *testing.T) {
 	})
 }
 
-// A query that failed, or broke off, before the savepoint must fail at the same place when it is repeated.
+// If a query failed or was interrupted before the savepoint, the replay must give the same rows up to that place.
 func TestQueryThatFailedIsRepeatedAsFarAsItCame(t *testing.T) {
 	broken := fakeserver.Fault{Messages: twoMessages[:1], Status: &fakeserver.Failure{Message: "division by zero"}}
 	for _, row := range []struct {
@@ -196,7 +197,7 @@ func TestQueryThatFailedIsRepeatedAsFarAsItCame(t *testing.T) {
 		conflict bool
 	}{
 		{"in the same way", broken, false},
-		{"further", fakeserver.Fault{Messages: twoMessages}, false}, // the program has not seen more than the first rows
+		{"further", fakeserver.Fault{Messages: twoMessages}, false}, // the program has seen only the first rows
 		{"not so far", fakeserver.Fault{Fail: &fakeserver.Failure{Message: "division by zero"}}, true},
 		{"with other rows", fakeserver.Fault{Messages: [][]byte{twoMessages[1]}, Status: broken.Status}, true},
 	} {

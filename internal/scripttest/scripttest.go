@@ -1,8 +1,8 @@
-// Package scripttest runs the driver against a scripted server in memory, in a bubble of testing/synctest with a clock of
-// its own. What waits, waits no time; what happens, happens in the same order each time; and a test that ends with a
-// goroutine of the driver's left behind fails.
+// Package scripttest runs the driver against a scripted server in memory, in a bubble of testing/synctest with a fake
+// clock. Waiting takes no real time, and events come in the same order each time. A test fails if a goroutine of the
+// driver is still running at its end.
 //
-// A test says what the server does at which call, uses the driver, and then says what the server must have seen:
+// A test sets what the server does at which call, uses the driver, and then checks the calls that the server received:
 //
 //	scripttest.Faulty(t, scripttest.Rule("SQLExec", 1, fakeserver.Fault{CutAfter: true}),
 //		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
@@ -11,10 +11,11 @@
 //			scripttest.ExpectCommitted(t, fake, "INSERT INTO t (id) VALUES (1)")
 //		})
 //
-// Three rules keep such a test true. The clock of a bubble moves on only when every goroutine in it is blocked for good
-// (on a channel, a timer, a sync.WaitGroup of the bubble; not on a mutex or a system call), so waiting is for the clock,
-// never for luck. What the test must not pass by is awaited with [synctest.Wait]. And database/sql holds a mutex over
-// some calls of the driver, which stops the clock where such a call hangs: those tests take a [Conn] instead of a sql.DB.
+// Three rules keep such a test deterministic. The clock of a bubble advances only when every goroutine in it is durably
+// blocked (on a channel, a timer or a sync.WaitGroup of the bubble; not on a mutex or a system call), so a test may
+// sleep. A test that depends on work of other goroutines waits for it with [synctest.Wait]. And database/sql holds a
+// mutex during some calls of the driver, which stops the clock if such a call hangs: those tests use a [Conn] instead of
+// a sql.DB.
 package scripttest
 
 import (
@@ -49,7 +50,7 @@ func Faulty(t *testing.T, script fakeserver.Script, f func(t *testing.T, fake *f
 	})
 }
 
-// ExpectNothingLeft fails for each session that the driver was told of and has not tried to close.
+// ExpectNothingLeft fails for each session whose id was sent to the driver and that the driver has not tried to close.
 func ExpectNothingLeft(t *testing.T, fake *fakeserver.Server) {
 	t.Helper()
 	synctest.Wait()
@@ -84,7 +85,7 @@ func ExpectWithin(t *testing.T, limit time.Duration, what string, f func()) {
 	}
 }
 
-// Connector makes a connector to the fake server. Whoever calls it closes it.
+// Connector makes a connector to the fake server. The caller must close it.
 func Connector(t *testing.T, fake *fakeserver.Server, change ...Change) *immudb.Connector {
 	t.Helper()
 	cfg := immudb.NewConfig()
@@ -100,8 +101,8 @@ func Connector(t *testing.T, fake *fakeserver.Server, change ...Change) *immudb.
 	return connector
 }
 
-// Conn is a connection without database/sql, whose own locks would stop
-// the clock of the bubble where a call hangs. It is closed with the connector.
+// Conn is a connection without database/sql, whose locks would stop the clock of the
+// bubble if a call hangs. It is closed with the connector.
 func Conn(t *testing.T, fake *fakeserver.Server, change ...Change) *immudb.Conn {
 	t.Helper()
 	connector := Connector(t, fake, change...)
@@ -121,7 +122,7 @@ func Rule(method string, nth int, do fakeserver.Fault) fakeserver.Script {
 	return fakeserver.Script{Rules: []fakeserver.Rule{{Method: method, Nth: nth, Do: do}}}
 }
 
-// ExpectLog fails unless the server saw exactly these calls, each as [fakeserver.Call.String] tells it.
+// ExpectLog fails unless the server received exactly these calls, each in the form of [fakeserver.Call.String].
 func ExpectLog(t *testing.T, fake *fakeserver.Server, want ...string) {
 	t.Helper()
 	if got := fake.Log(); !slices.Equal(got, want) {

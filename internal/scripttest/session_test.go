@@ -51,8 +51,8 @@ func TestWarmSessionIsLeasedWithoutARoundTrip(t *testing.T) {
 	})
 }
 
-// spread has the connections of db share until n sessions are open for them, and
-// gives them back.
+// spread opens connections of db until they have n sessions, and returns them to the
+// pool.
 func spread(t *testing.T, fake *fakeserver.Server, db *sql.DB, n int) {
 	t.Helper()
 	for range 2 * n {
@@ -117,8 +117,8 @@ func TestSessionsAreOpenedOneASecond(t *testing.T) {
 	})
 }
 
-// The server has no session for a connection to have of its own: so it goes on
-// sharing.
+// If the server has no free session for a connection alone, the connection continues to
+// share one.
 func TestSharingNeedsNoFurtherSession(t *testing.T) {
 	Faulty(t, fakeserver.Script{MaxSessions: 1}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		for range 5 {
@@ -132,9 +132,9 @@ func TestSharingNeedsNoFurtherSession(t *testing.T) {
 	})
 }
 
-// One connection's transaction is another's business in no way, though they
-// share a session.
-func TestTransactionsOfOneSessionAreApart(t *testing.T) {
+// Transactions of two connections do not affect each other, although they share a
+// session.
+func TestTransactionsOfOneSessionAreIndependent(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		first, second := dbtest.Begin(t, db, nil), dbtest.Begin(t, db, nil)
 		dbtest.Exec(t, first, "INSERT INTO t (id) VALUES (1)")
@@ -153,8 +153,8 @@ func TestTransactionsOfOneSessionAreApart(t *testing.T) {
 	})
 }
 
-// A session that has a transaction nobody can end is closed, but not while
-// somebody else is in a transaction in it.
+// A session with a transaction that the driver cannot end is closed, but only after the
+// other transactions in it have ended.
 func TestSharedSessionIsClosedAfterItsLastTransaction(t *testing.T) {
 	Faulty(t, Rule("NewTx", 2, fakeserver.Fault{AnswerDelay: time.Second, Deaf: true}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		other := lease(t, db, 2)
@@ -233,8 +233,8 @@ func TestEveryCallCarriesTheTokensOfItsSession(t *testing.T) {
 	})
 }
 
-// A restarted server knows none of the sessions. Only calls that it provably did
-// not run were made in vain, so no caller is told.
+// A restarted server has lost all sessions. It has provably not run the calls that it
+// refuses because of that, so they are run again and no caller gets an error.
 func TestRestartIsNotNoticedByCallers(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -274,9 +274,9 @@ func TestRestartIsNotNoticedByCallers(t *testing.T) {
 	}
 }
 
-// When one session is gone the others probably are: they are asked, with
-// KeepAlive, before a call is entrusted to them.
-func TestSessionsAreAskedForAfterOneWasLost(t *testing.T) {
+// If one session is lost, the others probably are too: the driver checks them with
+// KeepAlive before it uses them.
+func TestSessionsAreCheckedAfterOneWasLost(t *testing.T) {
 	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		db.SetMaxIdleConns(10)
 		spread(t, fake, db, 3)
@@ -421,7 +421,8 @@ func TestUnusedSessionsAreClosed(t *testing.T) {
 	}, func(cfg *immudb.Config) { cfg.SessionIdleTimeout = time.Minute })
 }
 
-// A mute server must not stop the goroutine that keeps the other hosts' sessions.
+// A server that does not answer must not block the goroutine that keeps the sessions of
+// the other hosts alive.
 func TestKeepAliveGoesOnAfterAFailure(t *testing.T) {
 	script := Rule("KeepAlive", 1, fakeserver.Fault{Delay: hour})
 	Faulty(t, script, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {

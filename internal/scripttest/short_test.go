@@ -16,8 +16,8 @@ import (
 	"github.com/immudb-go/immudb/internal/fakeserver"
 )
 
-// A query whose answer was one message is asked by a unary call the next time,
-// which cannot receive a second one.
+// If the result of a query was one message, the driver uses a unary call for it the next
+// time. A unary call cannot receive a second message.
 
 func TestAnswerThatHasGrownArrivesWhole(t *testing.T) {
 	script := fakeserver.Script{Rules: []fakeserver.Rule{
@@ -29,7 +29,7 @@ func TestAnswerThatHasGrownArrivesWhole(t *testing.T) {
 		for i, row := range []struct {
 			reason string
 			rows   []int64
-			sent   int // so many times, until now
+			sent   int // how often the query was sent so far
 		}{
 			{"the first answer is one message", []int64{1}, 1},
 			{"the second is two: it is asked for once more, by a stream", []int64{1, 2, 3, 4}, 3},
@@ -46,9 +46,9 @@ func TestAnswerThatHasGrownArrivesWhole(t *testing.T) {
 	})
 }
 
-// The end of the unary call must reach the server, which would else go on with an
-// answer that nobody reads.
-func TestAnswerThatHasGrownIsGivenUpOnTheServer(t *testing.T) {
+// The cancellation of the unary call must reach the server. Otherwise the server would
+// continue to send an answer that no client reads.
+func TestUnaryCallForALargerAnswerIsCancelledOnTheServer(t *testing.T) {
 	endless := slices.Repeat(twoMessages[1:], 1000)
 	Faulty(t, at(queryAgain, fakeserver.Fault{Messages: append(twoMessages[:1:1], endless...), Pause: time.Second}),
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
@@ -65,8 +65,8 @@ func TestAnswerThatHasGrownIsGivenUpOnTheServer(t *testing.T) {
 		})
 }
 
-// What breaks between an answer's only message and its end is asked for again:
-// nothing of it was handed out.
+// If the connection breaks between the only message of an answer and its end, the query
+// is sent again: the caller has seen no row yet.
 func TestBrokenShortAnswerIsAskedForAgain(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -110,7 +110,7 @@ func TestBrokenShortAnswerIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A first message that cannot be read is an error at once, as of a stream.
+// A first message that cannot be decoded is an error at once, as in a stream.
 func TestShortAnswerThatCannotBeReadIsAnError(t *testing.T) {
 	Faulty(t, at(queryAgain, fakeserver.Fault{Messages: [][]byte{[]byte("\xff\xff\xff")}}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		dbtest.List[int64](t, db, "SELECT id FROM t")
@@ -125,8 +125,8 @@ func TestShortAnswerThatCannotBeReadIsAnError(t *testing.T) {
 	})
 }
 
-// What a transaction reads comes by a stream always: a query given up would still
-// be running when it is sent again.
+// Queries in a transaction always use a stream: a cancelled unary query could still be
+// running on the server when it is sent again.
 func TestQueriesInATransactionAreSentOnce(t *testing.T) {
 	Faulty(t, Rule("TxSQLQuery", 3, fakeserver.Fault{Messages: twoMessages}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		tx := dbtest.Begin(t, db, nil)
@@ -141,8 +141,8 @@ func TestQueriesInATransactionAreSentOnce(t *testing.T) {
 	})
 }
 
-// A row written is one message, however the server came to send two. The unary call
-// must not stay open for more of them.
+// The answer for one written row is one message. If the server sends two, the unary call
+// must not wait for more.
 func TestWriteOfOneRowWithTwoMessagesEndsTheTransaction(t *testing.T) {
 	endless := slices.Repeat(twoMessages, 1000)
 	Faulty(t, at(writeOfOne, fakeserver.Fault{Messages: endless, Pause: time.Second}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {

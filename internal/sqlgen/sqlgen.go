@@ -27,8 +27,8 @@ var Schema = []string{
 // Generator makes statements.
 type Generator struct {
 	*rand.Rand
-	// Repeatable leaves out what answers differently each time, and what other tests of
-	// the server would see: the clock, random values, the catalog, users.
+	// Repeatable leaves out functions and statements whose results differ each time, or that
+	// other tests on the server would notice: the clock, random values, the catalog, users.
 	Repeatable bool
 }
 
@@ -45,7 +45,7 @@ func (g *Generator) maybe(n int, text func() string) string {
 	return text()
 }
 
-// mostly returns text but for one time in n.
+// mostly returns text, except one time in n.
 func (g *Generator) mostly(n int, text func() string) string {
 	if g.IntN(n) == 0 {
 		return ""
@@ -79,7 +79,7 @@ var values = []any{nil, int64(0), int64(1), int64(-1), int64(1) << 62, int64(mat
 	"a\x00b", "'; DROP TABLE t; --", []byte{}, []byte{1}, make([]byte, 16), make([]byte, 300), true, false,
 	time.Unix(0, 0).UTC(), time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2262, 4, 12, 0, 0, 0, 0, time.UTC), strings.Repeat("z", 300), strings.Repeat("é", 5000)}
 
-// Arguments are as many as the statement has placeholders, all of which are "?".
+// Arguments returns an argument for each placeholder of the statement, all of which are "?".
 func (g *Generator) Arguments(statement string) []any {
 	args := make([]any, strings.Count(statement, "?"))
 	for i := range args {
@@ -151,7 +151,7 @@ var fitting = map[string][]string{
 // typed is a value of the type of a column.
 func (g *Generator) typed(column string) string { return g.one(fitting[column]...) }
 
-// windowed is a window function, which stands as a whole column of an answer.
+// windowed is a window function as a whole column of a result.
 func (g *Generator) windowed() string {
 	f := g.one("ROW_NUMBER()", "RANK()", "DENSE_RANK()", "LAG(n)", "LEAD(s, 2)", "LAG(n, ?)", "NTILE(0)", "FIRST_VALUE(j)", "LAST_VALUE(x)", "PERCENT_RANK()", g.aggregate())
 	return f + " OVER (" + g.maybe(2, func() string { return "PARTITION BY " + g.one(columns...) + " " }) +
@@ -302,7 +302,7 @@ func (g *Generator) Write() string {
 	case 4:
 		return "DELETE FROM " + g.one("p", "t") + " WHERE " + g.condition(2) + returning()
 	}
-	// What a server of numbers and texts is asked most.
+	// The most common statement.
 	return g.one("INSERT", "UPSERT") + " INTO t (n, s, f, b) VALUES (?, " + g.one("'x'", "?", "'it''s'") + ", " + g.one("0.25", "?") + ", " + g.one("TRUE", "NULL", "b", "1 = 1") + ")"
 }
 

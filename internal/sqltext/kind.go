@@ -47,23 +47,24 @@ var kindNames = [...]string{
 	UseSnapshot:         "USE SNAPSHOT",
 }
 
-// String names the kind as an error text would.
+// String returns the name of the kind for error texts.
 func (k Kind) String() string { return kindNames[k] }
 
-// IsQuery reports whether the statement answers rows and changes nothing.
+// IsQuery reports whether the statement returns rows and changes nothing.
 func (k Kind) IsQuery() bool { return k == Select || k == Explain }
 
 // IsDML reports whether the statement writes rows of Statement.Table, takes a
 // RETURNING clause and has a count of affected rows.
 func (k Kind) IsDML() bool { return k >= Insert && k <= Delete }
 
-// ChangesCatalog reports whether the statement may change what tables, columns
-// and indexes there are, so that whatever was remembered of them is stale.
+// ChangesCatalog reports whether the statement may change tables, columns or
+// indexes, so that cached descriptions of tables are outdated.
 func (k Kind) ChangesCatalog() bool { return k >= Truncate && k <= AlterColumn }
 
-// IsSavepoint reports whether the statement makes, forgets or returns to a savepoint.
+// IsSavepoint reports whether the statement creates, releases or rolls back to a
+// savepoint.
 func (k Kind) IsSavepoint() bool { return k >= Savepoint && k <= ReleaseSavepoint }
 
-// ControlsTx reports whether the statement begins or ends a transaction or a
-// part of one, which is the business of driver.Tx.
+// ControlsTx reports whether the statement begins or ends a transaction or a part
+// of one.
 func (k Kind) ControlsTx() bool { return k >= Begin && k <= ReleaseSavepoint }

@@ -6,9 +6,9 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// Parse reads a text. Its error is a [*tree.Error], which says where the text is
-// wrong and what to write instead; of the text it quotes keywords and placeholders
-// only.
+// Parse parses a query text of one or more statements. Its error is a [*tree.Error],
+// which says where the text is wrong and what to write instead. The error quotes
+// only keywords and placeholders of the text.
 func Parse(text string) (*Query, error) {
 	script, err := tree.Parse(text)
 	if err != nil {
@@ -22,7 +22,7 @@ func Parse(text string) (*Query, error) {
 	return q, nil
 }
 
-// describe tells of one statement what the driver wants to know.
+// describe makes the driver's description of one statement.
 func describe(script *tree.Script, st tree.Statement) Statement {
 	d := Statement{Text: st.Place().Of(script.Text), Tree: st}
 	d.arguments(script)
@@ -75,7 +75,7 @@ var controls = [...]Kind{
 	tree.Savepoint: Savepoint, tree.RollbackTo: RollbackToSavepoint, tree.Release: ReleaseSavepoint,
 }
 
-// arguments says which arguments of the text the statement takes.
+// arguments finds the arguments of the text that the statement takes.
 func (d *Statement) arguments(script *tree.Script) {
 	params := script.ParamsOf(d.Tree)
 	switch script.Style {
@@ -100,7 +100,7 @@ func (d *Statement) arguments(script *tree.Script) {
 	}
 }
 
-// before returns how many placeholders stand before the statement.
+// before returns the number of placeholders before the statement.
 func before(script *tree.Script, st tree.Statement) int {
 	n, _ := slices.BinarySearchFunc(script.Params, st.Place().Start, func(p *tree.Param, start int) int { return p.Start - start })
 	return n
@@ -130,7 +130,7 @@ func (d *Statement) insert(script *tree.Script, st *tree.Insert) {
 	}
 }
 
-// write describes what INSERT, UPDATE and DELETE have in common.
+// write sets the fields that INSERT, UPDATE and DELETE have in common.
 func (d *Statement) write(script *tree.Script, r *tree.Returning) {
 	if script.Has.Any(tree.HasSubquery | tree.HasExists) {
 		tree.Inspect(d.Tree, func(n tree.Node) bool {

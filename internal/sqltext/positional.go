@@ -2,10 +2,9 @@ package sqltext
 
 import "strings"
 
-// Positional rewrites a statement of q to ? placeholders, so that it can stand
-// in one text with statements of any other style. order holds, for each ?, the
-// index of its argument among those of the whole text: $1 and @a may come up
-// more than once.
+// Positional rewrites a statement of q to ? placeholders, so that it can be sent
+// together with statements of another style. order holds, for each ?, the index of
+// its argument among those of the whole text: $1 and @a may occur more than once.
 func (q *Query) Positional(st *Statement) (text string, order []int) {
 	params := q.Script.ParamsOf(st.Tree)
 	if len(params) == 0 {

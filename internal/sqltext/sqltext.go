@@ -1,9 +1,9 @@
-// Package sqltext tells what the driver must know of a query text before it sends
-// it: how many arguments it takes and how they are named, where one statement ends
-// and the next begins, and what each statement does.
+// Package sqltext describes a query text for the driver, before the driver sends it:
+// how many arguments it takes and how they are named, where each statement begins
+// and ends, and what each statement does.
 //
-// It is the view of a driver on the parser in package tree, which knows the grammar.
-// What the parser refuses, the server would refuse too; the error says where.
+// The parser is in package tree. A text that the parser refuses would be refused by
+// the server too; the parser's error says at which place.
 package sqltext
 
 import (
@@ -43,7 +43,7 @@ type Query struct {
 	// statement, so a text that has some can only be sent statement by statement.
 	Statements []Statement
 
-	// Script is the text as it was parsed.
+	// Script is the syntax tree of the text.
 	Script *tree.Script
 
 	one [1]Statement // backs Statements in the common case
@@ -56,22 +56,22 @@ type Statement struct {
 	// to it after a space.
 	Text string
 
-	// Tree is the statement as it was parsed; its places are those in [Query.Text].
+	// Tree is the syntax tree of the statement; its offsets are those in [Query.Text].
 	Tree tree.Statement
 
 	Kind Kind
 
 	// Table is the table that the statement writes, creates, changes or drops,
-	// folded. It is "" where the statement has no single one.
+	// folded. It is "" if there is none or more than one.
 	Table string
 
-	// Database is the one that CREATE DATABASE and USE name, folded.
+	// Database is the database that CREATE DATABASE and USE name, folded.
 	Database string
 
 	// FirstArg and NumArgs select what to send when Text is sent alone: of the
 	// arguments of the whole text, args[FirstArg : FirstArg+NumArgs].
 	// For Question these are the statement's own, for Dollar the first ones up to
-	// its highest number (so FirstArg is 0 and the numbers stay true). For Named,
+	// its highest number (so FirstArg is 0 and the numbers stay valid). For Named,
 	// FirstArg is 0 and NumArgs is len(Names): select by name instead.
 	FirstArg, NumArgs int
 
@@ -86,14 +86,14 @@ type Statement struct {
 	// when the rows come from a query. It is 0 for every other statement.
 	NumRows int
 
-	// Selects is true where a SELECT stands anywhere in the statement.
+	// Selects is true if the statement contains a SELECT.
 	Selects bool
 
 	// SelfSelect is true for an INSERT or UPSERT whose query reads Table itself.
-	// A read through a view is not seen here.
+	// A read through a view is not detected.
 	SelfSelect bool
 
-	// OnConflict is what INSERT does with a row whose key exists.
+	// OnConflict says what INSERT does with a row whose key exists.
 	OnConflict OnConflict
 
 	// Returning is the RETURNING clause of INSERT, UPSERT, UPDATE and DELETE.
@@ -123,10 +123,10 @@ type Returning struct {
 	Items []ReturnItem
 }
 
-// Answerable reports whether the server answers every item truly: it knows *
-// and plain column names (of columns that exist). For an expression or an alias
-// it answers NULL without an error; or a wrong column, if there is one that is
-// called like the alias or, for the expression at index n, "col" followed by n.
+// Answerable reports whether the server returns the right value for every item. It
+// supports * and the names of columns that exist. For an expression or an alias it
+// returns NULL without an error, or the value of another column: one that has the
+// name of the alias or, for the expression at index n, the name "col" followed by n.
 func (r *Returning) Answerable() bool {
 	return !slices.ContainsFunc(r.Items, func(it ReturnItem) bool {
 		return it.Column == "" || it.Alias != ""

@@ -136,9 +136,9 @@ func TestATextIsCutAtItsSeparators(t *testing.T) {
 
 func TestWhatCannotBeLexedIsRefused(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
-		{"SELECT 'a", `line 1, column 8: string is not closed: add the closing ' (one that belongs to the text is written '')`},
-		{"SELECT 'a''", `line 1, column 8: string is not closed: add the closing ' (one that belongs to the text is written '')`},
-		{"SELECT 1,\n  x'00", `line 2, column 3: blob is not closed: add the closing ' (one that belongs to the text is written '')`},
+		{"SELECT 'a", `line 1, column 8: string is not closed: add the closing ' (write '' for a ' in it)`},
+		{"SELECT 'a''", `line 1, column 8: string is not closed: add the closing ' (write '' for a ' in it)`},
+		{"SELECT 1,\n  x'00", `line 2, column 3: blob is not closed: add the closing ' (write '' for a ' in it)`},
 		{"SELECT \"a\nFROM t", `line 1, column 8: quoted name is not closed: add the closing "`},
 		{"SELECT 1 /* a", `line 1, column 10: comment is not closed: add the closing */`},
 		{"SELECT 1; /*/", `line 1, column 11: comment is not closed: add the closing */`},
@@ -148,13 +148,13 @@ func TestWhatCannotBeLexedIsRefused(t *testing.T) {
 		{"SELECT @a, ?", `line 1, column 12: argument ? in a query that has @name arguments before it: use one style throughout`},
 		{"?", `line 1, column 1: unexpected ?, expected a statement`},
 		{"SELECT $0", `line 1, column 8: argument $0 does not exist: the first is $1`},
-		{"SELECT $", `line 1, column 8: $ has no argument number: write $1, $2, …`},
-		{"SELECT $$a$$", `line 1, column 8: $ has no argument number: write $1, $2, …`},
+		{"SELECT $", `line 1, column 8: $ without an argument number: write $1, $2, …`},
+		{"SELECT $$a$$", `line 1, column 8: $ without an argument number: write $1, $2, …`},
 		{"SELECT $99999999999", `line 1, column 8: argument number of $99999999999 is too large: number the arguments $1, $2, … without gaps`},
-		{"SELECT @1", `line 1, column 8: @ has no argument name: write @name, beginning with a letter or _`},
-		{"SELECT :Id", `line 1, column 8: :Id is no argument in immudb: write @Id`},
+		{"SELECT @1", `line 1, column 8: @ without an argument name: write @name, beginning with a letter or _`},
+		{"SELECT :Id", `line 1, column 8: :Id is not a placeholder in immudb: write @Id`},
 		{"SELECT a::INTEGER", ""},
-		{"SELECT a : 1", `line 1, column 10: : begins no token of immudb's SQL`},
+		{"SELECT a : 1", `line 1, column 10: unexpected character :`},
 	} {
 		q, err := Parse(tc.text)
 		switch {
@@ -172,7 +172,7 @@ func TestWhatCannotBeLexedIsRefused(t *testing.T) {
 
 func TestAnErrorQuotesNoLiteral(t *testing.T) {
 	_, err := Parse("CREATE USER bob WITH PASSWORD 'hunter2")
-	if want := "line 1, column 31: string is not closed: add the closing ' (one that belongs to the text is written '')"; err == nil || err.Error() != want {
+	if want := "line 1, column 31: string is not closed: add the closing ' (write '' for a ' in it)"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// change is a change of a file: old becomes new as often as it is there, which is
-// the number of times.
+// change is a change of a file: old is replaced by new. It must occur the given number of
+// times.
 type change struct {
 	old, new string
 	times    int

@@ -8,8 +8,8 @@ import (
 
 const gormRelease = "v1.31.2"
 
-// gormSuite is the tests folder of gorm with one more dialect. It is a module of its
-// own, which no module proxy has, so that it is cloned.
+// gormSuite is the tests folder of gorm with one more dialect. It is a separate module that
+// no module proxy has, so it is cloned.
 func (s *settings) gormSuite(ctx context.Context, root, dir string) (tests, error) {
 	clone := filepath.Join(dir, "gorm")
 	if out, err := exec.CommandContext(ctx, "git", "clone", "-q", "--branch", gormRelease, s.gorm, clone).CombinedOutput(); err != nil {

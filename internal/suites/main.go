@@ -1,4 +1,4 @@
-// Command suites runs the tests of others on the driver: gorm's and sqlx's own.
+// Command suites runs the tests of gorm and sqlx with the driver.
 //
 //	go run ./internal/suites sqlx
 //	go run ./internal/suites gorm
@@ -7,10 +7,10 @@
 //	go run ./internal/suites -strict gorm
 //	go run ./internal/suites -run TestNamed -v sqlx
 //
-// It takes the tests from where their projects publish them, changes the copies in a
-// temporary directory so that they open a server of the immudbtest module, and counts. Nothing
-// of them is kept here. Each change has to find what it changes, so that another
-// release of a suite is not run by mistake.
+// It downloads the tests from their projects, changes the copies in a temporary directory so
+// that they open a server of the immudbtest module, and counts the results. The repository
+// holds no copy of them. Each change must find its text, so that another release of a suite
+// is not run by mistake.
 package main
 
 import (
@@ -143,7 +143,7 @@ func run(ctx context.Context, dir, name string, args ...string) error {
 	return nil
 }
 
-// count runs tests and prints what became of them.
+// count runs tests and prints their results.
 func (s *settings) count(ctx context.Context, t tests, dsn string) error {
 	args := []string{"test", "-json", "-count=1", "-timeout=30m"}
 	if s.run != "" {

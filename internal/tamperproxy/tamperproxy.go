@@ -1,5 +1,5 @@
-// Package tamperproxy is a gRPC proxy for tests that alters what a real immudb
-// server and its client say to each other.
+// Package tamperproxy is a gRPC proxy for tests that alters messages between a real immudb
+// server and its client.
 package tamperproxy
 
 import (
@@ -20,9 +20,8 @@ import (
 	"github.com/immudb-go/immudb"
 )
 
-// Proxy stands between the driver and a real server and may change the bytes of
-// every message in both directions: it is the server that nobody should have to
-// believe.
+// Proxy is a proxy between the driver and a real server. It can change the bytes of every
+// message in both directions, so that it acts as a malicious server.
 type Proxy struct {
 	addr string
 
@@ -30,17 +29,17 @@ type Proxy struct {
 	backend *grpc.ClientConn
 	request func(method string, msg []byte) []byte
 	answer  func(method string, msg []byte) []byte
-	refuse  map[string]error // by method: what is answered, and the call not made
+	refuse  map[string]error // by method: the error to return instead of making the call
 	calls   map[string]int
 	instead Instead
 	md      metadata.MD // of the last call
 }
 
-// Instead answers a call by itself if it says so; call makes the call, with any
-// request. An error is answered as it is.
+// Instead may answer a call in place of the server, and then returns ok. call makes a call
+// to the server, with any request. An error is returned to the client.
 type Instead func(method string, req []byte, call func(req []byte) ([]byte, error)) (answer []byte, ok bool, err error)
 
-// frames hands messages through as bytes.
+// frames passes messages on as bytes.
 type frames struct{}
 
 func (frames) Name() string { return "proto" }
@@ -54,8 +53,7 @@ func (frames) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// Start starts a proxy to the server of a DSN and returns it with the DSN
-// that leads through it.
+// Start starts a proxy to the server of a DSN and returns it with the DSN of the proxy.
 func Start(t testing.TB, dsn string) (*Proxy, string) {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,7 +78,7 @@ func Start(t testing.TB, dsn string) (*Proxy, string) {
 	return p, cfg.FormatDSN()
 }
 
-// Connect sends the calls to come to the server of the DSN.
+// Connect sends later calls to the server of the DSN.
 func (p *Proxy) Connect(t testing.TB, dsn string) {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dsn)
@@ -100,14 +98,14 @@ func (p *Proxy) Connect(t testing.TB, dsn string) {
 	p.backend = cc
 }
 
-// Tamper sets what is done to messages from now on; nil does nothing.
+// Tamper sets the functions that change messages from now on; nil changes nothing.
 func (p *Proxy) Tamper(request, answer func(method string, msg []byte) []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.request, p.answer = request, answer
 }
 
-// Answer sets what answers calls instead of the server; nil answers none.
+// Answer sets a function that may answer calls instead of the server; nil: none.
 func (p *Proxy) Answer(instead Instead) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,8 +122,8 @@ func (p *Proxy) Ask(method string, req []byte) ([]byte, error) {
 	return answer, err
 }
 
-// Refuse sets what calls of a method are answered with from now on instead of
-// being made; nil makes them again.
+// Refuse sets an error for the calls of a method, which are then not made; nil: they are
+// made again.
 func (p *Proxy) Refuse(method string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

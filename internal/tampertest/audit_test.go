@@ -105,8 +105,8 @@ func TestAuditNoticesTamperingAndMovesNothing(t *testing.T) {
 	}
 }
 
-// A server that describes a table with its columns swapped is believed at first
-// use, and found out by an audit.
+// A server that describes a table with swapped columns is trusted at first use. An audit
+// detects it.
 func TestAuditFindsATableThatWasDescribedFalsely(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse))
@@ -123,8 +123,8 @@ func TestAuditFindsATableThatWasDescribedFalsely(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// A first audit that fails must not leave a state behind that the next one starts
-// from and finds in order.
+// A failed first audit must not store a state, from which the next audit would start and
+// succeed.
 func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	plain := dbtest.OpenDSN(t, dsn)
@@ -148,8 +148,8 @@ func TestAFirstAuditThatFailsTrustsNothing(t *testing.T) {
 	}
 }
 
-// Reads move the trusted state over transactions that nobody has read. The next
-// audit reads them all the same, in whatever process.
+// Verified reads move the trusted state past transactions that no audit has read. The next
+// audit reads these transactions, in each process.
 func TestAuditReadsWhatVerifiedReadsHavePassed(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	dsn = dbtest.WithOptions(dsn, trustFirstUse, "state_dir="+t.TempDir())
@@ -185,7 +185,7 @@ func TestAuditReadsWhatVerifiedReadsHavePassed(t *testing.T) {
 		t.Error("the audit has read no row")
 	}
 	p.Tamper(nil, nil)
-	r, err := immudb.Audit(t.Context(), again, immudb.AuditOptions{}) // the honest twin
+	r, err := immudb.Audit(t.Context(), again, immudb.AuditOptions{}) // an honest answer is accepted
 	if err != nil || r.First != first.State.TxID+1 || r.Transactions != writes || r.State.AuditedTxID != r.State.TxID {
 		t.Errorf("got %+v, %v, want %d transactions from tx %d on", r, err, writes, first.State.TxID+1)
 	}

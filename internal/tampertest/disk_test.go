@@ -17,11 +17,10 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// What is stored is altered while the server is stopped. Then the server does
-// not start, or answers with an error, or what it says is noticed; but an
-// altered row or history is never proven.
+// Files are altered while the server is stopped. Then the server does not start, or returns
+// errors, or the driver detects tampering; but an altered row or history is never proven.
 func TestTamperingWithTheFilesOfAServerIsNoticed(t *testing.T) {
-	t.Parallel() // its server is its own, and it mostly waits for that to start
+	t.Parallel() // it has a separate server, and mostly waits for its starts
 	s := testserver.Start(t)
 	states := t.TempDir()
 	dsn := dbtest.WithOptions(s.DSN(), trustFirstUse, "state_dir="+states, "connect_timeout=5", "max_retries=0")
@@ -33,7 +32,7 @@ func TestTamperingWithTheFilesOfAServerIsNoticed(t *testing.T) {
 
 	for _, kind := range []struct {
 		files   string
-		must    bool // any change of it alters a row or the history; of the others the server has, or makes, what it needs twice
+		must    bool // every change alters a row or the history; the server can restore the data of the other files
 		flips   int
 		comment string
 	}{
@@ -77,12 +76,11 @@ func TestTamperingWithTheFilesOfAServerIsNoticed(t *testing.T) {
 	}
 }
 
-// harmless: every row and the whole history is proven, and as it was.
+// harmless: every row and the whole history is proven and unchanged.
 const harmless = "harmless"
 
-// writeHistory writes rows, some of them twice, each alone in its transaction
-// and, as the file of states gets to know them, all trusted. It returns what each
-// transaction wrote.
+// writeHistory writes rows, some of them twice, each in its own transaction. The file of
+// states trusts all of them. It returns the values that each transaction wrote.
 func writeHistory(t *testing.T, dsn string) map[uint64][]any {
 	t.Helper()
 	db := dbtest.OpenDSN(t, dsn)
@@ -133,7 +131,7 @@ func withFlip(t *testing.T, s *testserver.Server, dsn, path string, at int, revi
 	return readAll(t, dsn, revisions)
 }
 
-// readAll reads every row and the history, verified, and says how that went.
+// readAll reads and verifies every row and the history, and returns the outcome.
 func readAll(t *testing.T, dsn string, revisions map[uint64][]any) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -183,7 +181,7 @@ func readAll(t *testing.T, dsn string, revisions map[uint64][]any) string {
 	return "the server answers with an error"
 }
 
-// stateFiles returns which states are trusted.
+// stateFiles returns the trusted states.
 func stateFiles(t *testing.T, dsn string) string {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dsn)

@@ -14,8 +14,7 @@ import (
 	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
-// provenCommits is a table t with an integer key behind a proxy, whose commits are
-// proven.
+// provenCommits makes a table t with an integer key behind a proxy, with proven commits.
 func provenCommits(t *testing.T, options ...string) (*tamperproxy.Proxy, *sql.DB) {
 	t.Helper()
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
@@ -24,7 +23,7 @@ func provenCommits(t *testing.T, options ...string) (*tamperproxy.Proxy, *sql.DB
 	return p, db
 }
 
-// answerWith answers the methods with the same bytes each time.
+// answerWith returns the same bytes for each call of the methods.
 func answerWith(answers map[string][]byte) tamperproxy.Instead {
 	return func(method string, _ []byte, _ func([]byte) ([]byte, error)) ([]byte, bool, error) {
 		answer, ok := answers[method]
@@ -32,8 +31,8 @@ func answerWith(answers map[string][]byte) tamperproxy.Instead {
 	}
 }
 
-// A commit that is answered with a transaction which was there before it was sent
-// has not been made, by whatever way it was sent.
+// If the answer to a commit names a transaction that existed before the commit was sent, the
+// commit was not made. This is tested for each way to commit.
 func TestCommitAnsweredWithOlderTransactionIsRefused(t *testing.T) {
 	for _, option := range []string{"group_commit=0", "group_commit=8"} {
 		p, db := provenCommits(t, option)
@@ -76,7 +75,7 @@ func TestCommitAnsweredWithOlderTransactionIsRefused(t *testing.T) {
 				t.Errorf("%s: the trusted state has moved to %s", what, after.Pin())
 			}
 			dbtest.Exec(t, db, "DELETE FROM t WHERE id >= 100") // CopyFrom may have staged its rows
-			if err := write(200); err != nil {                  // the honest twin
+			if err := write(200); err != nil {                  // an honest answer is accepted
 				t.Errorf("%s, %s: %v", option, what, err)
 			}
 			dbtest.Exec(t, db, "DELETE FROM t WHERE id >= 200")
@@ -84,8 +83,7 @@ func TestCommitAnsweredWithOlderTransactionIsRefused(t *testing.T) {
 	}
 }
 
-// Of commits that are under way together, each is answered with a transaction of
-// its own.
+// Concurrent commits must each be answered with a different transaction.
 func TestCommitsAnsweredWithOneTransactionAreRefused(t *testing.T) {
 	const writers = 8
 	p, db := provenCommits(t, fmt.Sprintf("max_sessions=%d", writers))
@@ -129,7 +127,7 @@ func TestCommitsAnsweredWithOneTransactionAreRefused(t *testing.T) {
 	if accepted != 1 {
 		t.Errorf("%d of %d commits answered with one transaction are accepted, want 1", accepted, writers)
 	}
-	for i := range writers { // the honest twin
+	for i := range writers { // honest answers are accepted
 		wg.Go(func() {
 			if _, err := db.Exec("INSERT INTO t (id) VALUES (?)", 100+i); err != nil {
 				t.Error(err)
@@ -139,7 +137,7 @@ func TestCommitsAnsweredWithOneTransactionAreRefused(t *testing.T) {
 	wg.Wait()
 }
 
-// What cannot succeed without changing something is not answered with nothing.
+// A statement that cannot succeed without a write must not be answered with no transaction.
 func TestStatementThatMustWriteNeedsItsTransaction(t *testing.T) {
 	p, db := provenCommits(t)
 	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
@@ -171,7 +169,7 @@ func TestStatementThatMustWriteNeedsItsTransaction(t *testing.T) {
 		if mustBeTampering(t, err); t.Failed() {
 			t.Fatal(statement)
 		}
-		dbtest.Exec(t, db, statement) // the honest twin
+		dbtest.Exec(t, db, statement) // an honest answer is accepted
 	}
 	for _, statement := range need {
 		dbtest.Exec(t, db, statement)
@@ -182,7 +180,7 @@ func TestStatementThatMustWriteNeedsItsTransaction(t *testing.T) {
 	p.Answer(nil)
 }
 
-// The proof of one commit that does not come holds up no other.
+// A proof that does not arrive delays only its own commit.
 func TestStalledProofHoldsUpNoOtherCommit(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, proveCommits))
@@ -221,9 +219,9 @@ func TestStalledProofHoldsUpNoOtherCommit(t *testing.T) {
 	}
 }
 
-// A database that was empty at first use has a history that begins then: all of
-// it is read, and not just its end trusted.
-func TestWhatComesAfterAnEmptyDatabaseIsRead(t *testing.T) {
+// If a database was empty at first use, its whole history is read later, and not only its
+// end trusted.
+func TestHistoryOfADatabaseThatWasEmptyIsRead(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse))
 	if s := stateOf(t, db); s.TxID != 0 {
@@ -237,5 +235,5 @@ func TestWhatComesAfterAnEmptyDatabaseIsRead(t *testing.T) {
 		t.Errorf("err = %v, want ErrTampered", err)
 	}
 	p.Answer(nil)
-	mustVerify(t, db) // the honest twin
+	mustVerify(t, db) // an honest answer is accepted
 }

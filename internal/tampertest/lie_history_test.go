@@ -17,7 +17,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// withAccount makes the server of a DSN hold one account.
+// withAccount creates one account on the server of a DSN.
 func withAccount(t *testing.T, dsn, owner string) {
 	t.Helper()
 	db := dbtest.OpenDSN(t, dsn)
@@ -34,7 +34,7 @@ func hostOf(t *testing.T, dsn string) string {
 	return cfg.Hosts[0]
 }
 
-// withHost is the DSN with other hosts.
+// withHost returns the DSN with other hosts.
 func withHost(t *testing.T, dsn string, hosts ...string) string {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dsn)
@@ -45,9 +45,9 @@ func withHost(t *testing.T, dsn string, hosts ...string) string {
 	return cfg.FormatDSN()
 }
 
-// Two servers that show databases of one name show one history, or one of them
-// is refused: at another host of the DSN, under another spelling of the host, and
-// whatever UUID the server gives itself.
+// If two servers have databases with the same name, they must have the same history, or one
+// of them is refused: at another host of the DSN, with another spelling of the host, and
+// with each UUID of the server.
 func TestAnotherHistoryIsRefusedAtEveryHost(t *testing.T) {
 	one, two := testserver.Start(t, "-synced=false"), testserver.Start(t, "-synced=false")
 	withAccount(t, one.DSN(), "ann")
@@ -64,8 +64,8 @@ func TestAnotherHistoryIsRefusedAtEveryHost(t *testing.T) {
 	_, err = immudb.VerifiedRow(t.Context(), dbtest.OpenDSN(t, dbtest.WithOptions(hosts, trustFirstUse, dir)), "accounts", 1)
 	mustBeTampering(t, err)
 
-	// The honest twins: the same server under another name, and another database by
-	// a name of its own.
+	// Honest cases that must be accepted: the same server with another host name, and another
+	// database with another name.
 	local := withHost(t, one.DSN(), strings.Replace(hostOf(t, one.DSN()), "127.0.0.1", "localhost", 1))
 	mustVerify(t, dbtest.OpenDSN(t, dbtest.WithOptions(local, dir)))
 	named := dbtest.OpenDSN(t, dbtest.WithOptions(two.DSN(), trustFirstUse, dir, "history=two"))
@@ -75,9 +75,9 @@ func TestAnotherHistoryIsRefusedAtEveryHost(t *testing.T) {
 	mustVerify(t, dbtest.OpenDSN(t, dbtest.WithOptions(one.DSN(), dir)))
 }
 
-// A server that tells two processes at their first use two histories, and two
-// UUIDs, is believed by one of them.
-func TestSplitViewAtFirstUseIsBelievedOnce(t *testing.T) {
+// If a server shows two processes different histories and UUIDs at their first use, only one
+// of them trusts it.
+func TestSplitViewAtFirstUseIsTrustedOnce(t *testing.T) {
 	one, two := testserver.Start(t, "-synced=false"), testserver.Start(t, "-synced=false")
 	withAccount(t, one.DSN(), "ann")
 	withAccount(t, two.DSN(), "eve")
@@ -148,8 +148,8 @@ func TestChangeOfServerUUIDIsLogged(t *testing.T) {
 	}
 }
 
-// fork is a server whose history was put back to what it was at mark, and went on
-// otherwise.
+// fork is a server whose history was restored to an earlier state and then continued
+// differently.
 type fork struct {
 	*testserver.Server
 	t      *testing.T
@@ -176,9 +176,9 @@ func (f *fork) putBack() {
 	}
 }
 
-// A pin is a floor for every process that shares the directory, not only for the
-// one that was given it.
-func TestNewerPinIsStoredForEverybody(t *testing.T) {
+// A pinned state is the minimum for every process that shares the directory, not only for
+// the process with the option.
+func TestNewerPinIsStoredForAllProcesses(t *testing.T) {
 	s := newFork(t)
 	dir := "state_dir=" + t.TempDir()
 	withAccount(t, s.DSN(), "ann")
@@ -193,7 +193,7 @@ func TestNewerPinIsStoredForEverybody(t *testing.T) {
 	if got := stateOf(t, pinned); got.Pin() != pin.Pin() {
 		t.Errorf("with the pin tx %d is trusted, want %d", got.TxID, pin.TxID)
 	}
-	mustVerify(t, dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), dir))) // the honest twin, without the pin
+	mustVerify(t, dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), dir))) // an honest server is accepted without the pin
 	_ = pinned.Close()
 
 	s.putBack()
@@ -208,7 +208,7 @@ func TestNewerPinIsStoredForEverybody(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// The stored state and the pin have to be of one history, whichever is newer.
+// The stored state and the pin must be of the same history, whichever of them is newer.
 func TestPinOfAnotherHistoryIsRefused(t *testing.T) {
 	s := newFork(t)
 	dir := "state_dir=" + t.TempDir()

@@ -16,8 +16,8 @@ import (
 	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
-// conditioned is a table of accounts behind a proxy, whose rows tell conditions from
-// each other.
+// conditioned makes a table of accounts behind a proxy, with rows for which the tested
+// conditions give different results.
 func conditioned(t *testing.T) (*tamperproxy.Proxy, *sql.DB) {
 	t.Helper()
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
@@ -31,8 +31,8 @@ func conditioned(t *testing.T) (*tamperproxy.Proxy, *sql.DB) {
 	return p, db
 }
 
-// otherwise lets the server answer a query that was not sent: text stands in the one
-// that was, and answered, which is as long, in its place.
+// otherwise makes the server answer another query than the client sent: text in the query is
+// replaced by answered, which has the same length.
 func otherwise(t *testing.T, p *tamperproxy.Proxy, text, answered string) {
 	t.Helper()
 	if len(text) != len(answered) {
@@ -41,8 +41,8 @@ func otherwise(t *testing.T, p *tamperproxy.Proxy, text, answered string) {
 	p.Tamper(on("SQLQuery", func(msg []byte) []byte { return bytes.Replace(msg, []byte(text), []byte(answered), 1) }), nil)
 }
 
-// All rows are proven, and not those that were asked for.
-func TestRowsThatAreNoAnswerToTheQueryAreRefused(t *testing.T) {
+// All returned rows are proven, but they are not the rows that the query selects.
+func TestProvenRowsThatDoNotMatchTheQueryAreRefused(t *testing.T) {
 	p, db := conditioned(t)
 	for _, lie := range []struct {
 		tail, answered string
@@ -90,7 +90,7 @@ func TestRowsThatAreNoAnswerToTheQueryAreRefused(t *testing.T) {
 	}
 }
 
-// twice repeats the first row of an answer, which is a field 1.
+// twice repeats the first row of an answer; rows are field 1.
 func twice(msg []byte) []byte {
 	for at := 0; at < len(msg); {
 		num, typ, tag := protowire.ConsumeTag(msg[at:])
@@ -113,8 +113,8 @@ func TestRowThatIsAnsweredTwiceIsRefused(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// Said at VerifyRows: rows that are left out, also behind OFFSET, cannot be seen.
-func TestRowsThatAreLeftOutAreNotSeen(t *testing.T) {
+// As documented at VerifyRows, missing rows cannot be detected, also with OFFSET.
+func TestMissingRowsAreNotDetected(t *testing.T) {
 	p, db := conditioned(t)
 	for tail, answered := range map[string]string{"WHERE id > 1": "WHERE id > 2", "ORDER BY id LIMIT 2 OFFSET 1": "ORDER BY id LIMIT 2 OFFSET 2"} {
 		otherwise(t, p, tail, answered)
@@ -124,8 +124,8 @@ func TestRowsThatAreLeftOutAreNotSeen(t *testing.T) {
 	}
 }
 
-// Nothing is read by a condition that cannot be looked at again, and none is believed
-// at which an honest server would have failed.
+// A query is refused if the client cannot evaluate its condition, and rows are refused if an
+// honest server would have failed at the condition.
 func TestConditionThatCannotBeEvaluatedIsUnsupported(t *testing.T) {
 	p, db := conditioned(t)
 	before := p.Count("SQLQuery")

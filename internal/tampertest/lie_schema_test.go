@@ -13,8 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/tamperproxy"
 )
 
-// What a server told falsely at first use must not become true by being asked
-// again.
+// A false definition at first use must not be confirmed by later calls.
 func TestFalseColumnNamesAreFoundByTheNextHonestAnswer(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	dsn = dbtest.WithOptions(dsn, trustFirstUse, "state_dir="+t.TempDir())
@@ -38,7 +37,7 @@ func TestFalseColumnNamesAreFoundByTheNextHonestAnswer(t *testing.T) {
 	}
 }
 
-// Three statements of an operator give the values of all rows other names.
+// Three statements of an operator change the names of all values.
 func TestRenamedColumnsAreAnErrorUntilTheyAreAccepted(t *testing.T) {
 	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse, "state_dir="+t.TempDir())
 	db, other := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dsn)
@@ -57,7 +56,7 @@ func TestRenamedColumnsAreAnErrorUntilTheyAreAccepted(t *testing.T) {
 			t.Errorf("Rows: %v, %v, want ErrSchemaChanged", rows, err)
 		}
 	}
-	// The names of its time are what they were.
+	// RowAt uses the names as of the transaction.
 	if row, err := immudb.NewVerifier(other).RowAt(t.Context(), old.TxID, "accounts", 1); err != nil || !reflect.DeepEqual(row, old) {
 		t.Errorf("RowAt: %+v, %v, want %+v", row, err, old)
 	}
@@ -99,7 +98,7 @@ func TestColumnsThatComeAndGoChangeNoMeaning(t *testing.T) {
 		}
 		mustVerify(t, db)
 	}
-	// note has been relied on by now.
+	// The column note has been relied on by now.
 	if _, err := immudb.VerifiedRow(t.Context(), db, "accounts", 1); !errors.Is(err, immudb.ErrSchemaChanged) {
 		t.Errorf("err = %v, want ErrSchemaChanged", err)
 	}
@@ -133,7 +132,7 @@ func TestAuditTellsChangesOfTheSchema(t *testing.T) {
 		t.Errorf("dropped tables: %v, want one", report.State.DroppedTables)
 	}
 
-	// The next one reads only what has come since.
+	// The next audit reads only the new transactions.
 	dbtest.Exec(t, db, "DROP TABLE books")
 	report, err = immudb.Audit(t.Context(), db, immudb.AuditOptions{})
 	if err != nil || len(report.SchemaChanges) != 1 || len(report.State.DroppedTables) != 2 {
@@ -141,7 +140,7 @@ func TestAuditTellsChangesOfTheSchema(t *testing.T) {
 	}
 }
 
-// A server that shows rows of a table of which the drop was seen is not honest.
+// A server that returns rows of a table whose DROP is in the history is not honest.
 func TestRowsOfADroppedTableProveNothing(t *testing.T) {
 	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse)
 	db := dbtest.OpenDSN(t, dsn)

@@ -1,6 +1,6 @@
-// Package tampertest shows that what is altered is noticed: by a proxy that lies between the driver and a real server, and
-// by flipped bits in the files of a server. Beside it stands what must not be taken for tampering: what the driver
-// verifies of an honest server, and what that costs in calls.
+// Package tampertest tests that the driver detects tampering: messages that a proxy alters between the driver and a real
+// server, and flipped bits in the files of a server. It also tests that honest servers are accepted, and how many calls
+// verification needs.
 package tampertest
 
 import (

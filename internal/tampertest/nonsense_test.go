@@ -15,8 +15,8 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// Whatever a server answers with, it is refused or has no bearing; nothing
-// breaks, and what is trusted afterwards is still the truth.
+// Every invalid answer of a server is refused or has no effect. The driver does not panic,
+// and the trusted state stays right.
 func TestNonsenseIsRefused(t *testing.T) {
 	p, db := lyingServer(t)
 	honest := mustVerify(t, db)
@@ -72,7 +72,7 @@ func scramble(noise *rand.Rand, msg []byte) []byte {
 	return msg
 }
 
-// hugeFields has each field as the largest number and as bytes that are not there.
+// hugeFields is a message with each field as the largest number and as missing bytes.
 func hugeFields() []byte {
 	var b []byte
 	for num := protowire.Number(1); num < 17; num++ {
@@ -95,8 +95,8 @@ func TestAuditReadsOnWhereAnAnswerEnds(t *testing.T) {
 	}
 }
 
-// Each answer that moves what is trusted has to be signed for what it moves to.
-func TestASignatureIsAskedForWithEachProof(t *testing.T) {
+// Each answer that moves the trusted state must have a signature of the new state.
+func TestEachProofNeedsASignature(t *testing.T) {
 	private, public := newKey(t)
 	s := testserver.Start(t, "-synced=false", "-signing-key="+private)
 	p, dsn := tamperproxy.Start(t, s.DSN())

@@ -21,8 +21,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// lyingServer is an accounts table with three rows behind a proxy, of which a
-// state is trusted.
+// lyingServer makes a table accounts with three rows behind a proxy, with a trusted state.
 func lyingServer(t *testing.T, options ...string) (*tamperproxy.Proxy, *sql.DB) {
 	t.Helper()
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
@@ -53,7 +52,7 @@ func stateOf(t testing.TB, db *sql.DB) immudb.State {
 	return s
 }
 
-// mustBeTampering checks the error, and that it says what failed.
+// mustBeTampering checks that the error is ErrTampered and names the failed check.
 func mustBeTampering(t testing.TB, err error) {
 	t.Helper()
 	var found *immudb.Tampering
@@ -72,8 +71,7 @@ func on(method string, change func([]byte) []byte) func(string, []byte) []byte {
 	}
 }
 
-// No bit of the answer for a row can be changed unnoticed: it is either
-// refused, or has no bearing on the row.
+// Each changed bit of the answer for a row is detected or has no effect on the row.
 func TestTamperingWithAnyBitOfARowAnswerIsNoticed(t *testing.T) {
 	p, db := lyingServer(t)
 	honest, before := mustVerify(t, db), stateOf(t, db)
@@ -152,8 +150,7 @@ func TestAStaleProofIsTampering(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// The one thing that a server can do, said at VerifiedRow: an older revision
-// has an older TxID.
+// As documented at VerifiedRow, a server can return an older revision; its TxID is older.
 func TestAnOlderRevisionIsToldByItsTx(t *testing.T) {
 	p, db := lyingServer(t)
 	old := mustVerify(t, db)
@@ -173,7 +170,7 @@ func TestAnOlderRevisionIsToldByItsTx(t *testing.T) {
 func TestASwappedDatabaseIsTampering(t *testing.T) {
 	s := testserver.Shared(t)
 	one, two := s.NewDatabase(t), s.NewDatabase(t)
-	for n, dsn := range []string{one, two} { // the same in the same second would be one history
+	for n, dsn := range []string{one, two} { // the same statements in the same second would give the same history
 		db := dbtest.OpenDSN(t, dsn)
 		dbtest.Exec(t, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
 		dbtest.Exec(t, db, "INSERT INTO accounts (id, owner, balance) VALUES (1, 'ann', ?)", n)
@@ -229,7 +226,7 @@ func TestAServerReplacedUnderTheSameAddressIsTampering(t *testing.T) {
 	mustVerify(t, dbtest.OpenDSN(t, dsn))
 }
 
-// A replica behind the same address has another UUID and the same history.
+// A replica at the same address has another UUID and the same history.
 func TestAServerWithTheSameHistoryIsTrustedUnderAnotherUUID(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	dsn = dbtest.WithOptions(dsn, "state_dir="+t.TempDir())
@@ -294,7 +291,7 @@ func TestOnlyTheKeyOfTheServerSigns(t *testing.T) {
 	}
 }
 
-// The server takes any spelling of a database's name and signs its own.
+// The server accepts a database's name in any case, and signs its own spelling.
 func TestADatabaseIsTheSameHoweverItIsSpelt(t *testing.T) {
 	private, public := newKey(t)
 	s := testserver.Start(t, "-synced=false", "-signing-key="+private)
@@ -356,7 +353,7 @@ func TestARestoredBackupIsOlderAndThenTampering(t *testing.T) {
 			t.Errorf("%s: err = %v, want ErrServerOlder", name, err)
 		}
 	}
-	// It goes on from there, with another history.
+	// The server continues from there with another history.
 	plain := dbtest.OpenDSN(t, s.DSN())
 	for range 3 {
 		dbtest.Exec(t, plain, "UPDATE accounts SET balance = balance + 1 WHERE id = 1")

@@ -18,9 +18,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// A call that fails leaves nothing behind, not even what it was told of a table
-// that nobody has heard of before.
-func TestWhatAFailedFirstUseWasToldOfATableIsForgotten(t *testing.T) {
+// A failed verification changes no trusted state. It does not keep the definition of a new
+// table either.
+func TestFailedFirstUseDoesNotKeepTheTableDefinition(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse))
 	dbtest.Exec(t, db, "CREATE TABLE accounts (id INTEGER, debit INTEGER, money INTEGER, PRIMARY KEY id)")
@@ -67,9 +67,9 @@ func TestATableThatIsAnotherEachTimeIsTampering(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// Two processes that meet a table at the same time must not each believe what the
-// server tells it of the table.
-func TestATableIsBelievedOnce(t *testing.T) {
+// If two processes use a table for the first time at once, they must not trust different
+// definitions of it.
+func TestOnlyOneDefinitionOfATableIsTrusted(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	dsn = dbtest.WithOptions(dsn, trustFirstUse, "state_dir="+t.TempDir())
 	first, second := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dsn)
@@ -90,8 +90,8 @@ func TestATableIsBelievedOnce(t *testing.T) {
 	}
 }
 
-// Somebody else has relied on the table as it was before it was changed: that is
-// no lie.
+// Another process has relied on the table's definition from before a change. That is not
+// tampering.
 func TestATableThatChangesBetweenTwoFirstUsesIsProven(t *testing.T) {
 	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse, "state_dir="+t.TempDir())
 	first, second := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dsn)
@@ -122,8 +122,8 @@ func TestADatabaseThatOnlySaysThatItIsEmptyIsTampering(t *testing.T) {
 	mustVerify(t, db)
 }
 
-// The file of states is put back to what it was while a program runs.
-func TestAStateThatWasPutBackIsNotTakenUp(t *testing.T) {
+// The file of states is replaced by an older one while a program runs.
+func TestRestoredOlderStateFileIsNotUsed(t *testing.T) {
 	dir := t.TempDir()
 	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse, "state_dir="+dir)
 	db := dbtest.OpenDSN(t, dsn)
@@ -175,9 +175,9 @@ func TestAStateThatWasDeletedIsMissedByARunningProgram(t *testing.T) {
 	}
 }
 
-// Where rows are missing because the server was put back, that is said, and not
-// that there are none.
-func TestARolledBackServerHasNoMissingRows(t *testing.T) {
+// If rows are missing because the server was rolled back, the error says that the server is
+// older, and not that the rows do not exist.
+func TestMissingRowsOfARolledBackServerAreReportedAsOlder(t *testing.T) {
 	s := testserver.Start(t, "-synced=false")
 	dsn := dbtest.WithOptions(s.DSN(), trustFirstUse)
 	backup, dir := t.TempDir(), s.Info().Dir
@@ -211,7 +211,7 @@ func TestARolledBackServerHasNoMissingRows(t *testing.T) {
 			t.Errorf("%s: err = %v, want ErrServerOlder", what, err)
 		}
 	}
-	// It goes on with another history, in which they never were.
+	// The server continues with another history without these rows.
 	plain := dbtest.OpenDSN(t, s.DSN())
 	for range 5 {
 		dbtest.Exec(t, plain, "UPSERT INTO accounts (id) VALUES (1)")
@@ -223,9 +223,9 @@ func TestARolledBackServerHasNoMissingRows(t *testing.T) {
 	}
 }
 
-// A pinned state says where the history begins to be trusted. It does not make
-// what was trusted since be forgotten when another server takes the place.
-func TestAPinDoesNotExcuseAServerThatGoesOnOtherwise(t *testing.T) {
+// A pinned state is the first trusted state. The newer trusted state still counts if another
+// server takes the place of the first.
+func TestPinDoesNotAllowAServerWithAnotherHistory(t *testing.T) {
 	s := testserver.Start(t, "-synced=false")
 	p, dsn := tamperproxy.Start(t, s.DSN())
 	dsn = dbtest.WithOptions(dsn, "state_dir="+t.TempDir())
@@ -253,7 +253,7 @@ func TestAPinDoesNotExcuseAServerThatGoesOnOtherwise(t *testing.T) {
 	mustBeTampering(t, err)
 }
 
-// catchUp moves what is trusted to the newest transaction.
+// catchUp moves the trusted state to the newest transaction.
 func catchUp(t *testing.T, db *sql.DB) {
 	t.Helper()
 	if _, err := immudb.VerifyRows(t.Context(), db, "accounts", ""); err != nil {
@@ -293,8 +293,8 @@ func TestAPinIsOfTheDatabaseOfItsDSN(t *testing.T) {
 	dbtest.Exec(t, conn, "UPSERT INTO accounts (id) VALUES (1)")
 }
 
-// A replica behind the address of its primary has a UUID of its own, and may be
-// a little behind. So may a server that has nothing to do with it.
+// A replica at the address of its primary has another UUID, and may lag a little. The same is
+// true of an unrelated server.
 func TestAnotherServerAtTheSameAddressThatLagsIsOlder(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	dsn = dbtest.WithOptions(dsn, trustFirstUse, "state_dir="+t.TempDir())
@@ -357,7 +357,7 @@ func TestDatabasesAndServersThatShareADirectoryAreToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// USE moves the session, and with it what it is verified against.
+	// USE changes the database of the session, and with it the trusted state.
 	other := stateOf(t, dbs[1]).Database
 	dbtest.Exec(t, conn, "USE DATABASE "+other)
 	dbtest.Raw(t, conn, func(c *immudb.Conn) {

@@ -10,8 +10,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// openBench makes a database with 1,000 rows, which one transaction each, or all
-// together, wrote.
+// openBench makes a database with 1,000 rows, written in one transaction each or together.
 func openBench(b *testing.B, together bool) *sql.DB {
 	b.Helper()
 	db := dbtest.Open(b, verifyReads)
@@ -97,7 +96,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, mode := range []struct {
 		name    string
 		options []string
-		others  bool // somebody else commits between
+		others  bool // another client commits in between
 	}{
 		{"unverified", nil, false},
 		{"verified", []string{proveCommits}, false},

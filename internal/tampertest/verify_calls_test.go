@@ -60,8 +60,8 @@ func TestVerifyRowsAsksOnceForEachTransaction(t *testing.T) {
 		if err != nil || len(rows) != 300 {
 			t.Fatal(len(rows), err)
 		}
-		// A row and the rest of its transaction for each of the three, one for where
-		// the history is now, and at first one for what the table is.
+		// Two calls for each of the three transactions (a row, and the rest of the transaction),
+		// one for the newest state, and at first one for the table's definition.
 		if n := calls() - before; n > 9 {
 			t.Errorf("first time %v: 300 rows of 3 transactions took %d calls", first, n)
 		}
@@ -75,7 +75,7 @@ func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
 	for id := range 24 {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (?)", id)
 	}
-	// A call is answered when as many are waiting as may: until then one too many would have to come as well.
+	// Calls are answered only when the allowed number is waiting, so that an additional call would be seen.
 	var now, most, allowed atomic.Int32
 	p.Tamper(on("VerifiableSQLGet", func(msg []byte) []byte {
 		n := now.Add(1)

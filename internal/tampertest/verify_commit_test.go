@@ -70,7 +70,7 @@ func TestALoneWritersCommitsAreProvenWithoutACall(t *testing.T) {
 	if n := p.Count("VerifiableTxById") + p.Count("CurrentState") - before; n != 0 {
 		t.Errorf("10 commits took %d calls to prove", n)
 	}
-	// Somebody else writes: one call, and then none again.
+	// After a write by another client one more call is needed, and then none again.
 	dbtest.Exec(t, dbtest.OpenDSN(t, dbtest.WithOptions(dsn)), "INSERT INTO t (id) VALUES (100)")
 	for i := range 10 {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (?)", 200+i)
@@ -127,7 +127,7 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	// Now the answer to the proof is lost.
 	p.Tamper(nil, nil)
 	dbtest.Exec(t, dbtest.OpenDSN(t, dsn), "INSERT INTO t (id) VALUES (2)")
-	p.Tamper(on("VerifiableTxById", func([]byte) []byte { return []byte{8, 255, 255, 255, 15} }), nil) // a tx that is not there
+	p.Tamper(on("VerifiableTxById", func([]byte) []byte { return []byte{8, 255, 255, 255, 15} }), nil) // a transaction that does not exist
 	sent = p.Count("SQLExec")
 	_, err = db.Exec("INSERT INTO t (id) VALUES (3)")
 	var e *immudb.Error
@@ -144,9 +144,9 @@ func TestACommitThatIsNotProvenIsNeverRunAgain(t *testing.T) {
 	}
 }
 
-// An error of the proof is not one of the commit: it must not make the work run
-// again that has been committed, whatever the server calls it.
-func TestAServerThatIsTooBusyToProveACommitDoesNotHaveItRunAgain(t *testing.T) {
+// An error of the proof is not an error of the commit: for no error of the server may the
+// committed work run again.
+func TestFailedProofOfACommitDoesNotRunItAgain(t *testing.T) {
 	for _, text := range []string{"read tx pool exhausted", "tx read conflict", "session not found"} {
 		p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 		db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, proveCommits))
@@ -165,7 +165,7 @@ func TestAServerThatIsTooBusyToProveACommitDoesNotHaveItRunAgain(t *testing.T) {
 				})
 			},
 		} {
-			dbtest.Exec(t, dbtest.OpenDSN(t, dsn), "INSERT INTO t (n) VALUES (0)") // so that a proof has to be asked for
+			dbtest.Exec(t, dbtest.OpenDSN(t, dsn), "INSERT INTO t (n) VALUES (0)") // so that the proof needs a call
 			before := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t")
 			p.Refuse("VerifiableTxById", status.Error(codes.Unknown, text))
 			err := write()
@@ -216,7 +216,7 @@ func TestACommitThatIsAnsweredWithoutItsTransactionIsTampering(t *testing.T) {
 			}
 		}
 		p.Tamper(nil, nil)
-		dbtest.Exec(t, db, "UPDATE t SET n = 3 WHERE id = 99") // nothing is written, which is no lie
+		dbtest.Exec(t, db, "UPDATE t SET n = 3 WHERE id = 99") // it writes nothing, which is not tampering
 		dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1) ON CONFLICT DO NOTHING")
 		dbtest.Exec(t, db, "CREATE TABLE IF NOT EXISTS t (id INTEGER, PRIMARY KEY id)")
 		if err := inOneTx(db, "DELETE FROM t WHERE id = 99"); err != nil {
@@ -248,8 +248,8 @@ func TestACopiedBatchThatIsNotProvenIsUnknown(t *testing.T) {
 	}
 }
 
-// What a commit was answered with is what is trusted, so that the server cannot
-// take it back.
+// The state in the answer to a commit becomes the trusted state, so the server cannot revoke
+// the commit.
 func TestAForgedCommitIsNoticedByTheNext(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, proveCommits))

@@ -18,8 +18,8 @@ import (
 // verifyReads proves what is read.
 const verifyReads = "verify=trust-first-use,reads"
 
-// reader is a database read with verify=reads, behind a proxy, beside the same
-// without a proof. Its table has every type.
+// reader opens a database behind a proxy with verify=reads, and the same database without
+// proofs. Its table has a column of each type.
 func reader(t *testing.T, verify string) (p *tamperproxy.Proxy, proven, plain *sql.DB) {
 	t.Helper()
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
@@ -37,7 +37,7 @@ func reader(t *testing.T, verify string) (p *tamperproxy.Proxy, proven, plain *s
 	return p, dbtest.OpenDSN(t, dbtest.WithOptions(dsn, verify)), plain
 }
 
-// answerOf is what a program sees of an answer: names, types and values.
+// answerOf returns the names, types and values of a result.
 func answerOf(t *testing.T, db *sql.DB, info *immudb.ReadProof, query string, args ...any) ([]string, error) {
 	t.Helper()
 	rows, err := db.QueryContext(immudb.WithReadProof(t.Context(), info), query, args...)
@@ -87,7 +87,7 @@ var provenQueries = []struct {
 	{"SELECT id AS balance, balance AS id FROM accounts WHERE balance = 10", nil},
 }
 
-// The program is the same, and so are names, types and values: only a proof was added.
+// With proofs the program needs no change, and the names, types and values are the same.
 func TestReadsAreProvenWithoutChangingALine(t *testing.T) {
 	_, proven, plain := reader(t, verifyReads+",strict")
 	for range 2 { // the second time the table is known
@@ -135,7 +135,7 @@ func TestReadOfARowByItsKeyIsOneCall(t *testing.T) {
 	}
 }
 
-// What a program has written through the same sql.DB it reads, whichever way.
+// A program reads its own writes through the same sql.DB, for each way to write.
 func TestReadsThatAreProvenSeeWhatWasWritten(t *testing.T) {
 	_, proven, _ := reader(t, verifyReads+",strict")
 	for n := range 50 {
@@ -220,8 +220,7 @@ func TestReadOfAColumnThatDoesNotExistFails(t *testing.T) {
 	}
 }
 
-// No answer that was altered on its way reaches the program, whichever call it came
-// by.
+// No altered answer reaches the program, for each kind of call.
 func TestReadsOfAServerThatLiesAreRefused(t *testing.T) {
 	lie := func(msg []byte) []byte {
 		msg = bytes.ReplaceAll(msg, []byte("ann"), []byte("eve"))

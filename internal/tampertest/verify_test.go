@@ -22,8 +22,8 @@ import (
 
 const trustFirstUse = "verify=trust-first-use"
 
-// fresh makes a database with a table and a row in it, and opens it as trusted
-// at first use.
+// openAccounts makes a database with a table and a row, and opens it with trust on first
+// use.
 func openAccounts(t testing.TB, options ...string) *sql.DB {
 	t.Helper()
 	db := dbtest.Open(t, append([]string{trustFirstUse}, options...)...)
@@ -139,8 +139,8 @@ func TestAVerifiedReadSeesWhatWasJustCommitted(t *testing.T) {
 	}
 }
 
-// The server's proofs do not wait for its index, and this client does not know of
-// the write.
+// The server's proofs do not wait for its index, and this client does not know about the
+// write of the other one.
 func TestRowIsNotBeforeTheTransactionOfAnotherClient(t *testing.T) {
 	dsn := dbtest.WithOptions(dbtest.FreshDSN(t), trustFirstUse)
 	db, other := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dsn)
@@ -182,8 +182,8 @@ func TestRowAtProvesAnOlderRevision(t *testing.T) {
 	}
 }
 
-// Nothing that comes with a proof says which revision of the row it is, and the
-// history commits to no number: the server's own is a query away.
+// A proof does not hold the number of the revision, and the history does not commit to it.
+// The server's number needs a query.
 func TestTheNumberOfARevisionIsNotInTheProof(t *testing.T) {
 	p, dsn := tamperproxy.Start(t, dbtest.FreshDSN(t))
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse))
@@ -218,7 +218,7 @@ func TestTheNumberOfARevisionIsNotInTheProof(t *testing.T) {
 	}
 }
 
-// Said at VerifyRows: the transaction of a row is one that wrote it as it is.
+// As documented at VerifyRows, the transaction of a row is one that wrote these values.
 func TestARowOfAQueryMayNameTheFirstOfTwoEqualRevisions(t *testing.T) {
 	db := openAccounts(t)
 	dbtest.Exec(t, db, "INSERT INTO accounts (owner, balance) VALUES ('bob', 1), ('cat', 1)")
@@ -279,8 +279,8 @@ func TestVerifyRowsProvesWhatAQueryGives(t *testing.T) {
 	}
 }
 
-// Values that do not equal themselves, or that a query writes anew, are none that
-// the server has altered.
+// Values that are not equal to themselves (NaN), or that a query formats differently (JSON),
+// are not tampering.
 func TestOddValuesAreProven(t *testing.T) {
 	for what, row := range map[string]struct{ typ, value string }{
 		"NaN":                      {"FLOAT", "CAST('NaN' AS FLOAT)"},
@@ -404,7 +404,7 @@ func TestAStateIsKeptOverConnectors(t *testing.T) {
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse))
 	dbtest.Exec(t, db, "CREATE TABLE accounts (id INTEGER, PRIMARY KEY id); INSERT INTO accounts (id) VALUES (1)")
 	mustVerify(t, db)
-	again := dbtest.OpenDSN(t, dsn) // nothing is trusted at first use any more, nor need it be
+	again := dbtest.OpenDSN(t, dsn) // it needs no trust on first use any more
 	mustVerify(t, again)
 	if stateOf(t, again).Pin() != stateOf(t, db).Pin() {
 		t.Error("the second connector trusts something else")
@@ -448,7 +448,7 @@ func TestServersOfEarlierVersionsAreVerifiedToo(t *testing.T) {
 	if rows, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE id > 3"); err != nil || len(rows) != 16 {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}
-	// Its LIKE takes a regular expression. What it answers is not called a lie.
+	// This server's LIKE has regular expressions. Its rows are not reported as tampering.
 	if _, err := immudb.VerifyRows(t.Context(), db, "accounts", "WHERE owner LIKE 'n'"); !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), "1.9.5") {
 		t.Errorf("LIKE: err = %v, want ErrUnsupported that names the version", err)
 	}

@@ -15,14 +15,14 @@ import (
 	"sync"
 )
 
-// buildDev builds immudb-dev of this checkout, once per process. The go command knows when there is nothing to do
-// (0.2 s); the file is kept between runs because linking it takes seconds.
+// buildDev builds immudb-dev of this checkout, once per process. The file is kept between runs because linking it takes
+// seconds; if it is up to date the go command takes 0.2 s.
 var buildDev = sync.OnceValues(func() (string, error) {
 	module, err := devModule()
 	if err != nil {
 		return "", err
 	}
-	// Each checkout has a file of its own, lest one runs what another has just built.
+	// Each checkout has a separate file, so that it does not run the build of another one.
 	h := fnv.New64a()
 	h.Write([]byte(module))
 	bin, unlock, err := lockProgram(fmt.Sprintf("immudb-dev-%x", h.Sum64()))
@@ -95,11 +95,11 @@ func buildVersion(version string) (_ string, err error) {
 	return bin, nil
 }
 
-// alone keeps the go command to the module in its directory.
+// alone makes the go command use only the module in its directory.
 var alone = []string{"GOWORK=off", "GOFLAGS="}
 
-// requireRelease makes dir a module that builds what the release was built from. "go install …@version" refuses
-// modules with replacements, and the releases have some, so they are carried over.
+// requireRelease makes dir a module that builds the same code as the release. "go install …@version" refuses modules with
+// replace directives, which the releases have, so they are copied.
 func requireRelease(dir, version string) error {
 	if _, err := goCommand(dir, alone, "mod", "init", "release"); err != nil {
 		return err
@@ -157,10 +157,10 @@ func lockProgram(name string) (bin string, unlock func(), err error) {
 	if runtime.GOOS == "windows" {
 		bin += ".exe"
 	}
-	return bin, func() { _ = f.Close() }, nil // closing gives the lock back
+	return bin, func() { _ = f.Close() }, nil // closing releases the lock
 }
 
-// goCommand returns the standard output of the go command, and its complaints as an error.
+// goCommand returns the standard output of the go command, and its standard error as an error.
 func goCommand(dir string, env []string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command("go", args...)

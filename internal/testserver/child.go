@@ -15,22 +15,22 @@ import (
 	"time"
 )
 
-// child is a running process whose standard streams we hold.
+// child is a running process with its standard streams.
 type child struct {
 	cmd    *exec.Cmd
-	stdin  io.WriteCloser // its end is the child's sign that we have died
+	stdin  io.WriteCloser // when it closes, the child knows that its parent has died
 	lines  chan []byte    // standard output, closed at its end
-	tail   *tail          // the end of standard error, for our error texts
-	ending atomic.Bool    // we have asked it to end
+	tail   *tail          // the end of standard error, for error texts
+	ending atomic.Bool    // the process was asked to end
 	done   chan struct{}  // closed when the process has ended
 	err    error          // how it ended; read after done
 
-	// unanswered is set for good when an answer is late: the next answer would be taken for that of another command.
+	// unanswered is set for good when an answer is late, because later answers could not be matched to their commands.
 	unanswered error
 }
 
-// startChild runs a program in dir. With tie, meant for one that does not watch its standard input, the kernel ends it
-// when we die, on systems that can.
+// startChild runs a program in dir. With tie the kernel ends it when this process dies, on systems that can; tie is for
+// programs that do not watch their standard input.
 func startChild(bin string, args []string, dir string, tie bool) (*child, error) {
 	c := &child{
 		cmd:   exec.Command(bin, args...),
@@ -51,7 +51,7 @@ func startChild(bin string, args []string, dir string, tie bool) (*child, error)
 	started := make(chan error)
 	go func() {
 		if tie {
-			// The kernel ends the child with the thread that made it, so this thread stays with it.
+			// The kernel ends the child when the thread that started it ends, so this thread must stay.
 			runtime.LockOSThread()
 			tieToThread(c.cmd)
 		}
@@ -70,7 +70,7 @@ func startChild(bin string, args []string, dir string, tie bool) (*child, error)
 	return c, nil
 }
 
-// died returns how the process ended if it ended unasked, and nil otherwise.
+// died returns how the process ended if it was not asked to end, and nil otherwise.
 func (c *child) died() error {
 	select {
 	case <-c.done:
@@ -87,8 +87,8 @@ func (c *child) died() error {
 	return fmt.Errorf("the server under test died (%s, process %d): %s", c.cmd.Path, c.cmd.Process.Pid, how)
 }
 
-// reportDeath writes to standard error, once, that a server which had come up died unasked, and what it said. The tests
-// only say that it did.
+// reportDeath writes to standard error, once, that a server died after its start without being stopped, with the end of its
+// output. The tests report only that it died.
 func (c *child) reportDeath() {
 	<-c.done
 	if err := c.died(); err != nil {
@@ -96,8 +96,7 @@ func (c *child) reportDeath() {
 	}
 }
 
-// read passes lines on for as long as somebody takes them; what nobody reads is dropped, so that the child never
-// waits for us.
+// read passes lines on. Lines that are not read are dropped, so that the child never blocks.
 func (c *child) read(stdout io.Reader) {
 	defer close(c.lines)
 	for r := bufio.NewReader(stdout); ; {
@@ -144,7 +143,7 @@ func (c *child) ask(command string, into any, patience time.Duration) error {
 	return c.answer(into, patience)
 }
 
-// terminate lets the process end in order, and kills it when that takes longer than patience.
+// terminate asks the process to end, and kills it if that takes longer than patience.
 func (c *child) terminate(patience time.Duration) error {
 	if err := c.died(); err != nil {
 		return err
@@ -175,7 +174,7 @@ func (c *child) kill() {
 	<-c.done
 }
 
-// said returns the end of what the process wrote to standard error, as the end of an error text.
+// said returns the end of the process's standard error, as a suffix for an error text.
 func (c *child) said() string {
 	if text := c.tail.String(); text != "" {
 		return "; it said:\n" + text

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// awaitPause returns when every thread of the process has stopped: those that run when the signal is sent go on for a
-// moment.
+// awaitPause returns when every thread of the process has stopped. Threads that run when the signal is sent may run a
+// moment longer.
 func awaitPause(pid int) error {
 	for deadline := time.Now().Add(commandPatience); ; time.Sleep(time.Millisecond) {
 		stats, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
@@ -23,7 +23,7 @@ func awaitPause(pid int) error {
 			if err != nil {
 				continue // the thread has ended
 			}
-			// "pid (name) state …", where the name may hold anything.
+			// "pid (name) state …"; the name may hold any characters.
 			if state := text[bytes.LastIndexByte(text, ')')+1:]; !bytes.HasPrefix(state, []byte(" T")) {
 				running++
 			}

@@ -4,7 +4,7 @@ package testserver
 
 import "time"
 
-// awaitPause gives the process's threads the moment they need to stop: no call says when they have.
+// awaitPause waits a moment for the process's threads to stop: these systems have no call that reports it.
 func awaitPause(int) error {
 	time.Sleep(50 * time.Millisecond)
 	return nil

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// These systems know none of the signals: pausing fails with an error, a process that is asked to end is killed,
-// and programs built at the same time are built twice.
+// These systems have none of the signals: Pause fails with an error, Stop kills the process, and programs that are built
+// at the same time are built twice.
 var (
 	pauseSignal  os.Signal = os.Interrupt
 	resumeSignal os.Signal = os.Interrupt

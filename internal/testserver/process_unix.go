@@ -16,10 +16,10 @@ func askToEnd(p *os.Process) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return p.Signal(syscall.SIGCONT) // a paused process takes no other signal
+	return p.Signal(syscall.SIGCONT) // a paused process handles no other signal
 }
 
-// endedAsAsked reports whether the process died of askToEnd's signal, as one does that has not come to handle signals.
+// endedAsAsked reports whether the process died of askToEnd's signal, which happens before it handles signals.
 func endedAsAsked(state *os.ProcessState) bool {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	return ok && status.Signaled() && status.Signal() == syscall.SIGTERM

@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// longVariable makes the tests that repeat something do so as often as CI has them, or a multiple of that.
+// longVariable makes repeating tests run as often as in CI, or a multiple of that.
 const longVariable = "IMMUDB_TEST_LONG"
 
-// Rounds returns how often a test does something that it does again and again in the hope of a rare fault: a few times,
-// so that everybody can run all tests; many times with IMMUDB_TEST_LONG=1, as in CI; and n times many with
-// IMMUDB_TEST_LONG=n, after a change of what the test is about. It is the one switch between short and long tests.
+// Rounds returns how often a test repeats its work to find a rare fault: few times by default, so that all tests are fast;
+// many times with IMMUDB_TEST_LONG=1, as in CI; and n times many with IMMUDB_TEST_LONG=n, for use after a change of the
+// tested code. It is the only switch between short and long tests.
 func Rounds(tb testing.TB, few, many int) int {
 	tb.Helper()
 	n, err := rounds(os.Getenv(longVariable), few, many)

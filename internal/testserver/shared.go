@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// dsnVariable names a running server that [Shared] then gives instead of a child.
+// dsnVariable names a running server that [Shared] returns instead of a child.
 const dsnVariable = "IMMUDB_TEST_DSN"
 
 // shared is the package's server, made by the first Shared.
@@ -19,10 +19,10 @@ var shared struct {
 	err    error
 }
 
-// Shared returns the server that the tests of the package share, and starts it when it is the first to ask. It
-// belongs to Main, which ends it; tests that need a state of their own take a [Server.NewDatabase]. With
-// IMMUDB_TEST_DSN set it is the server there, which the tests cannot stop or ask about its sessions, and on which
-// their databases stay: no statement drops a database. Once the server has died, every call fails the test with that.
+// Shared returns the server that the tests of the package share. The first call starts it, and Main ends it. Each test
+// should use its own database: [Server.NewDatabase]. With IMMUDB_TEST_DSN set it is the server of that DSN. The tests cannot
+// stop that server or count its sessions, and their databases stay on it, because no SQL statement drops a database. After
+// the server has died, every call fails the test.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := SharedServer()
@@ -40,27 +40,26 @@ func SharedServer() (*Server, error) {
 		shared.server, shared.err = newShared(os.Getenv(dsnVariable))
 	}
 	if shared.err == nil {
-		shared.err = shared.server.died() // what is left of the tests need not try
+		shared.err = shared.server.died() // the remaining tests fail at once
 	}
 	return shared.server, shared.err
 }
 
 func newShared(dsn string) (*Server, error) {
 	if dsn == "" {
-		return New("-synced=false") // nobody may kill it
+		return New("-synced=false") // tests must not kill it
 	}
 	u, err := url.Parse(dsn)
 	if err != nil {
-		// The parser's own error repeats the DSN, password included.
+		// The parser's error would hold the DSN with its password.
 		return nil, fmt.Errorf("testserver: %s is not a URL; it must look like immudb://user:password@host:3322/db",
 			dsnVariable)
 	}
 	return &Server{info: Info{DSN: dsn, Addr: u.Host}}, nil
 }
 
-// Main runs the package's tests, then the checks, then ends the shared server, and returns the exit status. The
-// checks run when the tests have passed, with the shared server still up: that no goroutine is left, that no
-// session is.
+// Main runs the package's tests, then the checks, then ends the shared server, and returns the exit status. The checks run
+// only if the tests have passed, while the shared server still runs: for example that no goroutine and no session is left.
 func Main(m interface{ Run() int }, checks ...func() error) int {
 	status := runChecks(m.Run(), checks...)
 	shared.mu.Lock()
@@ -68,7 +67,7 @@ func Main(m interface{ Run() int }, checks ...func() error) int {
 	if shared.server == nil {
 		return status
 	}
-	died := shared.server.died() != nil // which has been reported
+	died := shared.server.died() != nil // already reported
 	if err := shared.server.Close(); err != nil {
 		if !died {
 			fmt.Fprintln(os.Stderr, err)
@@ -91,8 +90,8 @@ func runChecks(status int, checks ...func() error) int {
 	return status
 }
 
-// NoSessions is a check for Main: it fails when the tests have left sessions open on the shared server. Those that are
-// being closed get a moment. A server that is not ours, or was never started, is not asked.
+// NoSessions is a check for Main: it fails if the tests have left sessions open on the shared server. It waits for sessions
+// that are being closed. It does nothing if the server is not a child or was not started.
 func NoSessions() error {
 	shared.mu.Lock()
 	s := shared.server

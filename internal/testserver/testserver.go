@@ -1,13 +1,13 @@
-// Package testserver runs a real immudb server as a child process for this module's tests. The server is the one of
-// the immudbtest module, which this module must not depend on: it is built with the go command when the first
-// test asks for it.
+// Package testserver runs a real immudb server as a child process for this module's tests. The server is the one of the
+// immudbtest module, on which this module must not depend. So it is built with the go command when the first test needs
+// it.
 //
 // A package whose tests share a server has
 //
 //	func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 //
-// and calls [Shared]; tests that stop servers, or want other settings, call [Start] for one of their own. No child
-// survives its test binary, however that ends.
+// and calls [Shared]. Tests that stop servers, or need other settings, call [Start] for a separate one. A child always
+// ends with its test binary, even if that is killed.
 package testserver
 
 import (
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// Info is what a server says about itself when it is ready.
+// Info is the information that a server prints when it is ready.
 type Info struct {
 	DSN            string `json:"dsn"`
 	Addr           string `json:"addr"`             // host:port
@@ -48,7 +48,7 @@ const (
 type Server struct {
 	bin     string
 	flags   []string
-	version string // of a released server; "" for our own
+	version string // of a released server; "" for immudb-dev
 	temp    string // the directory that Close removes
 
 	mu     sync.Mutex
@@ -57,9 +57,9 @@ type Server struct {
 	closed bool
 }
 
-// Start runs a server of its own for the test and ends it with the test. The flags are those of the command
-// immudbtest/cmd/immudb-dev, such as "-tls" or "-max-sessions=3"; -dir and -control are set already. Commits are
-// synced to disk, as Kill would otherwise leave data that no server can open; "-synced=false" makes them ten times
+// Start runs a separate server for the test and ends it with the test. The flags are those of the command
+// immudbtest/cmd/immudb-dev, such as "-tls" or "-max-sessions=3"; -dir and -control are set already. Commits are synced to
+// disk, because otherwise a server may be unable to open the data after Kill; "-synced=false" makes commits ten times
 // faster.
 func Start(tb testing.TB, flags ...string) *Server {
 	tb.Helper()
@@ -124,7 +124,7 @@ func (s *Server) DSN() string { return s.Info().DSN }
 // Addr returns the host:port of the server, also while it is stopped.
 func (s *Server) Addr() string { return s.Info().Addr }
 
-// Info returns what the server said about itself when it was last started.
+// Info returns the information that the server printed at its last start.
 func (s *Server) Info() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +154,8 @@ func (s *Server) stopLocked() error {
 	return nil
 }
 
-// Kill ends the process at once (SIGKILL) and waits for its end, as when the machine's memory ran out: nothing is
-// flushed, nothing is said to clients. The data stays.
+// Kill ends the process at once (SIGKILL) and waits for its end, as when the machine runs out of memory: the server flushes
+// no data and does not notify clients. The data on disk stays.
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +174,8 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Restart starts the server again on the same port, with the same data and certificates. One that still runs is
-// stopped first.
+// Restart starts the server again on the same port, with the same data and certificates. If it still runs it is stopped
+// first.
 func (s *Server) Restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,7 +218,7 @@ func (s *Server) startDev() error {
 	return nil
 }
 
-// Pause freezes the process (SIGSTOP): connections stay, and nothing is answered until Resume.
+// Pause freezes the process (SIGSTOP): connections stay open, and the server answers no call until Resume.
 func (s *Server) Pause() error {
 	if err := s.signal(pauseSignal); err != nil {
 		return err
@@ -253,8 +253,9 @@ func (s *Server) DropSessions() error {
 	return err
 }
 
-// NewDatabase makes an empty database and returns its DSN. A failure fails the test. The database is dropped some time
-// after the test, as an open one costs the server 50 MB; those of a server that takes no commands from us stay.
+// NewDatabase creates an empty database and returns its DSN. A failure fails the test. The database is dropped some time
+// after the test, because an open one needs 50 MB of the server's memory. On a server without a control connection
+// databases stay.
 func (s *Server) NewDatabase(tb testing.TB) string {
 	tb.Helper()
 	dsn, err := s.CreateDatabase()
@@ -262,15 +263,14 @@ func (s *Server) NewDatabase(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	if s.external() == nil && s.version == "" {
-		// A server that has been stopped or has died by then needs to know nothing.
+		// Errors do not matter: the server may have been stopped or have died.
 		tb.Cleanup(func() { _, _ = s.command("discard " + dsn) })
 	}
 	return dsn
 }
 
-// CreateDatabase is NewDatabase for a caller without a testing.TB. Of a server that takes no commands from us (a
-// released one, that of IMMUDB_TEST_DSN) it asks for the database in SQL, for which the test binary must import
-// the driver.
+// CreateDatabase is NewDatabase for a caller without a testing.TB. On a server without a control connection (a released
+// one, that of IMMUDB_TEST_DSN) it creates the database with SQL; then the test binary must import the driver.
 func (s *Server) CreateDatabase() (string, error) {
 	if s.external() != nil || s.version != "" {
 		return s.createWithSQL()
@@ -338,7 +338,7 @@ func (s *Server) Close() error {
 	return errors.Join(s.stopLocked(), os.RemoveAll(s.temp))
 }
 
-// died returns an error if the server's process ended and nobody had asked it to.
+// died returns an error if the server's process ended although no call had stopped it.
 func (s *Server) died() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -351,7 +351,7 @@ func (s *Server) died() error {
 	return nil
 }
 
-// external refuses what cannot be done to a server that is not our child.
+// external returns an error if the server is not a child process, so that it cannot be controlled.
 func (s *Server) external() error {
 	if s.bin == "" {
 		return fmt.Errorf("testserver: the server of %s is not ours to control; start one with Start", dsnVariable)

@@ -134,7 +134,7 @@ func TestRestartKeepsAddressAndData(t *testing.T) {
 	}
 }
 
-// identifier reads what the server calls itself, which it makes up once per data directory.
+// identifier reads the server's UUID, which the server generates once per data directory.
 func identifier(t *testing.T, dir string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "immudb.identifier"))
@@ -322,7 +322,7 @@ func TestMainRunsChecksOnlyAfterSuccess(t *testing.T) {
 	}{
 		{0, 0, func() error { return nil }},
 		{0, 1, failing},
-		{3, 3, failing}, // the tests' own failure is the one to see
+		{3, 3, failing}, // the exit status is that of the tests
 	} {
 		if got := runChecks(c.status, c.check); got != c.want {
 			t.Errorf("status %d became %d, want %d", c.status, got, c.want)
@@ -355,14 +355,14 @@ func TestNoChildOutlivesItsParent(t *testing.T) {
 			if err := parent.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			_ = parent.Wait() // killed, as we know
+			_ = parent.Wait() // it was killed
 			for deadline := time.Now().Add(20 * time.Second); answers(t, addr); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%s still answers", addr)
 				}
 			}
 			if which != "dev" {
-				return // a released server knows nothing of our directories
+				return // a released server does not use these directories
 			}
 			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 				if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {

@@ -4,5 +4,5 @@ package testserver
 
 import "os/exec"
 
-// tieToThread can do nothing here: a released server outlives a test binary that is killed.
+// tieToThread does nothing on these systems: a released server keeps running if its test binary is killed.
 func tieToThread(*exec.Cmd) {}

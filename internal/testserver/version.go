@@ -15,8 +15,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// startVersion runs a released server, which says nothing when it is ready: it is when it speaks gRPC. That it takes
-// connections is too early: its port is open before it serves, and a server that is stopped in between fails.
+// startVersion runs a released server. Such a server does not report when it is ready, so startVersion waits until it
+// answers gRPC. An accepted connection is not enough: the port is open before the server serves, and a server that is
+// stopped in between fails.
 func (s *Server) startVersion() error {
 	addr := s.info.Addr
 	if addr == "" {
@@ -53,7 +54,7 @@ func (s *Server) startVersion() error {
 	return nil
 }
 
-// serves waits until the process speaks gRPC on addr.
+// serves waits until the process answers gRPC on addr.
 func (c *child) serves(addr string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -89,8 +90,8 @@ func (c *child) serves(addr string, patience time.Duration) error {
 	}
 }
 
-// freeAddr returns an address that was free a moment ago. Its port lies below those that systems give to outgoing
-// connections, so that it is still ours after a Stop.
+// freeAddr returns an address that was free a moment ago. Its port is below those that systems use for outgoing
+// connections, so that it is still free after a Stop.
 func freeAddr() (string, error) {
 	var err error
 	for range 200 {

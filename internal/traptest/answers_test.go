@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// employees has one row with other letters, and one with NULLs.
+// employees makes a table with one row with letters outside ASCII, and one with NULLs.
 func employees(t *testing.T) *sql.DB {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE e (id INTEGER, name VARCHAR[20], dept VARCHAR[5], sal INTEGER, PRIMARY KEY id)")
@@ -21,8 +21,7 @@ func employees(t *testing.T) *sql.DB {
 	return db
 }
 
-// told is the answer to a query as text: rows with a blank between, values with a
-// comma.
+// told is the result of a query as text: rows separated by a blank, values by a comma.
 func told(rows *sql.Rows, err error) (string, error) {
 	if err != nil {
 		return "", err
@@ -53,7 +52,7 @@ func told(rows *sql.Rows, err error) (string, error) {
 	return strings.Join(all, " "), rows.Err()
 }
 
-// Each of these the server answers with other rows, in another order, or not at all.
+// For each of these queries the server returns other rows, another order, or an error.
 func TestQueriesAreAnsweredAsWritten(t *testing.T) {
 	db := employees(t)
 	for _, row := range []struct {
@@ -145,9 +144,8 @@ func TestColumnsAreNamedAsTheAliasIsWritten(t *testing.T) {
 	}
 }
 
-// Every value comes back the same whether it travels as an argument or as a
-// literal.
-func TestLiteralsAreTheValuesThatTheyStandFor(t *testing.T) {
+// Every value comes back unchanged, whether it is sent as an argument or as a literal.
+func TestLiteralsHaveTheValuesOfTheirArguments(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE v (id INTEGER AUTO_INCREMENT, i INTEGER, f FLOAT, s VARCHAR, b BLOB, ts TIMESTAMP, o BOOLEAN, PRIMARY KEY id)")
 	for _, row := range []struct {
@@ -165,7 +163,7 @@ func TestLiteralsAreTheValuesThatTheyStandFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// EXISTS makes the driver write the arguments out.
+		// EXISTS makes the driver write the arguments as literals.
 		query := "SELECT " + row.column + " FROM v WHERE id = ? AND " + row.column + " = ? AND EXISTS (SELECT 1 FROM v WHERE id = ?)"
 		var got any
 		if err := db.QueryRow(query, id, row.v, id).Scan(&got); err != nil {
@@ -208,7 +206,7 @@ func TestExecRunsTheQueriesOfItsText(t *testing.T) {
 	}
 }
 
-// bytesOf is a value whose Value method gives bytes, as those of JSON types do.
+// bytesOf has a Value method that returns bytes, as JSON types have.
 type bytesOf string
 
 func (b bytesOf) Value() (driver.Value, error) { return []byte(b), nil }

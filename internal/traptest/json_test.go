@@ -9,7 +9,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// The server cannot read the JSON value null again: a row that holds it can be neither changed nor deleted any more.
+// The server cannot read the JSON value null back: a row that holds it can never be changed or deleted.
 func TestStatementsThatMayStoreTheJSONValueNullAreRefused(t *testing.T) {
 	dsn := dbtest.FreshDSN(t)
 	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)

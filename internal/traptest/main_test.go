@@ -1,4 +1,4 @@
-// Package traptest holds the driver against what a real server answers with yes and does not do, or does otherwise:
+// Package traptest tests the driver with statements that a real server accepts but does not run, or runs wrongly:
 // RETURNING, SAVEPOINT, USE, counts and keys of written rows.
 package traptest
 

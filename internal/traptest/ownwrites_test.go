@@ -10,8 +10,8 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// indexed is a table with a secondary index, and a transaction that has changed,
-// deleted and inserted rows of it.
+// indexed makes a table with a secondary index, and returns a transaction that has
+// changed, deleted and inserted rows of it.
 func indexed(t *testing.T, options ...string) *sql.Tx {
 	t.Helper()
 	db := dbtest.Open(t, options...)

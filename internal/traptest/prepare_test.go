@@ -22,7 +22,7 @@ func TestPrepareOfWhatCannotBeAStatementFails(t *testing.T) {
 		"CREATE TABLE":                        {immudb.ErrSyntax, "line 1"},
 		"SELECT 'open FROM e":                 {immudb.ErrSyntax, "line 1, column 8"},
 		"SELECT id FROM e WHERE id = 1\x00":   {immudb.ErrSyntax, "NUL"},
-		"SELECT name || 'x' FROM e":           {immudb.ErrSyntax, "line 1, column 13: || is no operator in immudb: write CONCAT(a, b)"},
+		"SELECT name || 'x' FROM e":           {immudb.ErrSyntax, "line 1, column 13: || is not an operator in immudb: write CONCAT(a, b)"},
 		"SELECT id FROM e WHERE id = ?\xff":   {immudb.ErrSyntax, "UTF-8"},
 		"SAVEPOINT":                           {immudb.ErrSyntax, "line 1, column 10"},
 		"SELECT id FROM e WHERE id = ? OR $1": {immudb.ErrSyntax, ""},
@@ -46,13 +46,13 @@ func TestPrepareOfWhatCannotBeAStatementFails(t *testing.T) {
 	}
 }
 
-// The server makes and drops views and sequences at once, and does not undo it.
+// The server creates and drops views and sequences at once, and does not roll it back.
 func TestViewsAndSequencesAreChangedAloneOnly(t *testing.T) {
 	dsn := dbtest.FreshDSN(t)
 	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
-	// Without the driver: what fails is undone, but for the view and the sequence.
+	// Without the driver: a failed transaction is rolled back, except for the view and the sequence.
 	if err := server.Exec(t.Context(), "CREATE VIEW undone AS SELECT id FROM t; CREATE SEQUENCE undone; INSERT INTO t (id) VALUES (1)"); err == nil {
 		t.Fatal("a key is there twice")
 	}
@@ -83,8 +83,8 @@ func TestViewsAndSequencesAreChangedAloneOnly(t *testing.T) {
 	}
 }
 
-// The server may answer the columns of SELECT * in another order after a TRUNCATE;
-// those that are named are right.
+// The server may return the columns of SELECT * in another order after a TRUNCATE. Named
+// columns are right.
 func TestNamedColumnsAreRightAfterTruncate(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, a VARCHAR, b VARCHAR, c VARCHAR, d VARCHAR, PRIMARY KEY id)")
@@ -94,7 +94,7 @@ func TestNamedColumnsAreRightAfterTruncate(t *testing.T) {
 		if got, err := told(db.Query("SELECT a, b, c, d FROM t")); got != "a,b,c,d" || err != nil {
 			t.Fatalf("got %s (%v)", got, err)
 		}
-		// What the driver makes of t.* goes by the names too.
+		// The driver replaces t.* by names.
 		if got, err := told(db.Query("SELECT d AS x, t.* FROM t JOIN t AS u ON u.id = t.id")); len(got) != len("d,1,a,b,c,d") || err != nil {
 			t.Fatalf("got %s (%v)", got, err)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// telling are texts that decide about retries, transactions and sessions when the
-// server itself says them.
+// telling are error texts of the server that decide about retries, transactions and
+// sessions. In values of the user they must not decide anything.
 var telling = []string{"tx read conflict", "no transaction found", "session not found", "no session found",
 	"max concurrency limit exceeded", "already closed", "read-only transaction", "x' tx read conflict"}
 

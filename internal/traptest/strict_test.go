@@ -10,9 +10,9 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// Each of these the server gets wrong because of the rows that are there. Without strict it is asked, as the caller
-// wrote; with strict the driver refuses.
-func TestStrictRefusesWhatGoesWrongWithTheRowsThatAreThere(t *testing.T) {
+// The server gives a wrong result for each of these statements because of the rows in the tables. Without strict the
+// driver sends the statement unchanged; with strict it refuses.
+func TestStrictRefusesStatementsThatDependOnTheRows(t *testing.T) {
 	dsn := dbtest.FreshDSN(t)
 	db, strict := dbtest.OpenDSN(t, dsn), dbtest.OpenDSN(t, dbtest.WithOptions(dsn, "strict=1"))
 	for _, text := range []string{
@@ -45,7 +45,7 @@ func TestStrictRefusesWhatGoesWrongWithTheRowsThatAreThere(t *testing.T) {
 			}
 		}
 	}
-	// 3000 is behind 2020, and wraps around to before it in the index.
+	// The year 3000 is after 2020, but before it in the index, because its nanoseconds overflow.
 	if got, err := told(db.Query("SELECT id FROM t WHERE at IS NOT NULL ORDER BY at")); got != "3 1 2" {
 		t.Errorf("the order of times: %s (%v)", got, err)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The server says yes to each of these and does something else. The driver
-// makes it true or says no.
+// The server accepts each of these statements and does something else. The driver makes
+// them work or refuses them.
 
 func TestReturningInExecWritesAndCounts(t *testing.T) {
 	db := dbtest.Open(t)
@@ -225,9 +225,9 @@ func TestStatementsThatWouldLieAreRefused(t *testing.T) {
 	}
 }
 
-// The server ends, with all its databases, at a list of IN whose values it tries
-// to tell before it has a transaction.
-func TestListsThatWouldEndTheServerAreRefused(t *testing.T) {
+// The server crashes at a list of IN whose values need a transaction, because it
+// evaluates the list without one.
+func TestListsThatCrashTheServerAreRefused(t *testing.T) {
 	db := dbtest.OpenDSN(t, testserver.Start(t).DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, name VARCHAR, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "INSERT INTO t (id, name) VALUES (1, 'a'), (2, 'b')")
@@ -350,7 +350,7 @@ func TestReplicaRefusesWrites(t *testing.T) {
 	}
 }
 
-// The server's limit, and that neither CopyFrom nor a group passes it on.
+// This is a limit of the server. CopyFrom and groups must not hit it.
 func TestAnIndexedValueCannotComeAndGoInOneTransaction(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")

@@ -7,10 +7,10 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// The server finds whether a value is in a unique index by the first entry of that value. If that is one of a row that
-// was deleted or has another value now, it looks no further. The driver does not mend it: only a search of the table
-// before each write would tell. This test fails when the server does: then docs/transactions.md is to be changed.
-func TestUniqueIndexForgetsAValueThatARowWithASmallerKeyHad(t *testing.T) {
+// To check a unique index, the server reads only the first entry with the value. If the row of that entry was deleted or
+// has another value now, the server accepts a duplicate. The driver cannot prevent that without a search of the table
+// before each write. If this test fails, the server was fixed: then change docs/transactions.md.
+func TestServerAcceptsADuplicateIfARowWithASmallerKeyHadTheValue(t *testing.T) {
 	for name, leaves := range map[string]string{
 		"deleted": "DELETE FROM t WHERE id = 1",
 		"changed": "UPDATE t SET v = 3 WHERE id = 1",

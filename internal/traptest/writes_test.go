@@ -12,7 +12,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// written is what the result of a query has to say.
+// written is the expected result of a write.
 type written struct {
 	query string
 	rows  int64
@@ -53,7 +53,7 @@ func TestExecInATransactionCountsExactly(t *testing.T) {
 	} {
 		row.expect(t, tx)
 	}
-	// A table that only this transaction knows.
+	// A table that only this transaction can see.
 	if id, err := dbtest.Exec(t, tx, "INSERT INTO u (v) VALUES (1), (2)").LastInsertId(); id != 2 || err != nil {
 		t.Errorf("table created in the transaction: id %d (%v), want 2", id, err)
 	}
@@ -185,9 +185,9 @@ func TestServersOlderThanReturning(t *testing.T) {
 	}
 }
 
-// The server has committed before it deletes the indexes of dropped tables, and
-// tells of a failure to do so as if nothing had happened.
-func TestCommitThatFailsBehindTheCommitIsUnknown(t *testing.T) {
+// The server commits before it deletes the indexes of dropped tables. If the deletion
+// fails, it reports that the commit has failed.
+func TestCommitThatFailsAfterTheCommitIsUnknown(t *testing.T) {
 	db := dbtest.Open(t)
 	tx := dbtest.Begin(t, db, nil)
 	dbtest.Exec(t, tx, "CREATE TABLE kept (id INTEGER, PRIMARY KEY id)")

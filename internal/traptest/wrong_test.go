@@ -23,9 +23,9 @@ var numbers = []string{
 	"CREATE VIEW w AS SELECT id, a FROM t",
 }
 
-// The server answers each of these with an error or with something else than SQL says; the driver has the right
-// answer.
-func TestAnswersOfTheServerAreMended(t *testing.T) {
+// For each of these queries the server returns an error or a result that is wrong in SQL. With the driver the result is
+// right.
+func TestWrongResultsOfTheServerAreCorrected(t *testing.T) {
 	dsn := dbtest.FreshDSN(t)
 	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
 	for _, text := range numbers {
@@ -60,14 +60,14 @@ func TestAnswersOfTheServerAreMended(t *testing.T) {
 		{"SELECT COUNT(*) FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.c = t.a)", "2"},
 		{"SELECT COUNT(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.c = 3 + t.a * 0)", "6"},
 
-		// WITH of a table's name
+		// WITH that uses the name of a table
 		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "9"},
 
 		// an alias that is an aggregate for the server
 		{"SELECT b, COUNT(*) AS count FROM t GROUP BY b ORDER BY count DESC, b LIMIT 2", "5,3 2,2"},
 		{"SELECT x.sum FROM (SELECT SUM(a) AS sum FROM t) AS x", "12"},
 
-		// the order of an expression with a subquery
+		// ORDER BY with a subquery
 		{"SELECT id, CASE WHEN NOT EXISTS (SELECT 1 FROM u WHERE id NOT IN (0, 0)) THEN id ELSE a END, a + b FROM t ORDER BY 2, 3 DESC, 1 DESC",
 			"4,0,1 2,1,6 0,2,4 5,3,8 1,3,8 3,3,5"},
 
@@ -147,7 +147,7 @@ func TestArgumentsWorkWhereTheServerFillsNoneIn(t *testing.T) {
 		if got := server.Told(t, query, int64(1)); got == want {
 			t.Errorf("%s: the server fills the argument in", query)
 		}
-		for range 2 { // the second time uses what the first has shown
+		for range 2 { // the second time uses cached descriptions of tables
 			for _, conn := range []dbtest.Execer{db, dbtest.Begin(t, db, nil)} {
 				if got, err := told(conn.QueryContext(t.Context(), query, 1)); got != want || err != nil {
 					t.Errorf("%s\ngot  %s (%v)\nwant %s", query, got, err, want)
@@ -247,8 +247,8 @@ func TestWritesThatReadTheirOwnRowsAreRefused(t *testing.T) {
 	}
 }
 
-// A list of nothing is IN (NULL) for gorm and sqlc, and the server finds the rows without a value.
-func TestAListOfNothingDeletesNothing(t *testing.T) {
+// gorm and sqlc write IN (NULL) for an empty list. The server alone would find the rows in which the column is NULL.
+func TestEmptyListDeletesNothing(t *testing.T) {
 	dsn := dbtest.FreshDSN(t)
 	db, server := dbtest.OpenDSN(t, dsn), dbtest.WireTo(t, dsn)
 	for _, text := range numbers {

@@ -80,23 +80,19 @@ func (p *Prover) claim(begun Begun, tx uint64) error {
 // commit. Other goroutines can move the state while Commit waits for the server, so
 // a proof that never arrives does not block them.
 func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) error {
-	alh, err := header.Alh()
+	committed, err := p.answered(begun, header)
 	if err != nil {
-		return p.Tampering(err)
-	}
-	if err := p.claim(begun, header.ID); err != nil {
 		return err
 	}
 	if ok, err := p.followChain(ctx, header); ok || err != nil {
 		return err
 	}
-	committed := proof.State{TxID: header.ID, Alh: alh}
 	check := func(ctx context.Context, trusted State) (proven, error) {
 		h, pr, err := p.proveTx(ctx, trusted, header.ID, wire.NoEntries)
 		if err != nil {
 			return pr, err
 		}
-		return pr, p.expect(h, committed, "the transaction in the history is the one that the commit was answered with")
+		return pr, p.isAnswer(h, committed)
 	}
 	for {
 		trusted, err := p.Establish(ctx)
@@ -114,6 +110,35 @@ func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) 
 			return err
 		}
 	}
+}
+
+// CommitEntries is Commit that also returns the transaction with its entries. It takes
+// one call, as Commit does when other clients write too.
+func (p *Prover) CommitEntries(ctx context.Context, begun Begun, header *proof.Header) (tx *proof.Tx, err error) {
+	committed, err := p.answered(begun, header)
+	if err != nil {
+		return nil, err
+	}
+	err = p.verify(ctx, func(ctx context.Context, trusted State) (pr proven, err error) {
+		if tx, pr, err = p.proveEntries(ctx, trusted, header.ID); err != nil {
+			return pr, err
+		}
+		return pr, p.isAnswer(tx.Header(), committed)
+	})
+	return tx, err
+}
+
+// answered claims the transaction that a commit was answered with.
+func (p *Prover) answered(begun Begun, header *proof.Header) (proof.State, error) {
+	alh, err := header.Alh()
+	if err != nil {
+		return proof.State{}, p.Tampering(err)
+	}
+	return proof.State{TxID: header.ID, Alh: alh}, p.claim(begun, header.ID)
+}
+
+func (p *Prover) isAnswer(h *proof.Header, committed proof.State) error {
+	return p.expect(h, committed, "the transaction in the history is the one that the commit was answered with")
 }
 
 // followChain checks a commit that directly follows the trusted state. It needs no

@@ -28,41 +28,56 @@ func (p *Prover) Tx(ctx context.Context, id uint64) (s State, err error) {
 // wrote, table by table.
 func (p *Prover) RowsOf(ctx context.Context, id uint64, tables ...*proof.Table) (rows []*proof.Row, err error) {
 	err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-		v, err := p.fetchTx(ctx, trusted, id, wire.WithValues)
-		if err != nil {
-			return proven{}, err
-		}
-		_, s, err := p.proveDual(ctx, trusted, v.Dual, id)
-		if err != nil {
-			return proven{}, err
-		}
-		tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
+		tx, pr, err := p.proveEntries(ctx, trusted, id)
 		rows = nil // drop those of an earlier try
 		for i := 0; err == nil && i < len(tables); i++ {
 			var of []*proof.Row
 			of, err = tx.Rows(tables[i])
 			rows = append(rows, of...)
+			if err != nil {
+				err = p.Tampering(err)
+			}
 		}
-		if err != nil {
-			return proven{}, p.Tampering(err)
-		}
-		return proven{s, v.Dual, v.Signature}, nil
+		return pr, err
 	})
 	return rows, err
+}
+
+// proveEntries asks for a transaction with all of its entries and proves them.
+func (p *Prover) proveEntries(ctx context.Context, trusted State, id uint64) (*proof.Tx, proven, error) {
+	v, err := p.fetchTx(ctx, trusted, id, wire.WithValues)
+	if err != nil {
+		return nil, proven{}, err
+	}
+	_, s, err := p.proveDual(ctx, trusted, v.Dual, id)
+	if err != nil {
+		return nil, proven{}, err
+	}
+	tx, _, err := proof.VerifyTx(trusted.proof(), v.Dual, id, v.Entries)
+	if err != nil {
+		return nil, proven{}, p.Tampering(err)
+	}
+	return tx, proven{s, v.Dual, v.Signature}, nil
 }
 
 // Written is RowsOf for every table that the history had when the transaction was
 // committed, with the definitions of that time.
 func (p *Prover) Written(ctx context.Context, id uint64) ([]*proof.Row, error) {
-	var tables []*proof.Table
-	err := p.withCatalog(ctx, func(catalog *proof.Catalog) error {
-		tables = catalog.TablesAt(id)
-		return nil
-	})
+	tables, err := p.TablesAt(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return p.RowsOf(ctx, id, tables...)
+}
+
+// TablesAt returns the tables that the history had when transaction id was committed,
+// with the definitions of that time.
+func (p *Prover) TablesAt(ctx context.Context, id uint64) (tables []*proof.Table, err error) {
+	err = p.withCatalog(ctx, func(catalog *proof.Catalog) error {
+		tables = catalog.TablesAt(id)
+		return nil
+	})
+	return tables, err
 }
 
 // needsDefinition is the error of a check that needs the definition of a table: it

@@ -1,4 +1,4 @@
-// Package valuetest writes the extremes of each type in every way there is, and reads
+// Package valuetest writes the extreme values of each type in every possible way, and reads
 // them back.
 package valuetest
 
@@ -30,7 +30,7 @@ func exec(ctx context.Context, db dbtest.Execer, query string, args ...any) erro
 	return err
 }
 
-// prepared runs a statement that is prepared for it.
+// prepared runs a prepared statement.
 func prepared(ctx context.Context, db interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }, query string, args ...any) error {
@@ -202,7 +202,7 @@ func TestValuesThatNoColumnHoldsAreRefusedHoweverTheyAreWritten(t *testing.T) {
 		}
 		for _, way := range ways {
 			if way.name == "UPDATE" || way.name == "ON CONFLICT" {
-				continue // they make the row first
+				continue // these create the row first
 			}
 			check(way.name, way.write(t.Context(), db, 1, v.column, v.arg))
 		}

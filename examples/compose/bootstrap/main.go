@@ -1,5 +1,5 @@
-// Bootstrap makes a database and a user on a new immudb, and changes nothing
-// on one that has them but the user's password. It waits for the server to come up.
+// Bootstrap creates a database and a user on a new immudb. If they exist it changes only the
+// user's password. It waits until the server answers.
 //
 // It takes its settings from the environment:
 //
@@ -36,7 +36,7 @@ func main() {
 // patience is how long a server may take to come up.
 const patience = time.Minute
 
-// validName keeps out whatever could end a name in a statement.
+// validName allows only characters that are safe in a name without quotes.
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 func bootstrap(ctx context.Context, getenv func(string) string) error {
@@ -57,7 +57,7 @@ func bootstrap(ctx context.Context, getenv func(string) string) error {
 	}); err != nil {
 		return fmt.Errorf("making the database: %w", err)
 	}
-	cfg.Database = database // whose user is made
+	cfg.Database = database // the user is created for this database
 	if err := withDB(cfg, func(db *sql.DB) error { return makeUser(ctx, db, user, password) }); err != nil {
 		return fmt.Errorf("making the user: %w", err)
 	}
@@ -73,7 +73,7 @@ func withDB(cfg *immudb.Config, f func(*sql.DB) error) error {
 	return errors.Join(f(db), db.Close())
 }
 
-// await returns when the server answers. A wrong password is not waited for.
+// await returns when the server answers. With a wrong password it fails at once.
 func await(ctx context.Context, db *sql.DB) error {
 	for deadline := time.Now().Add(patience); ; {
 		err := db.PingContext(ctx)

@@ -1,5 +1,5 @@
-// Package notes is the part of the example services that has nothing to do with
-// migrations: notes in a table, over HTTP.
+// Package notes is the part of the example services that does not concern migrations: notes
+// in a table, over HTTP.
 package notes
 
 import (

@@ -19,8 +19,7 @@ type settings struct {
 	temporary bool // dir is to be removed when the parent has died
 }
 
-// parse turns flags into options. A setting that was not given is left to the server, as its zero value may mean
-// something else.
+// parse turns flags into options. It passes only settings that were given, because a zero value may mean something else.
 func parse(args []string, stderr io.Writer) (s settings, err error) {
 	defer func() {
 		if err != nil && !errors.Is(err, flag.ErrHelp) {

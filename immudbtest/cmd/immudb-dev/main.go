@@ -3,18 +3,18 @@
 //	$ immudb-dev
 //	{"dsn":"immudb://immudb:immudb@127.0.0.1:23456/defaultdb?sslmode=disable","addr":"127.0.0.1:23456",…}
 //
-// The one line on standard output says that the server is ready, and where. It runs until SIGINT or SIGTERM
-// and then removes its data, unless -dir names a place for them. Run with -help for all settings.
+// It prints one line to standard output when the server is ready, with its address. It runs until SIGINT or SIGTERM and
+// then removes its data, unless -dir names a directory for them. Run with -help for all settings.
 //
-// A program that starts it as a child passes -control: the server then ends when its standard input does, however
-// the parent died, and answers one line of JSON to each of these lines there:
+// A program that starts it as a child passes -control. The server then ends when its standard input ends, so also when the
+// parent dies, and answers each of these lines on standard input with one line of JSON:
 //
 //	sessions        {"sessions":2}: how many sessions are open
 //	drop-sessions   {"sessions":0}: all sessions were ended, as if they had expired
 //	new-database    {"dsn":"immudb://…"}: an empty database was made
-//	discard DSN     {}: the database is not needed any more, and dropped when the next one is made
+//	discard DSN     {}: the database is not needed any more; it is dropped when the next one is created
 //
-// A command that fails is answered by {"error":"…"}.
+// The answer to a command that fails is {"error":"…"}.
 //
 // The exit status is 0 after a signal, 1 if the server could not start or run (also if another one uses -dir), and 2 for a wrong
 // command line.
@@ -40,7 +40,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The server's session manager writes complaints to standard output, where they would be taken for answers.
+	// The server's session manager prints messages to standard output, where the parent would read them as answers.
 	answers := os.Stdout
 	os.Stdout = os.Stderr
 	err := run(ctx, os.Args[1:], os.Stdin, answers, os.Stderr)
@@ -71,7 +71,7 @@ func programVersion() string {
 	return "(devel)"
 }
 
-// ready is the line that says where the server is.
+// ready is the line that is printed when the server is ready.
 type ready struct {
 	DSN            string `json:"dsn"`
 	Addr           string `json:"addr"`
@@ -90,7 +90,7 @@ type answer struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// run serves until ctx is done or, with -control, stdin ends.
+// run runs the server until ctx is done or, with -control, stdin ends.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stderr)
 	if err != nil {
@@ -139,7 +139,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case <-ctx.Done():
 		return nil
 	case <-orphaned:
-		// Nobody is left who would want the data.
+		// The parent has died, so the data is not needed any more.
 		if s.temporary {
 			return errors.Join(srv.Close(), os.RemoveAll(s.dir), os.RemoveAll(s.dir+".tls"))
 		}

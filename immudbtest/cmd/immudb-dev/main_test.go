@@ -172,7 +172,7 @@ func TestThePasswordComesFromAFile(t *testing.T) {
 
 func TestFlagsSetTheOptionsOfTheirNames(t *testing.T) {
 	t.Parallel()
-	// Each value is refused by the option that it must reach.
+	// Each value must be refused by the option that it is for.
 	for flag, want := range map[string]string{
 		"-max-sessions=0":           "max sessions is 0",
 		"-session-idle=-1s":         "session idle timeout is -1s",

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// flow is a client's connection and the one to the server that it is passed on to.
+// flow is a client's connection and the link's connection to the server.
 type flow struct {
 	client, server     *net.TCPConn
 	toServer, toClient *half
@@ -31,7 +31,7 @@ func (f *flow) run() {
 	f.reset()
 }
 
-// reset breaks both connections so that both ends are told.
+// reset breaks both connections, so that both ends get an error.
 func (f *flow) reset() {
 	f.once.Do(func() {
 		close(f.broken)
@@ -40,7 +40,7 @@ func (f *flow) reset() {
 	})
 }
 
-// abort closes a connection with a reset instead of an orderly end.
+// abort closes a connection with a TCP reset.
 func abort(c *net.TCPConn) {
 	_ = c.SetLinger(0) // fails only when the connection is gone
 	_ = c.Close()
@@ -57,7 +57,7 @@ type half struct {
 	changed chan struct{} // closed when rule is replaced
 }
 
-// apply replaces the rule, except that of a half that has been silent: it has lost bytes.
+// apply replaces the rule. A half that has been silent keeps its rule, because it has lost bytes.
 func (h *half) apply(r Rule) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,13 +78,13 @@ func (h *half) current() (Rule, <-chan struct{}) {
 	return h.rule, h.changed
 }
 
-// piece is what was read at once, and when it may go on.
+// piece is the bytes of one read, and the time at which they may be delivered.
 type piece struct {
 	data []byte
 	due  time.Time
 }
 
-// queued bounds what waits in a half: 64 pieces of at most 32 KiB.
+// queued bounds the pieces that wait in a half: 64 of at most 32 KiB.
 const queued, pieceSize = 64, 32 << 10
 
 // run carries the direction until it ends. The end is passed on, unless the half is silent.
@@ -99,7 +99,7 @@ func (h *half) run() {
 			h.flow.reset()
 		}
 	}
-	// Held or not, what was read is delivered, and this end is next.
+	// All bytes that were read are delivered, also held ones; then the end is passed on.
 	rule, changed := h.current()
 	for rule.Hold && h.wait(changed, nil) {
 		rule, changed = h.current()
@@ -111,7 +111,7 @@ func (h *half) run() {
 	abort(h.to) // the other half notices, and passes it on unless it is silent
 }
 
-// read stamps what arrives. It ends with the connection it reads from.
+// read reads pieces and sets their delivery times. It ends with the connection.
 func (h *half) read(pieces chan<- piece) {
 	var last time.Time
 	for {
@@ -134,7 +134,7 @@ func (h *half) read(pieces chan<- piece) {
 	}
 }
 
-// deliver does with a piece what the rule says. It returns false when the flow has to be reset, or is.
+// deliver applies the rule to a piece. It returns false if the flow must be reset or has been reset.
 func (h *half) deliver(p piece) bool {
 	if d := time.Until(p.due); d > 0 {
 		if timer := time.NewTimer(d); !h.wait(nil, timer.C) {
@@ -165,7 +165,7 @@ func (h *half) deliver(p piece) bool {
 	return true
 }
 
-// wait returns true when either channel has something, and false when the flow is reset.
+// wait returns true when one of the channels is ready, and false when the flow is reset.
 func (h *half) wait(changed <-chan struct{}, timer <-chan time.Time) bool {
 	select {
 	case <-changed:
@@ -176,7 +176,7 @@ func (h *half) wait(changed <-chan struct{}, timer <-chan time.Time) bool {
 	return true
 }
 
-// spend takes n bytes off those left until the cut, if there are as many.
+// spend subtracts n from the bytes left until the cut. It returns false if there are fewer.
 func (h *half) spend(n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,8 +1,7 @@
-// Package link is the network between a client and a server, in the hands of a test: a TCP proxy that can fail in
-// the ways networks do.
+// Package link is a TCP proxy for tests that can fail as networks do.
 //
-// A flow is one connection of the client with the connection to the server that it is passed on to. A flow that has
-// lost bytes never recovers: what follows them would be nonsense to the receiver.
+// A flow is one connection of the client together with the proxy's connection to the server. A flow that has lost bytes
+// never recovers, because the receiver could not decode the bytes after them.
 package link
 
 import (
@@ -16,13 +15,13 @@ import (
 	"time"
 )
 
-// Rule says what becomes of the bytes of one direction. The zero value passes them on.
+// Rule says what the link does with the bytes of one direction. The zero value passes them on.
 type Rule struct {
-	// Silent swallows the bytes, and the end of the connection: the receiver is told nothing, ever.
+	// Silent drops the bytes, and the end of the connection: the receiver never gets anything.
 	Silent bool
-	// Hold keeps the bytes until another rule takes its place, as TCP does that sends again until it gets through.
+	// Hold keeps the bytes until another rule is set, like TCP, which retransmits bytes until they arrive.
 	Hold bool
-	// Delay is added to the way of each byte, Jitter is the most that is added beside it, at random.
+	// Delay delays each byte. A random time up to Jitter is added.
 	Delay, Jitter time.Duration
 	// Rate is the most bytes per second of a flow. 0: no limit.
 	Rate int
@@ -38,7 +37,7 @@ type Link struct {
 	addr     string
 	listener net.Listener // nil while connections are refused
 	flows    map[*flow]struct{}
-	toServer Rule // of flows to come
+	toServer Rule // of later flows
 	toClient Rule
 	dialled  int
 	closed   bool
@@ -71,7 +70,7 @@ func (l *Link) Dialled() int {
 	return l.dialled
 }
 
-// Apply sets the rules of the flows that there are and of those to come.
+// Apply sets the rules of existing and later flows.
 func (l *Link) Apply(toServer, toClient Rule) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +78,7 @@ func (l *Link) Apply(toServer, toClient Rule) {
 	l.existingLocked(toServer, toClient)
 }
 
-// ApplyExisting sets the rules of the flows that there are; new ones are as they were.
+// ApplyExisting sets the rules of existing flows. Later flows keep the rules that were set before.
 func (l *Link) ApplyExisting(toServer, toClient Rule) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +92,7 @@ func (l *Link) existingLocked(toServer, toClient Rule) {
 	}
 }
 
-// Heal takes all rules back and accepts connections. A flow that was silent stays silent.
+// Heal removes all rules and accepts connections. A flow that was silent stays silent.
 func (l *Link) Heal() error {
 	l.Apply(Rule{}, Rule{})
 	return l.Accept()
@@ -108,7 +107,7 @@ func (l *Link) Cut() {
 	}
 }
 
-// Refuse has the operating system refuse new connections, until Accept. Flows stay.
+// Refuse makes the operating system refuse new connections, until Accept. Flows stay.
 func (l *Link) Refuse() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +129,7 @@ func (l *Link) Accept() error {
 	return l.listenLocked(l.addr)
 }
 
-// Move resets all flows, and takes connections at another address from now on.
+// Move resets all flows, and accepts connections at another address from now on.
 func (l *Link) Move() error {
 	if err := l.Refuse(); err != nil {
 		return err
@@ -141,7 +140,7 @@ func (l *Link) Move() error {
 	return l.listenLocked("")
 }
 
-// Close ends all flows and returns when nothing of the link is left.
+// Close ends all flows and returns when all goroutines of the link have ended.
 func (l *Link) Close() error {
 	err := l.Refuse()
 	l.mu.Lock()
@@ -152,11 +151,11 @@ func (l *Link) Close() error {
 	return err
 }
 
-// Ports are taken below those that systems give to outgoing connections, so that an address that refuses for a
-// while is not lost to one of them.
+// The ports are below those that systems use for outgoing connections, so that no outgoing connection can take the port
+// while the link refuses connections.
 const firstPort, ports = 10000, 22000
 
-// bindPatience is how long an address that was ours before is waited for.
+// bindPatience is how long to wait for an address that the link had before.
 const bindPatience = 5 * time.Second
 
 func (l *Link) listenLocked(addr string) error {
@@ -200,7 +199,7 @@ func (l *Link) serve(listener net.Listener) {
 // pass carries one flow from its beginning to its end.
 func (l *Link) pass(client *net.TCPConn) {
 	server, err := net.Dial("tcp4", l.target)
-	if err != nil { // nobody is there, which the client learns as it would from a balancer of load
+	if err != nil { // the server is down: the client's connection is closed, as by a load balancer
 		abort(client)
 		return
 	}

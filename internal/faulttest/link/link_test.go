@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// echo is a server that sends back what it gets.
+// echo is a server that returns the bytes that it gets.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -57,10 +57,10 @@ func dial(t *testing.T, l *Link) net.Conn {
 	return c
 }
 
-// soon bounds what must happen, short what must not.
+// soon is the limit for events that must happen, short the wait for those that must not.
 const soon, short = 10 * time.Second, 100 * time.Millisecond
 
-// ask sends a text and returns what comes back within the time.
+// ask sends a text and returns the bytes that come back within the time.
 func ask(t *testing.T, c net.Conn, text string, within time.Duration) (string, error) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
@@ -137,7 +137,7 @@ func TestHeldBytesArriveAfterHeal(t *testing.T) {
 	expectEcho(t, c)
 	l.Apply(Rule{Hold: true}, Rule{Hold: true})
 	expectSilence(t, c)
-	late := dial(t, l) // begun while nothing gets through
+	late := dial(t, l) // opened while no bytes get through
 	expectSilence(t, late)
 	if err := l.Heal(); err != nil {
 		t.Fatal(err)

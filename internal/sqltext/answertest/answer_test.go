@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
-// both opens a database of the server's and one of SQLite's with the same tables.
-// With indexes, those of the server have some.
+// both opens a database of the server and one of SQLite with the same tables. With
+// indexes, the server's tables have indexes.
 func both(t *testing.T, indexes bool) (db, lite *sql.DB) {
 	t.Helper()
 	lite, err := sql.Open("sqlite", ":memory:")
@@ -26,7 +26,7 @@ func both(t *testing.T, indexes bool) (db, lite *sql.DB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lite.Close() })
-	lite.SetMaxOpenConns(1) // another connection would be another database
+	lite.SetMaxOpenConns(1) // each connection has its own database in memory
 	db = dbtest.Open(t)
 	for _, text := range []string{
 		"CREATE TABLE t (id INTEGER, a INTEGER, b INTEGER, PRIMARY KEY (id))",
@@ -88,8 +88,8 @@ type querier interface {
 	Query(query string, args ...any) (*sql.Rows, error)
 }
 
-// answer is the answer to a query as text. Rows that have no order are sorted, and
-// MAX, MIN and SUM of no rows are 0, as the server has them.
+// answer returns the result of a query as text. Rows without an order are sorted, and
+// MAX, MIN and SUM of no rows are 0, as on the server.
 func answer(db querier, ordered bool, query string, args []any) (string, error) {
 	rows, err := db.Query(query, args...)
 	if err != nil {

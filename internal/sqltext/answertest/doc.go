@@ -1,8 +1,8 @@
-// Package answertest holds what the driver answers to generated queries, and does with
-// generated writes, against SQLite. It is a module of its own so that nobody who uses
-// the driver downloads SQLite.
+// Package answertest compares the driver with SQLite: the results of generated queries,
+// and the effects of generated writes. It is a separate module, so that users of the
+// driver do not download SQLite.
 //
-// The tables hold no NULL, because the server compares NULL in its own way, and the
-// texts keep to what both read alike: LEFT JOIN and INTERSECT beside other set
-// operations are left out.
+// The tables hold no NULL, because the server compares NULL differently, and the texts
+// use only syntax that both understand in the same way: LEFT JOIN, and INTERSECT together
+// with other set operations, are left out.
 package answertest

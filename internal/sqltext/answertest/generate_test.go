@@ -18,7 +18,7 @@ func newGenerator(seed, n uint64) *generator { return &generator{Rand: rand.New(
 func (g *generator) pick(list ...string) string { return list[g.IntN(len(list))] }
 func (g *generator) chance(p float64) bool      { return g.Float64() < p }
 
-// source is what columns may come from.
+// source is a table or subquery that columns may come from.
 type source struct {
 	name    string
 	columns []string
@@ -58,7 +58,7 @@ func (g *generator) expression(scope []source, depth int) string {
 	return g.operand(scope, depth)
 }
 
-// operand leaves out CASE, which the server does not take as one.
+// operand leaves out CASE, which the server does not allow as an operand.
 func (g *generator) operand(scope []source, _ int) string {
 	if g.chance(0.2) {
 		return g.value()
@@ -66,7 +66,7 @@ func (g *generator) operand(scope []source, _ int) string {
 	return g.column(scope)
 }
 
-// condition is one about the columns of scope and, in a subquery, of outer.
+// condition returns a condition on the columns of scope and, in a subquery, of outer.
 func (g *generator) condition(scope, outer []source, depth int) string {
 	left := g.column(scope)
 	if outer != nil && g.chance(0.3) {
@@ -155,7 +155,7 @@ func (g *generator) where(scope []source, depth int) string {
 	return " WHERE " + g.condition(scope, nil, depth)
 }
 
-// ordered appends an order by all columns of the answer, and perhaps limits.
+// ordered appends an ORDER BY of all columns of the result, and perhaps a LIMIT.
 func (g *generator) ordered(q string, keys []string) (text string, isOrdered bool) {
 	if g.chance(0.4) {
 		return q, false
@@ -278,7 +278,7 @@ func (g *generator) window() (text string, ordered bool) {
 		function = g.pick("SUM("+g.column(scope)+")", "COUNT(*)", "MAX("+g.column(scope)+")")
 	} else {
 		over += " ORDER BY " + g.column(scope) + g.pick("", " DESC")
-		for _, s := range scope { // so that no two rows are alike
+		for _, s := range scope { // so that no two rows are equal
 			over += ", " + s.name + ".id"
 		}
 	}

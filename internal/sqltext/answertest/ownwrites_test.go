@@ -17,9 +17,8 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// A transaction must find what it has written itself, by whatever condition and in
-// whatever order, as SQLite does. Transactions are made at random, over tables with
-// indexes made at random.
+// A transaction must find the rows that it has written, for each condition and order, as
+// in SQLite. The transactions and the indexes of the tables are random.
 func TestTransactionsReadTheirOwnWritesAsInSQLite(t *testing.T) {
 	worlds := testserver.Rounds(t, 4, 20)
 	var n tally
@@ -62,7 +61,7 @@ func (n *tally) refusals() (sum int) {
 // transactionsPerWorld is how many transactions run over the same tables.
 const transactionsPerWorld = 60
 
-// world is three tables in both databases.
+// world describes three tables that both databases have.
 type world struct {
 	*rand.Rand
 	tables []source
@@ -102,7 +101,7 @@ func (w *world) create() (ours, lite []string) {
 			if w.IntN(4) == 0 {
 				unique = "UNIQUE "
 				w.unique[s.name] = append(w.unique[s.name], columns)
-				// SQLite takes two NULLs for different ones, the server does not.
+				// Two NULLs are different for SQLite and equal for the server.
 				var same []string
 				for _, c := range columns {
 					same = append(same, "COALESCE("+c+", -1000)")
@@ -119,7 +118,7 @@ func (w *world) pick(list ...string) string { return list[w.IntN(len(list))] }
 func (w *world) chance(p float64) bool      { return w.Float64() < p }
 func (w *world) table() source              { return w.tables[w.IntN(len(w.tables))] }
 
-// value is a number that is stored: often the same ones, and often NULL.
+// value returns a number to store: one of few, and often NULL.
 func (w *world) value() string {
 	if w.chance(0.2) {
 		return "NULL"
@@ -129,13 +128,13 @@ func (w *world) value() string {
 
 func (w *world) id() string { return fmt.Sprint(w.IntN(25)) }
 
-// column is a column in a condition; what stands in braces is NULL smaller than all
-// else, as the server has it.
+// column returns a column for a condition. For SQLite, the part in braces makes NULL
+// smaller than every value, as on the server.
 func (w *world) column(name string) string {
 	return "{" + name + "." + w.pick("id", "a", "b", "c") + "}"
 }
 
-// condition is one about a table known by name.
+// condition returns a condition on the table with that name or alias.
 func (w *world) condition(name string, depth int) string {
 	switch n := w.IntN(14); {
 	case n < 2 && depth > 0:
@@ -172,7 +171,7 @@ func (w *world) where(name string) string {
 	return " WHERE " + w.condition(name, 2)
 }
 
-// query is a SELECT; ordered: its rows come in one order only.
+// query returns a SELECT. ordered: only one order of its rows is right.
 func (w *world) query() (text string, ordered bool) {
 	s := w.table()
 	switch w.IntN(8) {
@@ -226,13 +225,13 @@ func (w *world) query() (text string, ordered bool) {
 	return text, true
 }
 
-// write changes a table.
+// write returns a statement that changes a table.
 func (w *world) write() string {
 	s := w.table()
 	row := func() string {
 		return "(" + w.id() + ", " + w.value() + ", " + w.value() + ", " + fmt.Sprint(w.IntN(4)) + ")"
 	}
-	free := func() string { // a column without a unique index, the value of which may depend on others
+	free := func() string { // a column without a unique index, whose value may depend on other columns
 		for _, c := range []string{"a", "b"} {
 			if !slices.ContainsFunc(w.unique[s.name], func(columns []string) bool { return slices.Contains(columns, c) }) {
 				return c
@@ -270,7 +269,7 @@ func (w *world) write() string {
 
 var braces = regexp.MustCompile(`\{([^}]*)\}`)
 
-// ours and lites write a text as the server and SQLite take it.
+// ours and lites write a text in the form for the server and for SQLite.
 func ours(text string) string {
 	return braces.ReplaceAllString(strings.ReplaceAll(text, "[key] ", ""), "$1")
 }
@@ -282,7 +281,7 @@ func (w *world) lites(text string) string {
 		}
 	}
 	if strings.Contains(text, "SELECT") && strings.Contains(text, "ON CONFLICT") && !strings.Contains(text, "WHERE") {
-		text = strings.ReplaceAll(text, " ON CONFLICT", " WHERE true ON CONFLICT") // SQLite's grammar wants one
+		text = strings.ReplaceAll(text, " ON CONFLICT", " WHERE true ON CONFLICT") // SQLite's grammar needs a WHERE here
 	}
 	text = strings.ReplaceAll(text, "UPSERT INTO", "INSERT OR REPLACE INTO")
 	return braces.ReplaceAllString(text, "COALESCE($1, -1000)")
@@ -304,7 +303,7 @@ func ownWritesIn(t *testing.T, seed uint64, n *tally) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() // not with the test: the server has room for 100 sessions
+	defer db.Close() // not only at the end of the test: the server allows 100 sessions
 	mine, its := w.create()
 	for _, text := range mine {
 		dbtest.Exec(t, db, text)
@@ -369,7 +368,7 @@ func (w *world) transaction(t *testing.T, db, lite *sql.DB, n *tally) {
 			n.refuse(err)
 			story[len(story)-1] += " -- refused"
 			if _, err := rowsOf(tx, true, "SELECT 1"); err != nil {
-				return // the server refused it, and has ended the transaction
+				return // the server refused it and ended the transaction
 			}
 			continue
 		}
@@ -389,7 +388,7 @@ func (w *world) transaction(t *testing.T, db, lite *sql.DB, n *tally) {
 		case err != nil && liteErr != nil && !isQuery:
 			return // a duplicate key: both are rolled back
 		case errors.Is(err, immudb.ErrDuplicateKey) && !isQuery:
-			n.refuse(err) // of a row that the transaction has deleted
+			n.refuse(err) // it inserts a row that the transaction has deleted
 			return
 		case err == nil && liteErr != nil && strings.Contains(liteErr.Error(), "UNIQUE constraint failed: index"):
 			n.refuse(errLetThrough)
@@ -421,9 +420,9 @@ func (w *world) transaction(t *testing.T, db, lite *sql.DB, n *tally) {
 	}
 }
 
-// The server's unique indexes let a value through, also outside transactions, where a
-// row with a smaller key has had it once: see unique_test.go in internal/traptest.
-var errLetThrough = errors.New("a unique index let a value through that had been there before")
+// The server's unique indexes accept a duplicate value, also outside transactions, if a
+// row with a smaller key had it before: see unique_test.go in internal/traptest.
+var errLetThrough = errors.New("a unique index accepted a value that another row had before")
 
 // fails reports whether a query fails outside transactions as well.
 func fails(db *sql.DB, text string) bool {

@@ -14,8 +14,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// A transaction with savepoints does what it does in SQLite: each query in it has the same rows, and so have the tables after
-// it. Where a statement fails, which ends the transaction for us and not for SQLite, both return to a savepoint, or give up.
+// A transaction with savepoints has the same effect as in SQLite: its queries return the
+// same rows, and so do the tables after it. A failed statement ends the transaction on
+// the server but not in SQLite; then both roll back to a savepoint, or end.
 func TestSavepointsAreThoseOfSQLite(t *testing.T) {
 	db, lite := both(t, true)
 	for _, text := range []string{"CREATE TABLE k (id INTEGER NOT NULL, v INTEGER, PRIMARY KEY (id))", "CREATE TABLE w (id INTEGER NOT NULL, v INTEGER, PRIMARY KEY (id))"} {
@@ -51,8 +52,8 @@ type savepointTx struct {
 	n          *savepointTally
 	ours, lite *sql.Tx
 	texts      []string
-	names      []string        // of the savepoints there are
-	deleted    map[string]bool // the server does not insert a key again that its transaction has deleted
+	names      []string        // of the existing savepoints
+	deleted    map[string]bool // keys deleted by the transaction: the server does not insert them again
 }
 
 func (s *savepointTx) chance(p float64) bool { return s.Float64() < p }
@@ -114,7 +115,7 @@ func (s *savepointTx) savepoint() {
 	s.names = append(s.names, name)
 }
 
-// back returns to a savepoint that there is.
+// back rolls back to one of the existing savepoints.
 func (s *savepointTx) back() {
 	name := s.names[s.IntN(len(s.names))]
 	s.must([]string{"ROLLBACK TO ", "ROLLBACK TO SAVEPOINT "}[s.IntN(2)] + name)
@@ -131,7 +132,7 @@ func (s *savepointTx) last(name string) int {
 	return -1
 }
 
-// release forgets a savepoint, or fails because there is none of that name.
+// release releases a savepoint, or one that does not exist, which must fail.
 func (s *savepointTx) release() (ok bool) {
 	name := []string{"a", "b", "c"}[s.IntN(3)]
 	if s.last(name) < 0 && s.chance(0.8) {
@@ -148,7 +149,7 @@ func (s *savepointTx) release() (ok bool) {
 	return at >= 0
 }
 
-// recover returns to a savepoint after a failure, or ends the transaction.
+// recover rolls back to a savepoint after a failure, or ends the transaction.
 func (s *savepointTx) recover() (goesOn bool) {
 	s.n.Failed++
 	if s.chance(0.3) {
@@ -227,7 +228,7 @@ func (s *savepointTx) compare(ours, lite querier, query string) {
 	}
 }
 
-// pairs are the rows of two columns that a query answers.
+// pairs returns the rows of a query of two columns.
 func pairs(q querier, query string) (list []string, err error) {
 	rows, err := q.Query(query)
 	if err != nil {

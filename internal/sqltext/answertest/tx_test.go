@@ -12,8 +12,7 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// A transaction sees what it has written, whatever indexes its tables have and
-// whatever asks for the rows.
+// A transaction sees its own writes, for all indexes and all kinds of queries.
 func TestTransactionsSeeTheirWritesAsInSQLite(t *testing.T) {
 	db, lite := both(t, true)
 	for _, rows := range []string{rowsOfT, rowsOfU} {
@@ -87,7 +86,7 @@ func TestTransactionsSeeTheirWritesAsInSQLite(t *testing.T) {
 	}
 }
 
-// reason is an error without the place in the text.
+// reason returns an error's text without the place in the query.
 func reason(err error) string {
 	text := err.Error()
 	if _, rest, ok := strings.Cut(text, ": line "); ok {

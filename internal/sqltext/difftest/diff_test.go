@@ -1,5 +1,5 @@
-// Package difftest holds the driver against the server itself: a text that no rule is
-// about has to be answered through the driver as it is without it.
+// Package difftest compares the driver with the server alone: a query that no rule
+// changes must have the same result with the driver and without it.
 package difftest
 
 import (
@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
-// tables are those of [sqlgen.Schema].
+// tables are the tables of [sqlgen.Schema].
 type tables struct{}
 
 func (tables) Table(name string) *rules.Table {
@@ -37,8 +37,7 @@ func (tables) Table(name string) *rules.Table {
 
 func (tables) IsView(name string) bool { return name == "v" }
 
-// isUntouched reports whether the driver sends the text as it is, with the arguments
-// as they are.
+// isUntouched reports whether the driver sends the text and the arguments unchanged.
 func isUntouched(text string, inTx bool, args []any) bool {
 	q, err := sqltext.Parse(text)
 	if err != nil {
@@ -56,11 +55,11 @@ func isUntouched(text string, inTx bool, args []any) bool {
 	return !changed || whole == text
 }
 
-// twins are two databases that are to be alike: one is written through the driver,
-// the other past it.
+// twins are two databases that must stay equal. One is written with the driver, the
+// other without it.
 type twins struct {
-	db          *sql.DB      // the driver's way to one
-	same, other *dbtest.Wire // the ways past it, to the same and to the other
+	db          *sql.DB      // the first database, with the driver
+	same, other *dbtest.Wire // the first and the second database, without the driver
 }
 
 func open(t *testing.T) *twins {
@@ -75,16 +74,17 @@ func open(t *testing.T) *twins {
 	return w
 }
 
-// outcome is what became of a statement: an answer as text, or the server's error.
+// outcome is the result of a statement: an answer as text, or the server's error.
 type outcome struct {
 	answer string
 	err    error
 }
 
-// isLike reports whether the driver's outcome is the server's. The driver adds to the
-// server's words, and to nothing else. What the server quotes, behind the first bracket,
-// it picks at random here and there. Of several faults of a write it finds now one and
-// now another first: that both fail must do.
+// isLike reports whether the driver's outcome is the server's. The driver may only add to
+// the server's error text. The part of an error after the first parenthesis is ignored,
+// because some of the server's errors quote a random item there. If a write has several
+// faults, the server reports any of them first, so for a write it is enough that both
+// fail.
 func (o outcome) isLike(raw outcome, reads bool) bool {
 	if raw.err == nil || o.err == nil || !reads {
 		return (raw.err == nil) == (o.err == nil) && (raw.err != nil || o.answer == raw.answer)
@@ -150,7 +150,7 @@ func (w *twins) query(ctx context.Context, text string, args []any) outcome {
 	return outcome{show(names, all), rows.Err()}
 }
 
-// write writes through the driver, alone or in a transaction.
+// write runs a write with the driver, alone or in a transaction.
 func (w *twins) write(ctx context.Context, inTx bool, text string, args []any) outcome {
 	var db dbtest.Execer = w.db
 	if inTx {
@@ -172,7 +172,7 @@ func (w *twins) write(ctx context.Context, inTx bool, text string, args []any) o
 	return outcome{fmt.Sprint(n, " rows"), err}
 }
 
-// state is all rows of the tables.
+// state returns all rows of the tables.
 func state(t *testing.T, w *dbtest.Wire) string {
 	return w.Told(t, "SELECT * FROM t") + "\n" + w.Told(t, "SELECT * FROM p")
 }
@@ -213,7 +213,7 @@ func TestTextsThatNoRuleIsAboutAreAnsweredAsByTheServer(t *testing.T) {
 		if raw.err != nil {
 			failed++
 			if strings.Contains(raw.err.Error(), "missing parameter(") {
-				continue // the driver writes a literal then: see TestArgumentsWorkWhereTheServerFillsNoneIn
+				continue // the driver then writes a literal: see TestArgumentsWorkWhereTheServerFillsNoneIn
 			}
 		}
 		if !got.isLike(raw, reads) {

@@ -10,11 +10,11 @@ import (
 // Column is a column of the table that the query reads.
 type Column struct {
 	Name string
-	Type string // the server's name of it, such as INTEGER
+	Type string // the server's name, such as INTEGER
 }
 
-// Bound is a query with its arguments, for the rows of one answer. It is not for
-// several goroutines.
+// Bound is a query with its arguments, for the rows of one result. It must not be used
+// by several goroutines at once.
 type Bound struct {
 	query    *Query
 	args     []value
@@ -27,7 +27,7 @@ type Bound struct {
 	order order
 }
 
-// slot is where the value of a column stands in a row.
+// slot is the place of a column's value in a row.
 type slot struct {
 	index int
 	typ   Type
@@ -64,7 +64,7 @@ func (q *Query) Bind(columns []Column, args []driver.Value) (*Bound, error) {
 	return b, b.bindLimit()
 }
 
-// bindLimit evaluates LIMIT, of which the server takes 0 for none.
+// bindLimit evaluates LIMIT. LIMIT 0 means no limit to the server.
 func (b *Bound) bindLimit() error {
 	if b.query.limit == nil {
 		return nil
@@ -75,7 +75,7 @@ func (b *Bound) bindLimit() error {
 	}
 	n, ok := asInteger(&v)
 	if !ok || n < 0 || n > math.MaxInt32 {
-		return &Unsupported{"LIMIT", "it is no number that the server takes"}
+		return &Unsupported{"LIMIT", "it is not a number that the server accepts"}
 	}
 	if n > 0 {
 		b.limit = n
@@ -101,9 +101,9 @@ func (b *Bound) Satisfies(row []driver.Value) (bool, error) {
 	return v.n == 1, nil
 }
 
-// Check looks at the next row of an answer. The error is a *Contradiction if the row
-// cannot be the next one, or an *Unsupported if that cannot be told. The row may be
-// written over afterwards.
+// Check checks the next row of a result. The error is a *Contradiction if the row
+// cannot be the next one, or an *Unsupported if that cannot be decided. The caller may
+// overwrite the row afterwards.
 func (b *Bound) Check(row []driver.Value) error {
 	if b.seen++; b.seen > b.limit {
 		return &Contradiction{"LIMIT"}

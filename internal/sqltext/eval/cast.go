@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// timeLayouts are the ones the server reads.
+// timeLayouts are the layouts that the server accepts.
 var timeLayouts = [...]string{
 	"2006-01-02 15:04:05 MST",
 	"2006-01-02 15:04:05 -0700",
@@ -61,7 +61,7 @@ func convert(v *value, to Type) (_ value, ok bool) {
 	return c, ok
 }
 
-// castable tells what can be cast to what, apart from JSON.
+// castable holds which types can be cast to which, except JSON.
 var castable = [...][json + 1]bool{
 	integer:   {float: true, varchar: true},
 	boolean:   {varchar: true},

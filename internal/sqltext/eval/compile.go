@@ -19,14 +19,15 @@ type Query struct {
 	columns     []columnUse
 	patterns    int
 	maxArgument int // -1: none
-	// alongIndex: an index may give the order. It takes columns of one direction.
+	// alongIndex: the server may take the order from an index. All columns must have the
+	// same direction then.
 	alongIndex bool
 }
 
 // columnUse is a column that occurs in the query.
 type columnUse struct {
 	name  string
-	value bool // more is asked of it than whether it is NULL
+	value bool // its value is needed, not only whether it is NULL
 }
 
 // compiler turns a tree into nodes.
@@ -35,16 +36,16 @@ type compiler struct {
 	table *tree.Table
 	query *Query
 	err   error // the first one
-	// constants: there is no row.
+	// constants: only constants are allowed, because there is no row.
 	constants bool
-	// withoutNull are the lists out of which the driver leaves NULL, with the values
-	// that it looks at.
+	// withoutNull are the lists from which the driver removes NULL. The flags mark the
+	// values that it checks for NULL.
 	withoutNull map[*tree.InList][]bool
 }
 
-// Compile compiles a SELECT of one table; text is the one it was parsed from. The
-// rows of the answer are taken for rows of the table: what groups or joins them is
-// refused like all else that the client cannot evaluate, with an *Unsupported.
+// Compile compiles a SELECT of one table; text is the query text it was parsed from. The
+// rows of the result must be rows of the table: grouping and joins are refused with an
+// *Unsupported, like everything else that the client cannot evaluate.
 func Compile(text string, s *tree.Select) (*Query, error) {
 	c := compiler{text: text, query: &Query{maxArgument: -1}}
 	if err := c.shape(s); err != nil {
@@ -65,8 +66,8 @@ func Compile(text string, s *tree.Select) (*Query, error) {
 	return c.query, nil
 }
 
-// leaveNullOut finds the lists out of which the driver leaves NULL, by its rule
-// null-in-list: those of a column in a condition that has to hold.
+// leaveNullOut finds the lists from which the driver removes NULL by its rule
+// null-in-list: those of a column in a condition that must hold.
 func (c *compiler) leaveNullOut(x tree.Expr) {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Chain:
@@ -92,7 +93,7 @@ func (c *compiler) leaveNullOut(x tree.Expr) {
 	}
 }
 
-// shape refuses what makes other rows than those of one table.
+// shape refuses clauses that make other rows than those of one table.
 func (c *compiler) shape(s *tree.Select) error {
 	var ok bool
 	if c.table, ok = s.From.(*tree.Table); !ok || len(s.Joins) > 0 {
@@ -148,8 +149,8 @@ func (c *compiler) orderBy(s *tree.Select) {
 	}
 }
 
-// standsFor returns what is meant by an expression of ORDER BY: a number is that of a
-// target, and a name without a table may be the alias of one.
+// standsFor returns the expression that x in ORDER BY means: a number is the number of
+// a target, and a name without a table may be the alias of one.
 func standsFor(s *tree.Select, x tree.Expr) tree.Expr {
 	switch x := x.(type) {
 	case *tree.Literal:
@@ -215,7 +216,8 @@ func (c *compiler) expr(x tree.Expr) node {
 	return c.refuse(x, reasonAgainst(x))
 }
 
-// reasonAgainst tells the remedy for what takes more than a row.
+// reasonAgainst returns the reason and the remedy for an expression that cannot be
+// evaluated from one row.
 func reasonAgainst(x tree.Expr) string {
 	switch x.(type) {
 	case *tree.Subquery, *tree.InQuery, *tree.Exists:
@@ -272,7 +274,7 @@ func (c *compiler) literal(l *tree.Literal) node {
 	case tree.Float:
 		f, err := strconv.ParseFloat(l.Raw, 64)
 		if err != nil {
-			return c.refuse(l, "it is no FLOAT")
+			return c.refuse(l, "it is not a FLOAT")
 		}
 		v = value{typ: float, f: f}
 	case tree.String:
@@ -283,8 +285,8 @@ func (c *compiler) literal(l *tree.Literal) node {
 	return &constant{v}
 }
 
-// column finds the slot of a column. A value is asked for unless it is only compared
-// with NULL.
+// column finds the slot of a column. value is false if the column is only compared with
+// NULL.
 func (c *compiler) column(x *tree.Column, value bool) node {
 	table := c.table.Name
 	if c.table.Alias.Given() {
@@ -292,7 +294,7 @@ func (c *compiler) column(x *tree.Column, value bool) node {
 	}
 	switch {
 	case c.constants:
-		return c.refuse(x, "there is no row whose column it could be")
+		return c.refuse(x, "there is no row that could have this column")
 	case x.Table.Given() && x.Table.Name != table.Name:
 		return c.refuse(x, "the query reads no table or alias of this name")
 	}

@@ -2,7 +2,7 @@ package eval
 
 import "fmt"
 
-// Unsupported says what the client cannot evaluate, and what to do about it.
+// Unsupported is the error for a construct that the client cannot evaluate.
 type Unsupported struct {
 	Construct string // as it is written in the text
 	Reason    string // why, and the remedy
@@ -12,7 +12,7 @@ func (u *Unsupported) Error() string {
 	return fmt.Sprintf("the client cannot evaluate %s: %s", u.Construct, u.Reason)
 }
 
-// Contradiction says that a row cannot be an answer to the query.
+// Contradiction is the error for a row that cannot be in the result of the query.
 type Contradiction struct {
 	Clause string // WHERE, ORDER BY or LIMIT
 }

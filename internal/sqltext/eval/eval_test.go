@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/eval"
 )
 
-// Names are resolved as by the server: those of tables, and of targets in ORDER BY.
+// Names of tables, and of targets in ORDER BY, are resolved as the server does.
 func TestNamesMeanWhatTheyMeanToTheServer(t *testing.T) {
 	db := dbtest.Open(t)
 	fill(t, db, rand.New(rand.NewPCG(17, 0)), 20, false)
@@ -127,7 +127,7 @@ func TestNullOfJSONIsNull(t *testing.T) {
 	for j, want := range map[driver.Value]bool{nil: true, "null": true, " null ": true, "0": false, `"null"`: false, "[null]": false} {
 		row := make([]driver.Value, len(columns))
 		if row[15] = j; j != nil {
-			row[15] = []byte(j.(string)) // as the driver hands it out
+			row[15] = []byte(j.(string)) // the driver's type
 		}
 		if ok, err := b.Satisfies(row); ok != want || err != nil {
 			t.Errorf("%v: %v, %v", j, ok, err)

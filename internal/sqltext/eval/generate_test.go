@@ -13,7 +13,8 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// Values meet each other often, and each pool holds what may be special.
+// pools hold few values, so that equal ones are common, and the special ones of each
+// type.
 var pools = map[string][]driver.Value{
 	"INTEGER": {int64(-1), int64(0), int64(1), int64(2), int64(5), int64(1) << 53, int64(1)<<53 + 1, int64(math.MaxInt64), int64(math.MinInt64)},
 	"FLOAT":   {-1.5, 0.0, math.Copysign(0, -1), 1.0, 1.5, 2.0, 5.0, float64(1 << 53), 1e300, math.Inf(1), math.Inf(-1)},
@@ -30,8 +31,8 @@ var uuids = []string{"00000000-0000-0000-0000-000000000000", "5bfd1c5a-4a3f-4b60
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// fill makes the table of everything and n rows in it. The first three have NaN in f
-// if that is asked for.
+// fill creates a table with columns of each type and n rows. With nan the first three
+// rows have NaN in f.
 func fill(t testing.TB, db *sql.DB, r *rand.Rand, n int, nan bool) {
 	t.Helper()
 	dbtest.Exec(t, db, createTable)
@@ -62,7 +63,7 @@ func fill(t testing.TB, db *sql.DB, r *rand.Rand, n int, nan bool) {
 	}
 }
 
-// generator writes random conditions. Some of them fail; none ends the server.
+// generator writes random conditions. Some of them fail; none crashes the server.
 type generator struct {
 	*rand.Rand
 	args []driver.Value
@@ -89,7 +90,7 @@ func (g *generator) condition(depth int) string {
 	return strings.Join(parts, op)
 }
 
-// operand writes what may stand beside AND, OR and NOT without failing too often.
+// operand writes an operand of AND, OR and NOT that does not fail too often.
 func (g *generator) operand(depth int) string {
 	x := g.condition(depth)
 	if g.IntN(3) > 0 || strings.Contains(x, " AND ") || strings.Contains(x, " OR ") {
@@ -127,7 +128,8 @@ func (g *generator) simple() string {
 
 var patterns = []driver.Value{"", "%", "a%", "%b", "_", "a_b", `a\_b`, `a\\b`, "A%", "ab%cd", "é", "é%", "%É%", "%Éa", "_%", "%.5", "(a|b)", "a\\"}
 
-// beside writes what a value of the type is compared with: mostly one of the type.
+// beside writes the other operand of a comparison with a value of the type: mostly one
+// of the same type.
 func (g *generator) beside(t string) string {
 	switch g.IntN(30) {
 	case 0:

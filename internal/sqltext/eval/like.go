@@ -14,7 +14,7 @@ type like struct {
 	text            string
 }
 
-// matcher is a pattern that was compiled last.
+// matcher is the pattern that was compiled last.
 type matcher struct {
 	pattern string
 	match   func(string) bool
@@ -35,7 +35,7 @@ func (l *like) eval(b *Bound) (value, error) {
 		return p, err
 	}
 	if p.null || p.typ != varchar {
-		return p, &Unsupported{l.text, "the pattern is no VARCHAR"}
+		return p, &Unsupported{l.text, "the pattern is not a VARCHAR"}
 	}
 	m := &b.matchers[l.slot]
 	if m.match == nil || m.pattern != p.s {
@@ -47,7 +47,7 @@ func (l *like) eval(b *Bound) (value, error) {
 	return truth(m.match(x.s) != l.not), nil
 }
 
-// compilePattern returns nil for a pattern that is not evaluated.
+// compilePattern returns nil for a pattern that the client cannot evaluate.
 func compilePattern(pattern string, ignoreCase bool) func(string) bool {
 	if !ascii(pattern) {
 		return spellOut(pattern, ignoreCase)
@@ -80,8 +80,8 @@ func compilePattern(pattern string, ignoreCase bool) func(string) bool {
 	return r.MatchString
 }
 
-// spellOut does what the driver makes of patterns with letters outside ASCII, which
-// the server would take byte by byte: see rule like-of-other-letters.
+// spellOut matches as the driver's rewritten query does for patterns with letters
+// outside ASCII: see rule like-of-other-letters.
 func spellOut(pattern string, ignoreCase bool) func(string) bool {
 	text := strings.Trim(pattern, "%")
 	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
-// columns are those of the table of everything.
+// columns are the columns of the table of everything: one or more of each type.
 var columns = []eval.Column{
 	{Name: "id", Type: "INTEGER"}, {Name: "n", Type: "INTEGER"}, {Name: "m", Type: "INTEGER"}, {Name: "f", Type: "FLOAT"},
 	{Name: "g", Type: "FLOAT"}, {Name: "b", Type: "BOOLEAN"}, {Name: "s", Type: "VARCHAR"}, {Name: "r", Type: "VARCHAR"},
@@ -48,7 +48,7 @@ func bind(t testing.TB, text string, args []driver.Value) *eval.Bound {
 	return b
 }
 
-// read runs a query of whole rows and returns them as the driver hands them out.
+// read runs a query of whole rows and returns them with the driver's types.
 func read(db *sql.DB, text string, args ...any) (list [][]driver.Value, err error) {
 	rows, err := db.Query(text, args...)
 	if err != nil {

@@ -40,8 +40,8 @@ type (
 		x    node
 		list []node
 		not  bool
-		// withoutNull are the values that are left out where they are NULL, or nil; see
-		// [compiler.leaveNullOut].
+		// withoutNull marks the values that are removed if they are NULL; it may be nil.
+		// See [compiler.leaveNullOut].
 		withoutNull []bool
 		text        string
 	}

@@ -9,12 +9,11 @@ type term struct {
 	nullsFirst bool
 }
 
-// order looks at rows one after the other, in the two orders that the server may
-// have put them in.
+// order compares rows one after the other with the two orders that the server may use.
 type order struct {
 	last, next     []value
-	any            bool // last is that of a row
-	byValue, byKey bool // the order is still possible
+	any            bool // last holds the values of a row
+	byValue, byKey bool // all rows so far were in this order
 	sawNaN         bool
 }
 
@@ -22,7 +21,7 @@ func newOrder(q *Query) order {
 	return order{last: make([]value, len(q.order)), next: make([]value, len(q.order)), byValue: true, byKey: q.alongIndex}
 }
 
-// follow looks at the next row.
+// follow checks the next row.
 func (b *Bound) follow() error {
 	o := &b.order
 	for i := range b.query.order {
@@ -30,7 +29,7 @@ func (b *Bound) follow() error {
 		if err != nil {
 			return err
 		}
-		// The row's memory is the caller's.
+		// The caller owns the row's memory.
 		v.b = append(o.next[i].b[:0], v.b...)
 		o.next[i] = v
 		o.sawNaN = o.sawNaN || v.typ == float && math.IsNaN(v.f)

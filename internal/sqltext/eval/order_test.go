@@ -16,12 +16,12 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// orderTerms are what rows are ordered by, some of them along an index.
+// orderTerms are the expressions of ORDER BY. For some of them there is an index.
 var orderTerms = []string{"id", "n", "m", "f", "g", "b", "s", "r", "k", "x", "y", "ts", "t2", "u", "w", "v.n", "(f)", "id % 3", "n < 5", "n IS NULL", "-id"}
 
-// The rows that the server answers to random orders and limits are accepted; as soon as
-// two of them that are not equal change places, they are refused.
-func TestOrderOfTheServerIsAcceptedAndNoOther(t *testing.T) {
+// Rows in the server's order, for random ORDER BY and LIMIT, are accepted. They are
+// refused when two unequal rows have changed places.
+func TestOnlyTheServersOrderIsAccepted(t *testing.T) {
 	db := dbtest.Open(t)
 	const seed = 15
 	fill(t, db, rand.New(rand.NewPCG(seed, 0)), 60, false)
@@ -52,13 +52,13 @@ func TestOrderOfTheServerIsAcceptedAndNoOther(t *testing.T) {
 		if len(rows) < 2 {
 			continue
 		}
-		// Two rows that the server itself orders the other way round.
+		// Exchange two neighbouring rows.
 		i := g.IntN(len(rows) - 1)
 		j := i + 1 + g.IntN(len(rows)-i-1)
 		rows[i], rows[j] = rows[j], rows[i]
 		pair := text[:strings.Index(text, " ORDER BY")] + " ORDER BY " + orderOf(text)
 		if checkAll(t, pair, [][]driver.Value{rows[i], rows[j]}, g.args...) == nil {
-			continue // they may stand so
+			continue // this order is allowed too
 		}
 		swapped++
 		if err := checkAll(t, text, rows, g.args...); !isContradiction(err, "ORDER BY") {
@@ -90,7 +90,7 @@ func (g *generator) terms() string {
 	return strings.Join(list, ", ")
 }
 
-// checkAll checks the rows of an answer and returns the first error.
+// checkAll checks the rows of a result and returns the first error.
 func checkAll(t *testing.T, text string, rows [][]driver.Value, args ...driver.Value) error {
 	t.Helper()
 	b := bind(t, text, args)
@@ -113,10 +113,11 @@ func isContradiction(err error, clause string) bool {
 	return errors.As(err, &c) && c.Clause == clause
 }
 
-// Where values and keys of an index are ordered differently, the server does either.
+// If values and keys of an index are ordered differently, the server may use either
+// order.
 func TestOrderOfValuesAndOrderOfKeysAreAccepted(t *testing.T) {
 	zero, ancient := time.Unix(0, 0).UTC(), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	far := time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) // wraps to one before 1970
+	far := time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) // its nanoseconds overflow to a time before 1970
 	minus := math.Copysign(0, -1)
 	row := func(f, ts any, n any) []driver.Value {
 		r := make([]driver.Value, len(columns))
@@ -131,7 +132,7 @@ func TestOrderOfValuesAndOrderOfKeysAreAccepted(t *testing.T) {
 		{"ts", [][]driver.Value{row(nil, ancient, nil), row(nil, zero, nil), row(nil, far, nil)}, true},
 		{"ts", [][]driver.Value{row(nil, far, nil), row(nil, zero, nil)}, true},
 		{"ts DESC", [][]driver.Value{row(nil, zero, nil), row(nil, far, nil)}, true},
-		{"ts, n DESC", [][]driver.Value{row(nil, far, nil), row(nil, zero, nil)}, false}, // no index has two directions
+		{"ts, n DESC", [][]driver.Value{row(nil, far, nil), row(nil, zero, nil)}, false}, // an index has one direction only
 		{"ts", [][]driver.Value{row(nil, far, nil), row(nil, zero, nil), row(nil, nil, nil)}, false},
 		{"ts", [][]driver.Value{row(nil, ancient, nil), row(nil, far, nil), row(nil, ancient, nil)}, false},
 		{"f, n", [][]driver.Value{row(minus, nil, int64(5)), row(0.0, nil, int64(1))}, true},
@@ -154,7 +155,7 @@ func TestOrderOfNaNIsUnsupported(t *testing.T) {
 		r[3] = f
 		return r
 	}
-	sorted := [][]driver.Value{row(1), row(2), row(math.NaN())} // along an index
+	sorted := [][]driver.Value{row(1), row(2), row(math.NaN())} // the order of an index
 	if err := checkAll(t, "SELECT * FROM v ORDER BY f", sorted); err != nil {
 		t.Error(err)
 	}
@@ -184,7 +185,7 @@ func TestRowsBeyondLimitContradictIt(t *testing.T) {
 	}
 }
 
-// What LIMIT means is what the server makes of it.
+// LIMIT means the same as on the server.
 func TestLimitIsTheServers(t *testing.T) {
 	db := dbtest.Open(t)
 	fill(t, db, rand.New(rand.NewPCG(16, 0)), 5, false)

@@ -15,7 +15,7 @@ import (
 type Type uint8
 
 const (
-	untyped Type = iota // of a NULL in the text or among the arguments
+	untyped Type = iota // the type of NULL in the text or among the arguments
 	integer
 	boolean
 	varchar
@@ -26,7 +26,7 @@ const (
 	json
 )
 
-// typeNames are the server's.
+// typeNames are the server's names of types.
 var typeNames = map[string]Type{
 	"INTEGER": integer, "BOOLEAN": boolean, "VARCHAR": varchar, "BLOB": blob, "FLOAT": float,
 	"TIMESTAMP": timestamp, "UUID": uuid, "JSON": json,
@@ -41,7 +41,7 @@ func (t Type) String() string {
 	return "NULL"
 }
 
-// value is a value of SQL.
+// value is an SQL value.
 type value struct {
 	typ  Type
 	null bool
@@ -62,7 +62,7 @@ func truth(b bool) value {
 	return v
 }
 
-// isTrue reports what a BOOLEAN is; ok is false for all else.
+// isTrue returns the value of a BOOLEAN. ok is false for NULL and other types.
 func (v *value) isTrue() (is, ok bool) { return v.n == 1, v.typ == boolean && !v.null }
 
 // fromArgument converts an argument as the driver sends it.
@@ -86,7 +86,7 @@ func fromArgument(v driver.Value) (value, bool) {
 	return value{}, false
 }
 
-// fromColumn converts a value of a column as the driver hands it out.
+// fromColumn converts a value that the driver returns for a column.
 func fromColumn(v driver.Value, t Type) (value, bool) {
 	if v == nil {
 		return null(t), true
@@ -107,7 +107,7 @@ func fromColumn(v driver.Value, t Type) (value, bool) {
 	return c, ok && c.typ == t
 }
 
-// parseUUID reads the forms that the server takes.
+// parseUUID parses the forms that the server accepts.
 func parseUUID(s string) (u [16]byte, ok bool) {
 	switch len(s) {
 	case 32:
@@ -137,8 +137,8 @@ func parseUUID(s string) (u [16]byte, ok bool) {
 }
 
 // compare compares as the server does with l on the left side: NULL is smaller than
-// everything, and what may be compared with what depends on the side. ok is false if
-// the server fails.
+// everything, and which types are comparable depends on the side. ok is false if the
+// server fails.
 func compare(l, r *value) (order int, ok bool) {
 	if l.null {
 		if l.typ != untyped && r.typ != untyped && l.typ != r.typ {
@@ -180,7 +180,8 @@ func compare(l, r *value) (order int, ok bool) {
 	return 0, false
 }
 
-// compareFloats is the server's: what is neither equal nor greater is smaller.
+// compareFloats compares as the server does: a value that is neither equal nor greater
+// is smaller, NaN included.
 func compareFloats(l, r float64) int {
 	switch {
 	case l == r:
@@ -200,7 +201,7 @@ func compareKeys(l, r *value) int {
 	case l.typ == float:
 		return cmp.Compare(floatKey(l.f), floatKey(r.f))
 	case l.typ == timestamp:
-		return cmp.Compare(l.n*1000, r.n*1000) // nanoseconds, which wrap
+		return cmp.Compare(l.n*1000, r.n*1000) // nanoseconds, which may overflow
 	}
 	order, _ := compare(l, r)
 	return order
@@ -214,7 +215,7 @@ func floatKey(f float64) uint64 {
 	return ^bits
 }
 
-// asFloat converts without being asked to, as the server does beside a FLOAT.
+// asFloat converts implicitly, as the server does for an operand of a FLOAT.
 func asFloat(v *value) (float64, bool) {
 	switch {
 	case v.null:
@@ -230,7 +231,7 @@ func asFloat(v *value) (float64, bool) {
 	return 0, false
 }
 
-// asInteger is asFloat beside an INTEGER.
+// asInteger is asFloat for an operand of an INTEGER.
 func asInteger(v *value) (int64, bool) {
 	switch {
 	case v.null:
@@ -246,8 +247,8 @@ func asInteger(v *value) (int64, bool) {
 	return 0, false
 }
 
-// truncate cuts the digits behind the point. What an INTEGER cannot hold becomes a
-// number that depends on the server's processor.
+// truncate drops the digits after the decimal point. ok is false for a number that an
+// INTEGER cannot hold: the server's result then depends on its processor.
 func truncate(f float64) (int64, bool) {
 	if f >= -1<<63 && f < 1<<63 {
 		return int64(f), true

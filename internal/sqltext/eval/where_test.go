@@ -13,9 +13,9 @@ import (
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// The server is asked which rows meet random conditions: they are those of which the
-// evaluation says so, and it fails where the server fails.
-func TestConditionsHoldForTheRowsThatTheServerAnswers(t *testing.T) {
+// For random conditions, the evaluation selects the same rows as the server, and fails
+// if the server fails.
+func TestConditionsSelectTheSameRowsAsTheServer(t *testing.T) {
 	db := dbtest.Open(t)
 	const seed = 14
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -28,8 +28,8 @@ func TestConditionsHoldForTheRowsThatTheServerAnswers(t *testing.T) {
 	for rounds = 0; rounds < testserver.Rounds(t, 500, 10000) && !t.Failed(); rounds++ {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(rounds)))}
 		condition := g.condition(3)
-		// The server plans with what compares a column with a constant: it may fail or
-		// leave out rows by that. It sees nothing of it behind NOT (NOT (…)).
+		// The server plans with comparisons of a column and a constant, and may fail or
+		// miss rows because of that. It does not plan with a condition under NOT (NOT (…)).
 		for _, plain := range []bool{true, false} {
 			text := "SELECT * FROM v WHERE "
 			if plain {
@@ -45,7 +45,7 @@ func TestConditionsHoldForTheRowsThatTheServerAnswers(t *testing.T) {
 			}
 			missing := func(id int64) bool { return !slices.Contains(holds, id) }
 			switch {
-			case errors.Is(err, immudb.ErrUnsupported): // by the driver, which has not asked the server
+			case errors.Is(err, immudb.ErrUnsupported): // refused by the driver, without a request
 				refused++
 			case err == nil && evalErr == nil && slices.Equal(ids, holds):
 			case err != nil && (evalErr != nil || plain):

@@ -1,4 +1,4 @@
-// Package oracle holds the tests of the packages beside it against the server's own
-// SQL parser. It is a module of its own so that nobody who uses the driver downloads
-// the server.
+// Package oracle compares package sqltext and its subpackages with the server's SQL
+// parser. It is a separate module, so that users of the driver do not download the
+// server.
 package oracle

@@ -6,9 +6,9 @@ import (
 )
 
 // grammar generates texts: rule -> alternatives of words. A word in capitals or a
-// symbol stands for itself, <x> for a rule, and <x?> for the rule or nothing. It is
-// our own reading of the dialect, wider than the server's here and there, so that
-// refusals are tried too.
+// symbol means itself, <x> a rule, and <x?> the rule or nothing. The grammar was written
+// for this test. In some places it allows more than the server, so that refusals are
+// tested too.
 var grammar = readGrammar(`
 script = <statement> | <statement> ; | <statement> ; <script> | ; <statement> | 
 statement = <query> | <query> | <query> | <query> | <query> | <insert> | <insert> | <update> | <delete> | <schema> | <schema> | <control> | <access>
@@ -119,12 +119,12 @@ func readGrammar(text string) map[string][][]string {
 // generator makes texts. The same seed makes the same texts.
 type generator struct {
 	*rand.Rand
-	words []string // of the text at hand
+	words []string // of the text being made
 }
 
 func newGenerator(seed uint64) *generator { return &generator{Rand: rand.New(rand.NewPCG(seed, 7))} }
 
-// enough is about how many words a text has before its rules take their shortest way.
+// enough is the number of words after which rules choose their shortest alternative.
 const enough = 60
 
 func (g *generator) expand(rule string, depth int) {
@@ -148,7 +148,7 @@ func (g *generator) expand(rule string, depth int) {
 	}
 }
 
-// text returns a text, two of three times with a few mutations.
+// text returns a text. Two of three texts have a few mutations.
 func (g *generator) text() string {
 	g.words = g.words[:0]
 	g.expand("<script>", 0)
@@ -185,7 +185,7 @@ func (g *generator) mutateWords() {
 	}
 }
 
-// vocabulary is every word of the grammar, and some that are in none of its rules.
+// vocabulary is every word of the grammar, and some that are not in it.
 var vocabulary = func() []string {
 	seen := map[string]bool{}
 	list := []string{"||", "`a`", "``", "/* c */", "-- c\n", "/*", "\x00", "\ufeff", "é", "#", ":", ":a", "~", "=~", "[", "]", "FOR", "'", "\"", "1e10", "0x1F", "$99999", "LEFT", "DEFAULT", ".", ".5", "-", "->"}

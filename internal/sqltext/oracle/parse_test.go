@@ -18,10 +18,11 @@ var (
 	seed  = flag.Uint64("seed", 1, "the first seed")
 )
 
-// releaseSavepoint is how the server wants RELEASE written.
+// releaseSavepoint matches RELEASE SAVEPOINT in the only form that the server accepts.
 var releaseSavepoint = regexp.MustCompile(`(?is)\bSAVEPOINT\b.`)
 
-// differences are all that may be: each says when it holds and why it is.
+// differences are the allowed differences between the parsers, each with its condition
+// and its reason.
 var differences = []struct {
 	name, why string
 	holds     func(text string, ours error, s *tree.Script, theirs error) bool
@@ -61,8 +62,8 @@ func weRewrite(f tree.Feature) func(string, error, *tree.Script, error) bool {
 	}
 }
 
-// ask parses a text with the server's parser. A panic of it is an error that begins
-// with "panic".
+// ask parses a text with the server's parser. If that panics, the error begins with
+// "panic".
 func ask(text string) (stmts []sql.SQLStmt, err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -78,8 +79,8 @@ func compare(text string) (string, error) {
 	theirs, theirErr := ask(text)
 	s, ourErr := tree.Parse(text)
 	if theirErr != nil && strings.HasPrefix(theirErr.Error(), "panic") {
-		// FROM f() OVER () ends the server while it parses. The tree knows the text, so
-		// that a rule can refuse it.
+		// FROM f() OVER () crashes the server's parser. Our parser accepts it, so that a
+		// rule can refuse it.
 		if ourErr != nil || s.Has.Any(tree.HasTableFunction) && s.Has.Any(tree.HasOver) {
 			return "panic of the server's parser", nil
 		}
@@ -160,8 +161,8 @@ func theirKind(st sql.SQLStmt) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", st), "*sql."), "Stmt"))
 }
 
-// TestParseAgreesWithTheServer holds both parsers to the same verdict on texts that
-// a grammar of our own generates, most of them mutated.
+// Both parsers must accept or refuse the same texts. The texts are generated from a
+// grammar; most of them are mutated.
 func TestParseAgreesWithTheServer(t *testing.T) {
 	g := newGenerator(*seed)
 	explained := map[string]int{}

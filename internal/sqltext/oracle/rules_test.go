@@ -8,7 +8,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 )
 
-// someTables has a table of every name but b.
+// someTables has a table of every name except b.
 type someTables struct{}
 
 func (someTables) Table(name string) *rules.Table {
@@ -21,9 +21,9 @@ func (someTables) Table(name string) *rules.Table {
 
 func (someTables) IsView(name string) bool { return name == "b" }
 
-// What a rule makes of a text is a text that the parser takes, with the same
-// arguments and statements. No text makes a rule panic.
-func TestRulesTakeEveryTextAndMakeOnlyTexts(t *testing.T) {
+// A text that a rule has rewritten parses, and has the same arguments and statements.
+// No text makes a rule panic.
+func TestRulesKeepEveryTextParseable(t *testing.T) {
 	g := newGenerator(*seed + 1)
 	args := []driver.Value{nil, int64(-1), "null", "é%", []byte{1}}
 	rewritten, refused := 0, 0

@@ -2,12 +2,12 @@ package rules
 
 import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
-// aggregateRules are about COUNT, SUM and their like.
+// aggregateRules are about COUNT, SUM and the other aggregates.
 var aggregateRules = []*Rule{
 	{
 		Name:      "aggregates-of-one-column",
-		Construct: "COUNT and COUNT(DISTINCT) of one column, or STRING_AGG with different separators, beside each other",
-		Reason:    "the server answers one of them for both; ask for them in two queries",
+		Construct: "COUNT and COUNT(DISTINCT) of the same column, or STRING_AGG with different separators, in one query",
+		Reason:    "the server returns the value of one of them for both; use two queries",
 		Needs:     tree.HasAggregate,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -21,7 +21,7 @@ var aggregateRules = []*Rule{
 	{
 		Name:      "distinct-left-out",
 		Construct: "DISTINCT in an aggregate other than COUNT, MIN and MAX",
-		Reason:    "the server leaves it out; aggregate the distinct values of a subquery: SELECT SUM(n) FROM (SELECT DISTINCT n FROM t)",
+		Reason:    "the server ignores it; aggregate the distinct values of a subquery: SELECT SUM(n) FROM (SELECT DISTINCT n FROM t)",
 		Needs:     tree.HasAggregate,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -35,7 +35,7 @@ var aggregateRules = []*Rule{
 	{
 		Name:      "count-beside-subquery",
 		Construct: "COUNT(*) with a subquery in WHERE",
-		Reason: "the server reads keys only, and misses the columns that the subquery names; " +
+		Reason: "the server reads only keys, so the columns that the subquery names are missing; " +
 			"the driver writes DISTINCT COUNT(*), which makes it read the rows",
 		Needs: tree.HasAggregate,
 		look: func(l *look) {
@@ -50,7 +50,7 @@ var aggregateRules = []*Rule{
 	},
 	{
 		Name:      "aggregate-not-selected",
-		Construct: "HAVING or ORDER BY of an aggregate that is no column of the answer",
+		Construct: "HAVING or ORDER BY of an aggregate that is not a column of the result",
 		Reason:    "the server does not compute it; the driver makes a derived table that has it as a column",
 		Needs:     tree.HasGroupBy,
 		look: func(l *look) {
@@ -83,7 +83,7 @@ func countsKeys(s *tree.Select) bool {
 	return found
 }
 
-// missing returns the aggregates of HAVING and ORDER BY that are none of the columns
+// missing returns the aggregates of HAVING and ORDER BY that are not among the columns
 // of a query.
 func missing(s *tree.Select) []tree.Expr {
 	var have []*tree.Aggregate
@@ -120,8 +120,8 @@ func missing(s *tree.Select) []tree.Expr {
 	return list
 }
 
-// aggregatesApart looks at the aggregates of one query, of which the server tells
-// apart only function and column.
+// aggregatesApart checks that no two aggregates of one query have the same function
+// and column, because the server does not distinguish them by anything else.
 func (l *look) aggregatesApart(s *tree.Select) {
 	var seen []*tree.Aggregate
 	look := func(x tree.Expr) {
@@ -163,7 +163,7 @@ func sameColumn(a, b *tree.Column) bool {
 
 func separator(a *tree.Aggregate) string {
 	if a.Separator == nil {
-		return ", " // the server's own
+		return ", " // the server's default
 	}
 	return a.Separator.String()
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// answerRules are about queries that the server answers with wrong rows, or in the
-// wrong order, without an error. Most are rewritten so that the answer is right.
+// answerRules are about queries for which the server returns wrong rows, or rows in
+// the wrong order, without an error. Most are rewritten so that the result is right.
 var answerRules = []*Rule{
 	{
 		Name:      "order-by-ordinal",
-		Construct: "ORDER BY the number of a column",
-		Reason:    "the server orders by that column of the table, not of the answer; name the column or its alias",
+		Construct: "ORDER BY with the number of a column",
+		Reason:    "the server orders by that column of the table, not of the result; write the column's name or alias",
 		Needs:     tree.HasOrdinal,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -24,7 +24,7 @@ var answerRules = []*Rule{
 				case *tree.SetOperation:
 					l.ordinals(n.OrderBy, firstSide(n), true)
 					if last, ok := n.Sides[len(n.Sides)-1].(*tree.Select); ok {
-						// These stand behind the last side, and are meant for all rows.
+						// ORDER BY follows the last side but applies to all rows.
 						l.ordinals(last.OrderBy, firstSide(n), true)
 						return false
 					}
@@ -35,8 +35,8 @@ var answerRules = []*Rule{
 	},
 	{
 		Name:      "group-by-alias",
-		Construct: "GROUP BY the alias of an expression",
-		Reason:    "the server makes one group of all rows; group by the expression in a subquery: SELECT k, COUNT(*) FROM (SELECT … AS k FROM t) GROUP BY k",
+		Construct: "GROUP BY with the alias of an expression",
+		Reason:    "the server puts all rows into one group; group by the expression in a subquery: SELECT k, COUNT(*) FROM (SELECT … AS k FROM t) GROUP BY k",
 		Needs:     tree.HasGroupBy,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -50,7 +50,7 @@ var answerRules = []*Rule{
 	{
 		Name:      "order-after-set-operation",
 		Construct: "ORDER BY, LIMIT or OFFSET of a qualified column after UNION, EXCEPT or INTERSECT",
-		Reason:    "the server applies it to the last query alone; order by the name of a column of the answer",
+		Reason:    "the server applies it only to the last query; order by the name of a column of the result",
 		Needs:     tree.HasSetOperation,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -63,12 +63,12 @@ var answerRules = []*Rule{
 	},
 }
 
-// sideRules are about what the server does not read.
+// sideRules are about syntax that the server does not accept.
 var sideRules = []*Rule{
 	{
 		Name:      "row-locks",
 		Construct: "SKIP LOCKED",
-		Reason:    "there are no row locks: transactions are serializable, and one of two that write the same fails at its commit",
+		Reason:    "the server has no row locks: transactions are serializable, and if two write the same row, the second commit fails",
 		Needs:     tree.HasLocking,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -84,8 +84,8 @@ var sideRules = []*Rule{
 	},
 	{
 		Name:      "brackets-around-side",
-		Construct: "brackets around a query",
-		Reason:    "the server takes them around a derived table only; the driver makes one of it",
+		Construct: "parentheses around a query",
+		Reason:    "the server allows them only around a derived table; the driver turns the query into one",
 		Needs:     tree.HasBrackets,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -115,8 +115,8 @@ func firstSide(s *tree.SetOperation) *tree.Select {
 	}
 }
 
-// ordinals replaces numbers in ORDER BY by what they stand for among the targets of
-// s: by the expression or, if byName, by the name of the column of the answer.
+// ordinals replaces each number in ORDER BY by the target of s that it means: by its
+// expression or, if byName, by the name of the column of the result.
 func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 	for i := range orders {
 		x, ok := orders[i].Expr.(*tree.Literal)
@@ -137,7 +137,7 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 		case byName:
 			l.refuse(x, "")
 		case l.has(t.Expr):
-			l.literals(t.Expr) // then the literal is found again
+			l.literals(t.Expr) // with a literal in its place the rule applies again
 		case isNumber(t.Expr):
 			l.replace(x.Span, "NULL") // a number would be the number of a column
 		default:
@@ -146,7 +146,7 @@ func (l *look) ordinals(orders []tree.Order, s *tree.Select, byName bool) {
 	}
 }
 
-// unique reports whether no other target has the alias of one.
+// unique reports whether no other target of s has the alias of t.
 func unique(s *tree.Select, t *tree.Target) bool {
 	n := 0
 	for i := range s.Targets {
@@ -157,7 +157,8 @@ func unique(s *tree.Select, t *tree.Target) bool {
 	return n == 1
 }
 
-// nameWritten is a name as another place of the text can have it.
+// nameWritten returns a name in the form in which it can be copied to another place of
+// the text.
 func nameWritten(id tree.Ident, text string) string {
 	switch raw := id.Of(text); {
 	case id.Quoted && !plain(id.Name):
@@ -169,8 +170,8 @@ func nameWritten(id tree.Ident, text string) string {
 	}
 }
 
-// isAggregateName reports whether a word is the name of an aggregate function for the
-// server where it is not in quotes.
+// isAggregateName reports whether the server reads a word without quotes as the name of
+// an aggregate function.
 func isAggregateName(word string) bool {
 	switch strings.ToUpper(word) {
 	case "COUNT", "SUM", "MAX", "MIN", "AVG", "STRING_AGG":
@@ -179,7 +180,8 @@ func isAggregateName(word string) bool {
 	return false
 }
 
-// spelled is an expression as another place of the text can have it.
+// spelled returns an expression in the form in which it can be copied to another place
+// of the text.
 func spelled(x tree.Expr, text string) string {
 	c, ok := x.(*tree.Column)
 	switch {
@@ -191,7 +193,7 @@ func spelled(x tree.Expr, text string) string {
 	return nameWritten(c.Name, text)
 }
 
-// groupByAlias spells out aliases of columns.
+// groupByAlias replaces aliases of columns in GROUP BY by the columns.
 func (l *look) groupByAlias(s *tree.Select) {
 	for _, g := range s.GroupBy {
 		if g.Table.Given() {
@@ -212,7 +214,7 @@ func (l *look) groupByAlias(s *tree.Select) {
 	}
 }
 
-// tailOfAll makes ORDER BY, LIMIT and OFFSET behind the last side of a set operation
+// tailOfAll makes ORDER BY, LIMIT and OFFSET after the last side of a set operation
 // apply to all rows.
 func (l *look) tailOfAll(s *tree.SetOperation) {
 	if s.TailAt.Given() {
@@ -231,7 +233,7 @@ func (l *look) tailOfAll(s *tree.SetOperation) {
 	}
 }
 
-// inSubquery puts what stands before tail into a derived table.
+// inSubquery turns the part of the query before tail into a derived table.
 func (l *look) inSubquery(n tree.Node, tail tree.Span, orders []tree.Order) {
 	for i := range orders {
 		if c, ok := orders[i].Expr.(*tree.Column); ok && c.Table.Given() {

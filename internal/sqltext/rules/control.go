@@ -2,13 +2,13 @@ package rules
 
 import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
-// controlRules are about statements that begin and end transactions and change
-// what a session is.
+// controlRules are about statements that begin and end transactions or change the
+// session.
 var controlRules = []*Rule{
 	{
 		Name:      "transaction-in-text",
 		Construct: "BEGIN",
-		Reason:    "only BEGIN; …; COMMIT or ROLLBACK around all of a text is, and the server does not nest transactions; use sql.DB.BeginTx and the methods of sql.Tx",
+		Reason:    "only BEGIN; …; COMMIT or ROLLBACK around the whole text is, and the server has no nested transactions; use sql.DB.BeginTx and the methods of sql.Tx",
 		Needs:     tree.HasControl,
 		look: func(l *look) {
 			c, ok := l.st.(*tree.Control)
@@ -24,7 +24,7 @@ var controlRules = []*Rule{
 	{
 		Name:      "session-change-beside-others",
 		Construct: "USE DATABASE",
-		Reason:    "it must be the only statement of its text and outside a transaction, because it is no part of one",
+		Reason:    "it must be the only statement of its query and outside a transaction, because transactions do not include it",
 		Needs:     tree.HasControl,
 		look: func(l *look) {
 			construct := ""
@@ -63,8 +63,8 @@ var controlRules = []*Rule{
 	},
 }
 
-// Enclosed reports whether a text has BEGIN as its first and COMMIT as its last
-// statement, and some between them.
+// Enclosed reports whether the first statement of a text is BEGIN and the last is
+// COMMIT, with others between them.
 func Enclosed(s *tree.Script) bool { return encloses(s, tree.Commit) }
 
 // RolledBack is Enclosed for a text that ends with ROLLBACK.

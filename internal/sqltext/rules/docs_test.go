@@ -9,8 +9,7 @@ import (
 
 const page = "../../../docs/sql.md"
 
-// tables are those of the page of the documentation: each stands between two lines
-// that name it.
+// tables are the tables of docs/sql.md. Each is between two lines with its name.
 var tables = []struct {
 	name  string
 	rules []*Rule
@@ -25,7 +24,7 @@ func table(rules []*Rule) string {
 	return b.String()
 }
 
-// IMMUDB_WRITE_DOCS=1 writes the table.
+// With IMMUDB_WRITE_DOCS=1 the test writes the table.
 func TestTheDocumentationHasTheTableOfRules(t *testing.T) {
 	text, err := os.ReadFile(page)
 	if err != nil {

@@ -7,35 +7,38 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// Through a secondary index a transaction sees the index as it was when it began, and
-// the rows as they are: rows are missing, there twice, or found by values that they no
-// longer have. What it finds through the primary index is right. So a text that reads
-// what its transaction wrote is changed until the server has no reason to take another:
+// If a transaction reads through a secondary index, the server uses the index as of the
+// beginning of the transaction and the rows as they are now: rows are missing, come
+// twice, or are found by values that they no longer have. Reads through the primary
+// index are right. So a query that reads rows written by its transaction is changed
+// until the server uses the primary index:
 //
-//   - USE INDEX ON (primary key) is obeyed for ORDER BY and GROUP BY,
-//   - a condition on the first column of an index makes the server take that index all
-//     the same, unless it stands behind NOT, which the server does not look into.
+//   - USE INDEX ON (primary key) works for ORDER BY and GROUP BY;
+//   - a condition on the first column of another index makes the server use that index
+//     in spite of USE INDEX, unless the condition follows NOT: the server does not plan
+//     with conditions under NOT.
 
-// Guarded is a text that reads through the primary index what its transaction wrote.
+// Guarded is a text that reads the rows written by its transaction through the primary
+// index.
 type Guarded struct {
 	Text string
-	// Scans are what the text reads row by row because of that: for each, the tables
-	// whose numbers of rows have to be multiplied.
+	// Scans are the full scans that the change causes: for each, the tables whose
+	// numbers of rows must be multiplied to get the number of rows read.
 	Scans [][]string
-	// View is a view that the text reads, or "": which index that takes is not for the
-	// text to say.
+	// View is a view that the text reads, or "". The text cannot choose the index that
+	// is used for a view.
 	View string
-	// Deleted is a table that an INSERT … ON CONFLICT writes to after rows of it were
-	// deleted, or "": the server takes them for rows that are there.
+	// Deleted is a table that an INSERT … ON CONFLICT writes to after the transaction
+	// deleted rows of it, or "". The server treats the deleted rows as existing.
 	Deleted string
 }
 
-// Written are the tables that a transaction has written to, and those that it has
-// deleted rows of.
+// Written are the tables that a transaction has written to, and the tables that it has
+// deleted rows from.
 type Written struct{ Tables, Deleted []string }
 
-// Guard is the text for a transaction that has written to some tables. Its own
-// statements write too, for those behind them.
+// Guard changes a text for a transaction that has written to some tables. It also
+// counts the writes of each statement of the text for the statements after it.
 func Guard(script *tree.Script, written Written, tables Tables) Guarded {
 	g := guard{text: script.Text, tables: tables, guarded: make(map[string]*Table)}
 	for _, name := range written.Tables {
@@ -61,7 +64,8 @@ func Guard(script *tree.Script, written Written, tables Tables) Guarded {
 	return g.Guarded
 }
 
-// ReadsOwn reports whether a statement of the text may read what one before it wrote.
+// ReadsOwn reports whether a statement of the text may read rows that an earlier
+// statement of it wrote.
 func ReadsOwn(script *tree.Script) bool {
 	if len(script.Statements) < 2 {
 		return false
@@ -76,7 +80,8 @@ func ReadsOwn(script *tree.Script) bool {
 	return false
 }
 
-// Reads reports whether what a statement of the text does depends on rows of a table.
+// Reads reports whether the effect of a statement of the text depends on rows of a
+// table.
 func Reads(script *tree.Script) bool { return slices.ContainsFunc(script.Statements, reads) }
 
 func reads(st tree.Statement) bool {
@@ -112,8 +117,8 @@ func (g *guard) wrote(name string, t *Table) {
 	}
 }
 
-// walk guards the queries and changes within n. outer are the tables for each of whose
-// rows they are run.
+// walk guards the queries and changes within n. They run once for each row of the
+// tables in outer.
 func (g *guard) walk(n tree.Node, outer []string) {
 	if len(g.guarded) == 0 {
 		return
@@ -146,7 +151,7 @@ func (g *guard) walkExpr(x tree.Expr, outer []string) {
 	}
 }
 
-// around adds a table to the outer ones, unless the condition leaves one row of it.
+// around adds a table to the outer ones, unless the conditions select one row of it.
 func (g *guard) around(outer []string, table, alias string, conditions ...tree.Expr) []string {
 	if t := g.find(table); t != nil {
 		for _, x := range conditions {
@@ -177,7 +182,7 @@ func (g *guard) change(table string, where tree.Expr, index []tree.Ident, outer 
 func (g *guard) query(s *tree.Select, outer []string) {
 	from, isTable := s.From.(*tree.Table)
 	inner := outer
-	var leading []string // the first columns of all indexes that may be taken
+	var leading []string // the first columns of all indexes that the server may use
 	if isTable {
 		g.look(from)
 		inner = g.around(inner, from.Name.Name, nameOf(from), s.Where)
@@ -244,7 +249,7 @@ func (g *guard) query(s *tree.Select, outer []string) {
 // of is the table of a source if it is guarded, or nil.
 func (g *guard) of(source *tree.Table) *Table {
 	if source == nil || source.Kind != tree.Plain {
-		return nil // what a table was is read through the primary index
+		return nil // former rows of a table are read through the primary index
 	}
 	return g.guarded[source.Name.Name]
 }
@@ -258,12 +263,13 @@ func (g *guard) look(source *tree.Table) {
 	}
 }
 
-// joined hides what the server may choose an index of a joined table by. It reports
-// whether the table is read again for each row of the tables before it because of that.
+// joined hides the conditions by which the server may choose an index of a joined
+// table. It reports whether, because of that, the table is read again for each row of
+// the tables before it.
 //
-// The server reads the table once, through the primary index, if there is an equality
-// to look its rows up by. Then it takes all else as it is for the first row of the
-// others, if that stands behind NOT; CASE keeps it from that.
+// If ON has an equality, the server reads the table once, through the primary index,
+// and looks its rows up in memory. It then evaluates all other conditions under NOT only
+// for the first row of the other tables; conditions in a CASE are evaluated for each.
 func (g *guard) joined(s *tree.Select, j *tree.Join, columns []string) bool {
 	if j.On == nil || len(columns) == 0 {
 		return false
@@ -291,8 +297,8 @@ func (g *guard) joined(s *tree.Select, j *tree.Join, columns []string) bool {
 	return hidden
 }
 
-// hide puts what the server may choose an index by behind NOT: the conditions that
-// mention one of the columns. It reports whether there are any.
+// hide puts the conditions by which the server may choose an index under NOT: those
+// that mention one of the columns. It reports whether there are any.
 func (g *guard) hide(x tree.Expr, columns []string) bool {
 	if x == nil || len(columns) == 0 {
 		return false
@@ -305,7 +311,7 @@ func (g *guard) hide(x tree.Expr, columns []string) bool {
 		end := "))"
 		switch _, isColumn := tree.Bare(x).(*tree.Column); {
 		case isColumn:
-			end = " = TRUE))" // now it is evaluated for more rows, and fails where it is NULL
+			end = " = TRUE))" // it is now evaluated for more rows, and would fail if it is NULL
 		case !isRange(x) || !mentions(x, columns):
 			continue
 		}
@@ -328,8 +334,9 @@ func conjuncts(x tree.Expr) []tree.Expr {
 	return list
 }
 
-// isRange reports whether the server may learn from a condition which values of a
-// column can meet it. A condition that may be NULL is none: it would fail behind NOT.
+// isRange reports whether the server may derive a range of a column's values from a
+// condition. It is false for a condition that may be NULL, because that would fail
+// under NOT.
 func isRange(x tree.Expr) bool {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Compare, *tree.Between, *tree.IsNull:
@@ -342,7 +349,7 @@ func isRange(x tree.Expr) bool {
 	return false
 }
 
-// mentions reports whether one of the columns stands within n, of whatever table.
+// mentions reports whether n contains one of the columns, of any table.
 func mentions(n tree.Node, columns []string) bool {
 	found := false
 	tree.Inspect(n, func(n tree.Node) bool {
@@ -354,7 +361,7 @@ func mentions(n tree.Node, columns []string) bool {
 	return found
 }
 
-// useInstead names the primary key in place of another index.
+// useInstead replaces another index in USE INDEX by the primary key.
 func (g *guard) useInstead(index []tree.Ident, t *Table) {
 	at := tree.Span{Start: index[0].Start, End: index[len(index)-1].End}
 	key := t.key()
@@ -376,7 +383,7 @@ func (t *Table) leading() []string {
 	return list
 }
 
-// key is the primary key as a statement names it.
+// key returns the columns of the primary key as USE INDEX names them.
 func (t *Table) key() string {
 	var list []string
 	for _, column := range t.Primary {

@@ -7,7 +7,7 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// indexed are tables whose primary key is id, or (id, k) of w, with an index on v.
+// indexed are tables with an index on v. Their primary key is id, and (id, k) for w.
 type indexed struct{}
 
 func (indexed) Table(name string) *Table {
@@ -25,12 +25,12 @@ func (indexed) Table(name string) *Table {
 func (indexed) IsView(name string) bool { return name == "seen" }
 
 // The transaction has written to t, w and plain.
-func TestWhatATransactionHasWrittenIsReadThroughThePrimaryIndex(t *testing.T) {
+func TestTablesWrittenInTheTransactionAreReadThroughThePrimaryIndex(t *testing.T) {
 	for _, row := range []struct {
 		text, want string
 		scans      [][]string
 	}{
-		// nothing that the server could choose another index by
+		// no condition or order by which the server could choose another index
 		{"SELECT * FROM t", "", nil},
 		{"SELECT * FROM t WHERE id = 1", "", nil},
 		{"SELECT * FROM t WHERE x = 1 LIMIT 1", "", nil},
@@ -79,7 +79,7 @@ func TestWhatATransactionHasWrittenIsReadThroughThePrimaryIndex(t *testing.T) {
 		{"SELECT d.id FROM (SELECT id FROM t WHERE v = 1) AS d", "SELECT d.id FROM (SELECT id FROM t WHERE NOT (NOT (v = 1))) AS d", [][]string{{"t"}}},
 		{"SELECT id FROM u UNION SELECT id FROM t WHERE v = 1", "SELECT id FROM u UNION SELECT id FROM t WHERE NOT (NOT (v = 1))", [][]string{{"t"}}},
 
-		// what the text itself writes
+		// tables that the text itself writes
 		{"SELECT id FROM u WHERE v = 1; DELETE FROM u WHERE id = 1; SELECT id FROM u WHERE v = 1",
 			"SELECT id FROM u WHERE v = 1; DELETE FROM u WHERE id = 1; SELECT id FROM u WHERE NOT (NOT (v = 1))", [][]string{{"u"}}},
 		{"CREATE INDEX ON plain (x); SELECT id FROM plain WHERE x = 1", "CREATE INDEX ON plain (x); SELECT id FROM plain WHERE NOT (NOT (x = 1))", [][]string{{"plain"}}},

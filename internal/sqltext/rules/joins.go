@@ -11,8 +11,8 @@ import (
 var joinRules = []*Rule{
 	{
 		Name:      "join-using",
-		Construct: "JOIN … USING of columns that cannot be told to belong to a table before it, or with SELECT *,",
-		Reason:    "the server joins each row with each; the driver writes ON a.id = b.id where it knows the tables: write that",
+		Construct: "JOIN … USING with a column whose table before the JOIN is not known, or with SELECT *,",
+		Reason:    "the server joins every row with every row; the driver writes ON a.id = b.id if it knows the tables: write that",
 		Needs:     tree.HasJoin,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, _ scope) {
@@ -27,8 +27,8 @@ var joinRules = []*Rule{
 	},
 	{
 		Name:      "natural-join",
-		Construct: "NATURAL JOIN of what is no table, or with SELECT * of tables that have columns in common,",
-		Reason:    "the server joins each row with each; the driver writes ON a.id = b.id where it knows the tables: write that",
+		Construct: "NATURAL JOIN with something other than a table, or with SELECT * of tables that have columns in common,",
+		Reason:    "the server joins every row with every row; the driver writes ON a.id = b.id if it knows the tables: write that",
 		Needs:     tree.HasJoin,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, _ scope) {
@@ -43,9 +43,9 @@ var joinRules = []*Rule{
 	},
 	{
 		Name:      "join-condition-of-both-tables",
-		Construct: "JOIN … ON with a condition of both tables beside an equality",
-		Reason: "the server reads the joined table once, and then takes the condition as it is for the first row of the other; " +
-			"the driver writes CASE WHEN condition THEN TRUE ELSE FALSE END, which makes it look again for each row",
+		Construct: "JOIN … ON with an equality and another condition on both tables",
+		Reason: "the server reads the joined table once, and evaluates the condition only for the first row of the other table; " +
+			"the driver writes CASE WHEN condition THEN TRUE ELSE FALSE END, which is evaluated for each row",
 		Needs: tree.HasJoin,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -74,8 +74,8 @@ var joinRules = []*Rule{
 	},
 	{
 		Name:      "full-join-where",
-		Construct: "WHERE behind FULL JOIN",
-		Reason:    "the server reads only the rows of the first table that can meet it, so that rows of the other are left without theirs; the driver writes NOT (NOT (…)), which it does not look into",
+		Construct: "WHERE after FULL JOIN",
+		Reason:    "the server reads only those rows of the first table that can meet it, so rows of the other table lose their partners; the driver writes NOT (NOT (…)), which the server does not use for planning",
 		Needs:     tree.HasJoin,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -97,14 +97,14 @@ var joinRules = []*Rule{
 	},
 }
 
-// asCase returns what to write before and behind a condition so that the server
-// evaluates it row by row and looks into it for nothing else.
+// asCase returns the edits that put a condition into a CASE, so that the server
+// evaluates it row by row and does not plan with it.
 func asCase(x tree.Expr) []edit {
 	at := x.Place()
 	return []edit{{tree.Span{Start: at.Start, End: at.Start}, "(CASE WHEN "}, {tree.Span{Start: at.End, End: at.End}, " THEN TRUE ELSE FALSE END)"}}
 }
 
-// onPart is what a condition of ON is about.
+// onPart says which columns a condition of ON compares.
 type onPart uint8
 
 const (
@@ -114,7 +114,7 @@ const (
 	onOutside               // no column of the joined table
 )
 
-// partOf tells what a condition of the join of a table known by a name is about.
+// partOf returns the onPart of a condition; name is that of the joined table.
 func partOf(x tree.Expr, name string) onPart {
 	joined, others, plain := false, false, true
 	tree.Inspect(x, func(n tree.Node) bool {
@@ -146,7 +146,7 @@ func partOf(x tree.Expr, name string) onPart {
 	return onOther
 }
 
-// using writes ON in place of USING.
+// using replaces USING by ON.
 func (l *look) using(s *tree.Select) {
 	for i, j := range s.Joins {
 		if len(j.Using) == 0 {
@@ -181,7 +181,7 @@ func (l *look) using(s *tree.Select) {
 	}
 }
 
-// natural writes ON with the columns in common in place of NATURAL.
+// natural replaces NATURAL by ON with the columns in common.
 func (l *look) natural(s *tree.Select) {
 	for i, j := range s.Joins {
 		if !j.Natural {
@@ -210,8 +210,8 @@ func (l *look) natural(s *tree.Select) {
 	}
 }
 
-// shared compares the columns that source has in common with those of the scope. ok
-// is false if the columns cannot be told.
+// shared returns comparisons of the columns that source has in common with the scope.
+// ok is false if the columns are not known.
 func (s *scope) shared(tables Tables, source tree.Source) (comparisons []string, ok bool) {
 	right := scope{sources: []tree.Source{source}}
 	columns := right.columnsOf(tables, sourceName(source))

@@ -9,8 +9,8 @@ import (
 var keyRules = []*Rule{
 	{
 		Name:      "conflict-changes-key",
-		Construct: "ON CONFLICT DO UPDATE SET of a column of the primary key",
-		Reason: "the server puts the row over the one that has that key, and with an index all later writes wait for ever; " +
+		Construct: "ON CONFLICT DO UPDATE SET with a column of the primary key",
+		Reason: "the server overwrites the row that has that key, and if the table has an index all later writes hang; " +
 			"delete the row and insert another",
 		Needs: tree.HasConflict,
 		look: func(l *look) {
@@ -41,7 +41,7 @@ var keyRules = []*Rule{
 	{
 		Name:      "key-too-long",
 		Construct: "a key that may be longer than 1,024 bytes",
-		Reason: "the server accepts it, and once such a key is written no write to the database ends, not even after a restart; " +
+		Reason: "the server accepts it, and after such a key is written every write to the database hangs, even after a restart; " +
 			"give the VARCHAR and BLOB columns of the key a shorter length",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
@@ -66,12 +66,12 @@ var keyRules = []*Rule{
 	},
 }
 
-// table finds a table that is there or that the text creates.
+// table finds a table that exists or that the text creates.
 func (l *look) table(tables Tables, name string) *Table {
 	return tableAt(l.script, l.index, tables, name)
 }
 
-// tableAt finds a table as it is before the statement with that index runs.
+// tableAt returns the table as of before the statement with that index.
 func tableAt(script *tree.Script, index int, tables Tables, name string) *Table {
 	var t *Table
 	for _, st := range script.Statements[:index] {
@@ -115,7 +115,7 @@ func namesOf(list []tree.Ident) []string {
 	return names
 }
 
-// described is the table that a statement creates.
+// described returns the table that a statement creates.
 func described(st *tree.CreateTable) *Table {
 	t := &Table{}
 	for _, c := range st.Columns {
@@ -134,9 +134,9 @@ func columnOf(c *tree.ColumnDef) Column {
 	return Column{Name: c.Name.Name, Type: c.Type, MaxLength: int(min(c.Length, 1<<30))}
 }
 
-// fits reports whether the key of an index on the columns can be stored; nil stands
-// for the primary key. A column without a length may hold any value; the server
-// refuses to index it.
+// fits reports whether the key of an index on the columns is short enough; nil means
+// the primary key. A column without a length may hold a value of any length, and the
+// server refuses to index it.
 func fits(t *Table, columns []string) bool {
 	list := func(names []string) []*indexkey.Column {
 		var list []*indexkey.Column

@@ -7,14 +7,15 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// maxCount is the largest length that REPEAT, LPAD and RPAD may be given. LPAD of
-// that length to each of 10,000 rows takes the server a second.
+// maxCount is the largest allowed length for REPEAT, LPAD and RPAD. LPAD with that
+// length on 10,000 rows takes the server one second.
 const maxCount = 10_000
 
-// maxPosition is the largest position or length for SUBSTRING, which adds them.
+// maxPosition is the largest allowed position or length for SUBSTRING. The server adds
+// them, so their sum must not overflow.
 const maxPosition = 1 << 40
 
-// counts says which argument of a function is a length, and how large it may be.
+// counts holds, for each function, which argument is a length and its largest value.
 var counts = map[string]struct {
 	argument int
 	most     int64
@@ -26,12 +27,12 @@ var counts = map[string]struct {
 	"substr":    {2, maxPosition},
 }
 
-// lengthRules are about functions that make a string as long as they are told.
+// lengthRules are about functions that take the length of their result.
 var lengthRules = []*Rule{
 	{
 		Name:      "length-out-of-range",
-		Construct: "a length that is not a number within range, written out or as an argument,",
-		Reason: "a negative or huge length ends the server's process or fills its memory; " +
+		Construct: "a length that is not a literal or an argument within the allowed range",
+		Reason: "a negative or huge length crashes the server or fills its memory; " +
 			"write a number from 0 to 10000 (for SUBSTRING, to 2⁴⁰) or pass it as an argument",
 		Needs: tree.HasCall,
 		look: func(l *look) {

@@ -13,8 +13,8 @@ import (
 var likeRules = []*Rule{
 	{
 		Name:      "like-null",
-		Construct: "LIKE of a pattern that may be NULL",
-		Reason: "the server's process ends if it is; write the pattern as a literal or an argument that is not nil, " +
+		Construct: "LIKE with a pattern that may be NULL",
+		Reason: "a NULL pattern crashes the server; write the pattern as a literal or an argument that is not nil, " +
 			"or as COALESCE(pattern, '')",
 		Needs: tree.HasLike,
 		look: func(l *look) {
@@ -38,7 +38,7 @@ var likeRules = []*Rule{
 	},
 	{
 		Name:      "like-of-other-letters",
-		Construct: "LIKE of a pattern with letters outside ASCII that is not one of text, text%, %text and %text%",
+		Construct: "LIKE with a pattern that holds letters outside ASCII, other than text, text%, %text and %text%",
 		Reason: "the server compares the pattern byte by byte and finds nothing; " +
 			"write a simpler pattern, or compare with SUBSTRING or REPLACE",
 		Needs: tree.HasLike,
@@ -89,8 +89,8 @@ func (l *look) patterns(f func(tree.Expr)) {
 	})
 }
 
-// spellOut writes LIKE as comparisons that the server does right. SUBSTRING counts
-// bytes, and so does len.
+// spellOut writes LIKE as comparisons that the server evaluates rightly. SUBSTRING
+// counts bytes, as len does.
 func (l *look) spellOut(like *tree.Like, pattern string) {
 	text := strings.Trim(pattern, "%")
 	begins, ends := strings.HasPrefix(pattern, "%"), strings.HasSuffix(pattern, "%")
@@ -120,7 +120,7 @@ func (l *look) spellOut(like *tree.Like, pattern string) {
 	l.replace(like.Span, "("+spelled+")")
 }
 
-// reversed has the letters of a text from the last to the first.
+// reversed returns the letters of a text from the last to the first.
 func reversed(text string) string {
 	letters := []rune(text)
 	slices.Reverse(letters)

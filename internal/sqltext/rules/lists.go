@@ -13,7 +13,7 @@ var listRules = []*Rule{
 	{
 		Name:      "list-asks-transaction",
 		Construct: "a query or a function such as NOW() among the values of IN (…)",
-		Reason: "the server looks at the list before it has a transaction to ask, and its process ends; " +
+		Reason: "the server evaluates the list without a transaction and crashes; " +
 			"write IN (SELECT …) with one pair of parentheses, or = for a single value",
 		Needs: tree.HasList,
 		look: func(l *look) {
@@ -39,7 +39,7 @@ var listRules = []*Rule{
 	{
 		Name:      "null-in-list",
 		Construct: "NULL in the list of column IN (…)",
-		Reason:    "the server finds the rows of which the column is NULL, so that a DELETE deletes them; the driver leaves NULL out of the list",
+		Reason:    "the server finds the rows in which the column is NULL, so that a DELETE deletes them; the driver removes NULL from the list",
 		Needs:     tree.HasList,
 		look: func(l *look) {
 			l.conditions(func(condition tree.Expr) { l.nullsInLists(condition) })
@@ -48,7 +48,7 @@ var listRules = []*Rule{
 	{
 		Name:      "not-in-becomes-in",
 		Construct: "NOT IN (a, b) in a query with a join, EXISTS or IN (SELECT …)",
-		Reason:    "the server forgets the NOT in conditions of a join, in those it moves there, and in such subqueries; the driver writes NOT (x IN (a, b))",
+		Reason:    "the server drops the NOT in conditions of a join, in conditions that it moves into a join, and in such subqueries; the driver writes NOT (x IN (a, b))",
 		Needs:     tree.HasList,
 		look: func(l *look) {
 			if !l.script.Has.Any(tree.HasJoin | tree.HasExists | tree.HasSubquery) {
@@ -66,8 +66,8 @@ var listRules = []*Rule{
 	},
 }
 
-// nullsInLists leaves NULL out of the lists of a condition that has to hold. Programs
-// write IN (NULL) for a list of nothing. What stands under a NOT is left as it is.
+// nullsInLists removes NULL from the lists of a condition that must hold. Programs
+// write IN (NULL) for an empty list. Lists under a NOT are not changed.
 func (l *look) nullsInLists(x tree.Expr) {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Chain:
@@ -105,8 +105,8 @@ func (l *look) nullsInLists(x tree.Expr) {
 var valuesRules = []*Rule{
 	{
 		Name:      "values-of-unequal-width",
-		Construct: "VALUES with rows of unequal width",
-		Reason:    "the server's process ends; give each row as many values as the first",
+		Construct: "VALUES with rows of different length",
+		Reason:    "the server crashes; give each row as many values as the first",
 		Needs:     tree.HasValues,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -123,8 +123,8 @@ var valuesRules = []*Rule{
 	},
 }
 
-// conditions calls f for the conditions by which the server chooses rows, in the
-// statement and in what it holds.
+// conditions calls f for the conditions by which the server selects rows, in the
+// statement and its subqueries.
 func (l *look) conditions(f func(tree.Expr)) {
 	on := func(x tree.Expr) {
 		if x != nil {
@@ -146,11 +146,11 @@ func (l *look) conditions(f func(tree.Expr)) {
 	})
 }
 
-// needTx are the functions that ask the transaction for their value.
+// needTx are the functions whose value comes from the transaction.
 var needTx = []string{"age", "clock_timestamp", "current_user", "currval", "nextval", "now"}
 
-// asksTransaction reports whether the server needs a transaction to tell the value
-// of an expression.
+// asksTransaction reports whether the server needs a transaction to evaluate an
+// expression.
 func asksTransaction(n tree.Node) bool {
 	switch n := n.(type) {
 	case *tree.Subquery, *tree.Exists, *tree.InQuery:

@@ -71,7 +71,7 @@ func (l *look) unfilled(n tree.Node) {
 	}
 }
 
-// literalOrder: an argument among what rows are ordered by.
+// literalOrder finds such an argument in ORDER BY.
 func (l *look) literalOrder(orders []tree.Order, s *tree.Select) {
 	for i := range orders {
 		l.literals(orders[i])
@@ -81,8 +81,8 @@ func (l *look) literalOrder(orders []tree.Order, s *tree.Select) {
 	}
 }
 
-// unfilledSubquery: of a query that is a value the server fills in columns and
-// conditions, not what the rows are read from.
+// unfilledSubquery finds such an argument in a query that is used as a value. There
+// the server fills in arguments in columns and conditions, but not in FROM.
 func (l *look) unfilledSubquery(q tree.Query) {
 	s, ok := q.(*tree.Select)
 	if !ok {
@@ -97,25 +97,24 @@ func (l *look) unfilledSubquery(q tree.Query) {
 	}
 }
 
-// has reports whether an argument stands within n.
+// has reports whether n contains a placeholder.
 func (l *look) has(n tree.Node) bool { return len(l.script.ParamsOf(n)) > 0 }
 
-// isSystemName reports whether a name is one that the server keeps for its own
-// tables.
+// isSystemName reports whether a name is reserved for the server's system tables.
 func isSystemName(name string) bool {
 	return strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "information_schema_")
 }
 
-// literals makes the arguments of the text be written as literals if one stands
-// within n.
+// literals makes the plan write the arguments of the text as literals, if n contains
+// a placeholder.
 func (l *look) literals(n tree.Node) {
 	if len(l.script.ParamsOf(n)) > 0 {
 		l.plan.Literals = true
 	}
 }
 
-// literalIf makes the arguments of the text be written as literals if the argument
-// for p is one that when is true for: another rule then finds the literal.
+// literalIf makes the plan write the arguments of the text as literals if when is true
+// for the argument of p. Another rule then applies to the literal.
 func (l *look) literalIf(p *tree.Param, when func(driver.Value) bool) {
 	l.plan.literalIf = append(l.plan.literalIf, argument{nil, p.Index, when})
 }
@@ -135,8 +134,8 @@ func (p *Plan) WantsLiterals(args Args) bool {
 }
 
 // WithLiterals returns the text as it was, before the changes that make [Plan.Text],
-// with its arguments written as literals that mean the same values. It is to be
-// checked like another text of the caller's.
+// with its arguments written as literals of the same values. The caller must check it
+// like any other text.
 func (p *Plan) WithLiterals(args Args) (string, error) {
 	script := p.script
 	suffixed := castSuffixes(script)
@@ -152,8 +151,8 @@ func (p *Plan) WithLiterals(args Args) (string, error) {
 	return text, nil
 }
 
-// apart puts blanks around a literal where it would touch its neighbours: a name, a
-// number or a sign, with which it would make another token.
+// apart puts blanks around a literal if it would otherwise touch a name, a number or a
+// sign and become another token with it.
 func apart(text string, at tree.Span, literal string) string {
 	touches := func(i int) bool { return i >= 0 && i < len(text) && strings.IndexByte(" \t\r\n(),;", text[i]) < 0 }
 	if touches(at.Start - 1) {
@@ -165,8 +164,8 @@ func apart(text string, at tree.Span, literal string) string {
 	return literal
 }
 
-// castSuffixes are the placeholders with a cast behind them, as in ?::FLOAT, which
-// binds more than a sign and takes no brackets.
+// castSuffixes are the placeholders with a cast after them, as in ?::FLOAT. The cast
+// has a higher precedence than a sign, and the server allows no parentheses before it.
 func castSuffixes(script *tree.Script) map[*tree.Param]bool {
 	if !script.Has.Any(tree.HasCast) {
 		return nil
@@ -185,12 +184,11 @@ func castSuffixes(script *tree.Script) map[*tree.Param]bool {
 	return found
 }
 
-// The times that a literal can name.
+// The range of times that a literal can express.
 var firstTime, lastTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// appendLiteral appends a value as the server reads it back. Negative numbers are
-// in brackets, so that no comment begins before them; or, if a cast stands behind the
-// literal, in a cast themselves.
+// appendLiteral appends a value as a literal. Negative numbers are put in parentheses,
+// because -- would begin a comment, or into a CAST if a cast follows the literal.
 func appendLiteral(b []byte, v driver.Value, suffixed bool) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -227,8 +225,8 @@ func appendLiteral(b []byte, v driver.Value, suffixed bool) ([]byte, error) {
 	return nil, fmt.Errorf("a value of type %T is not supported", v)
 }
 
-// appendFloat writes all digits, because a literal has no exponent. Infinity and -0
-// have none: a sign is a subtraction from 0 for the server.
+// appendFloat appends all digits, because a literal has no exponent. Infinity and -0
+// have no literal: the server reads a sign as a subtraction from 0.
 func appendFloat(b []byte, f float64, suffixed bool) ([]byte, error) {
 	switch {
 	case math.IsNaN(f):

@@ -8,12 +8,11 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// nameRules are about names that the server does not take, or answers in another
-// form.
+// nameRules are about names that the server refuses or returns in another form.
 var nameRules = []*Rule{
 	{
 		Name:      "name-with-other-characters",
-		Construct: "a name with characters other than A to Z, 0 to 9 and _, where it is no alias,",
+		Construct: "a name, other than an alias, with characters other than A to Z, 0 to 9 and _",
 		Reason:    "the server has no such names; write the name of the column",
 		Needs:     tree.HasStrangeName | tree.HasBackquotes,
 		look: func(l *look) {
@@ -27,7 +26,7 @@ var nameRules = []*Rule{
 				done[id.Start] = true
 				raw := id.Of(l.script.Text)
 				switch {
-				case !id.Quoted: // count, which is a column where it is in quotes
+				case !id.Quoted: // such as count, which is a column only in quotes
 					l.replace(id.Span, `"`+id.Name+`"`)
 				case plain(id.Name):
 					l.replace(id.Span, `"`+raw[1:len(raw)-1]+`"`)
@@ -42,7 +41,7 @@ var nameRules = []*Rule{
 	{
 		Name:      "alias-as-written",
 		Construct: "an alias with capital letters or other characters",
-		Reason:    "the server answers it in lower case, or count in capitals; the driver names the column of the answer as it is written",
+		Reason:    "the server returns it in lower case, or count in capitals; the driver names the column of the result as written",
 		Needs:     tree.HasCapitalAlias | tree.HasStrangeName,
 		look: func(l *look) {
 			s := outermost(l.st)
@@ -74,8 +73,8 @@ var nameRules = []*Rule{
 	},
 }
 
-// aliasesBehindStar notes how aliases are written, for a query of all columns of
-// another one.
+// aliasesBehindStar records how the aliases of a subquery are written, for a query that
+// selects * from it.
 func (l *look) aliasesBehindStar() {
 	written := make(map[string]string)
 	l.each(func(n tree.Node) bool {
@@ -94,7 +93,7 @@ func (l *look) aliasesBehindStar() {
 				server = invented(a.Name)
 			}
 			if other, twice := written[server]; twice && other != name {
-				name = server // it cannot be told which one is meant
+				name = server // ambiguous
 			}
 			written[server] = name
 		}
@@ -122,7 +121,7 @@ func (l *look) aliases() []string {
 	return list
 }
 
-// outermost is the query that names the columns of the answer, or nil.
+// outermost is the query that names the columns of the result, or nil.
 func outermost(st tree.Node) *tree.Select {
 	switch st := st.(type) {
 	case *tree.Select:
@@ -137,7 +136,7 @@ func outermost(st tree.Node) *tree.Select {
 	return nil
 }
 
-// plain reports whether a name is one that the server takes.
+// plain reports whether the server accepts a name.
 func plain(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -149,7 +148,7 @@ func plain(name string) bool {
 	return true
 }
 
-// invented is the name that the server gets for one that it does not take.
+// invented returns the name to send in place of a name that the server refuses.
 func invented(name string) string {
 	return fmt.Sprintf("alias_%x", name)
 }

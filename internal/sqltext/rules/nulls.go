@@ -10,12 +10,12 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// nullRules are about values that are stored in a column of another type than theirs.
+// nullRules are about values that are stored in a column of another type.
 var nullRules = []*Rule{
 	{
 		Name:      "json-null",
 		Construct: "the JSON value null",
-		Reason: "the server cannot read it again, so that no UPDATE or DELETE of the row works; " +
+		Reason: "the server cannot read it back, so no UPDATE or DELETE of the row works; " +
 			"write NULL, or pass nil",
 		Needs: tree.HasWrite | tree.HasCast,
 		look: func(l *look) {
@@ -30,9 +30,9 @@ var nullRules = []*Rule{
 	},
 	{
 		Name:      "text-into-json",
-		Construct: "a text that is computed, or a VARCHAR column, for a JSON column",
-		Reason: "where it is null the server cannot read it again, so that no UPDATE or DELETE of the row works; " +
-			"write CAST(… AS JSON), which fails then",
+		Construct: "a computed string or a VARCHAR column as the value of a JSON column",
+		Reason: "if it is null the server cannot read it back, so no UPDATE or DELETE of the row works; " +
+			"write CAST(… AS JSON), which fails in that case",
 		Needs: tree.HasWrite,
 		look: func(l *look) {
 			l.eachStored(func(x tree.Expr, s scope, column func(Tables) *Column) {
@@ -51,8 +51,8 @@ var nullRules = []*Rule{
 	},
 }
 
-// eachStored calls f for each value that the statement stores, with the scope it stands
-// in and the column that it is stored in, which is nil if that cannot be told.
+// eachStored calls f for each value that the statement stores, with its scope and the
+// column that it is stored in, which is nil if it is not known.
 func (l *look) eachStored(f func(x tree.Expr, s scope, column func(Tables) *Column)) {
 	set := func(table string, list []tree.Assignment) {
 		for i := range list {
@@ -83,7 +83,7 @@ func (l *look) eachStored(f func(x tree.Expr, s scope, column func(Tables) *Colu
 	}
 }
 
-// sides are the queries whose rows a query answers.
+// sides are the queries whose rows a query returns.
 func sides(q tree.Query) []*tree.Select {
 	switch q := q.(type) {
 	case *tree.Select:
@@ -102,7 +102,7 @@ func sides(q tree.Query) []*tree.Select {
 	return nil
 }
 
-// columnAt is the column that an INSERT stores the value with that index in, or nil.
+// columnAt is the column for the value with that index in an INSERT, or nil.
 func (l *look) columnAt(tables Tables, i *tree.Insert, at int) *Column {
 	t := l.table(tables, i.Table.Name)
 	switch {
@@ -116,7 +116,7 @@ func (l *look) columnAt(tables Tables, i *tree.Insert, at int) *Column {
 	return nil
 }
 
-// store looks at a value that is stored in a column.
+// store checks a value that is stored in a column.
 func (l *look) store(x tree.Expr, column func(Tables) *Column) {
 	isJSON := func(tables Tables) bool {
 		c := column(tables)
@@ -129,7 +129,7 @@ func (l *look) store(x tree.Expr, column func(Tables) *Column) {
 		}
 	case *tree.Param:
 		for _, p := range l.script.Params {
-			if p != x && p.Index == x.Index { // another value may not be meant elsewhere
+			if p != x && p.Index == x.Index { // the argument is used elsewhere too, where it must not change
 				l.refuseTables(x, "", func(args Args) bool { return IsJSONNull(args(x.Index)) },
 					func(tables Tables, _ Args) bool { return !isJSON(tables) })
 				return
@@ -149,7 +149,7 @@ func (l *look) store(x tree.Expr, column func(Tables) *Column) {
 		}
 		for _, arg := range x.Args {
 			switch arg := tree.Bare(arg).(type) {
-			case *tree.Param: // NULL in its place would be another call
+			case *tree.Param: // with NULL in its place the call would mean something else
 				l.refuseTables(arg, "", func(args Args) bool { return IsJSONNull(args(arg.Index)) },
 					func(tables Tables, _ Args) bool { return !isJSON(tables) })
 			default:
@@ -159,7 +159,7 @@ func (l *look) store(x tree.Expr, column func(Tables) *Column) {
 	}
 }
 
-// starIntoJSON looks at INSERT … SELECT * as at the columns that it stands for.
+// starIntoJSON checks INSERT … SELECT * like the columns that the * means.
 func (l *look) starIntoJSON(i *tree.Insert) {
 	for _, side := range sides(i.Query) {
 		if !side.Star || side.From == nil {
@@ -181,8 +181,8 @@ func (l *look) starIntoJSON(i *tree.Insert) {
 	}
 }
 
-// mayBeText reports whether an expression may be a text that the statement does not
-// show.
+// mayBeText reports whether an expression may be a string that is not a literal of the
+// statement.
 func (s *scope) mayBeText(tables Tables, x tree.Expr) bool {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Column, *tree.Cast:
@@ -204,13 +204,13 @@ func (s *scope) mayBeText(tables Tables, x tree.Expr) bool {
 	return false
 }
 
-// noTables are tables of which nothing is known.
+// noTables knows no tables.
 type noTables struct{}
 
 func (noTables) Table(string) *Table { return nil }
 func (noTables) IsView(string) bool  { return false }
 
-// handsThrough reports whether a call may answer one of its arguments.
+// handsThrough reports whether a call may return one of its arguments unchanged.
 func handsThrough(c *tree.Call) bool {
 	switch c.Name.Name {
 	case "coalesce", "nullif", "greatest", "least":
@@ -219,7 +219,7 @@ func handsThrough(c *tree.Call) bool {
 	return false
 }
 
-// stored is an argument that is stored in a column as it is.
+// stored is an argument that is stored in a column unchanged.
 type stored struct {
 	index  int
 	column func(Tables) *Column
@@ -247,8 +247,7 @@ func (p *Plan) MayFit(args Args) bool {
 	return false
 }
 
-// Fitted returns the arguments that are to be sent as other values, by their
-// indexes.
+// Fitted returns the arguments for which other values must be sent, by their indexes.
 func (p *Plan) Fitted(tables Tables, args Args) map[int]driver.Value {
 	changed := make(map[int]driver.Value)
 	for _, s := range p.stored {
@@ -264,9 +263,8 @@ func (p *Plan) Fitted(tables Tables, args Args) map[int]driver.Value {
 	return changed
 }
 
-// Fit returns what to store in a column of the type in place of v, and whether that
-// is another value: NULL for the JSON value null, and a string for bytes that are
-// text.
+// Fit returns the value to store in a column of the type in place of v, and whether it
+// differs from v: NULL for the JSON value null, and a string for bytes that are text.
 func Fit(v driver.Value, columnType string) (fitted driver.Value, changed bool) {
 	b, isBytes := v.([]byte)
 	switch {

@@ -2,12 +2,12 @@ package rules
 
 import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
-// numberRules are about literals that the server reads as something else.
+// numberRules are about literals that the server misreads.
 var numberRules = []*Rule{
 	{
 		Name:      "number-touches-letter",
-		Construct: "a number with a letter right behind it",
-		Reason:    "the server reads 1e10 as 1 named e10, and 0x1F as 0; write the number out, or a blank before the name",
+		Construct: "a number with a letter right after it",
+		Reason:    "the server reads 1e10 as 1 with the alias e10, and 0x1F as 0; write all digits of the number, or a blank before the alias",
 		Needs:     tree.HasTouchingNumber,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -32,7 +32,7 @@ var numberRules = []*Rule{
 	{
 		Name:      "number-out-of-range",
 		Construct: "an integer above 9223372036854775807",
-		Reason:    "the server takes it for a negative number; write a smaller number, or a FLOAT with a decimal point",
+		Reason:    "the server reads it as a negative number; write a smaller number, or a FLOAT with a decimal point",
 		Needs:     tree.HasHugeNumber,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {

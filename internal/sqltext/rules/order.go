@@ -4,14 +4,14 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// orderRules are about ORDER BY and GROUP BY that the server takes for the order of
-// an index, or of another column, by its name alone.
+// orderRules are about ORDER BY and GROUP BY where the server compares only names, and
+// so uses the order of an index or of another column.
 var orderRules = []*Rule{
 	{
 		Name:      "sorted-by-name",
-		Construct: "ORDER BY or GROUP BY of a joined table's column that is called like one of the first table, or with NULLS FIRST or LAST,",
-		Reason: "where an index has a column of that name the server leaves the rows in the order of the index, and makes several groups of one; " +
-			"the driver names the column twice, which keeps the index out",
+		Construct: "ORDER BY or GROUP BY with a joined table's column that has the name of a column of the first table, or with NULLS FIRST or LAST,",
+		Reason: "if an index has a column of that name, the server leaves the rows in the order of the index, and splits groups; " +
+			"the driver names the column twice, so that the server does not use the index",
 		Needs: tree.HasJoin | tree.HasOrderBy,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, ordered bool) { l.keepIndexOut(s, ordered) })
@@ -19,8 +19,8 @@ var orderRules = []*Rule{
 	},
 	{
 		Name:      "alias-hides-column",
-		Construct: "ORDER BY a column that is called like an alias of something else",
-		Reason:    "the server orders by what the alias stands for, also of t.c and of what another alias stands for; the driver writes COALESCE(t.c, t.c), which is no name",
+		Construct: "ORDER BY with a column whose name is also the alias of something else",
+		Reason:    "the server orders by the expression of the alias, even if the query says t.c or means another alias; the driver writes COALESCE(t.c, t.c), which is not a name",
 		Needs:     tree.HasAlias,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, ordered bool) {
@@ -35,8 +35,8 @@ var orderRules = []*Rule{
 	},
 	{
 		Name:      "order-by-subquery",
-		Construct: "ORDER BY an expression with a subquery, of SELECT * or SELECT DISTINCT,",
-		Reason:    "the server leaves the rows in another order; the driver orders a derived table that has the expression as a column",
+		Construct: "ORDER BY with a subquery in SELECT * or SELECT DISTINCT",
+		Reason:    "the server returns the rows in another order; the driver orders a derived table that has the expression as a column",
 		Needs:     tree.HasOrderBy,
 		look: func(l *look) {
 			if !l.script.Has.Any(tree.HasSubquery | tree.HasExists) {
@@ -58,8 +58,8 @@ var orderRules = []*Rule{
 	},
 	{
 		Name:      "order-by-constant",
-		Construct: "ORDER BY an alias of a number",
-		Reason:    "the server orders by the column of that number; the driver leaves it out of the order",
+		Construct: "ORDER BY with the alias of a number",
+		Reason:    "the server orders by the column with that number; the driver removes it from ORDER BY",
 		Needs:     tree.HasOrderBy,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, ordered bool) {
@@ -75,7 +75,7 @@ var orderRules = []*Rule{
 	{
 		Name:      "distinct-cut-short",
 		Construct: "SELECT DISTINCT … ORDER BY … LIMIT",
-		Reason:    "the server takes the first rows and then leaves out those that are alike, so that some are missing; the driver adds OFFSET 0, which keeps it from that",
+		Reason:    "the server applies LIMIT before DISTINCT, so rows are missing; the driver adds OFFSET 0, which prevents that",
 		Needs:     tree.HasLimit,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, ordered bool) {
@@ -87,8 +87,8 @@ var orderRules = []*Rule{
 	},
 }
 
-// selects calls f for each SELECT of the statement. ordered is false where its ORDER
-// BY is done elsewhere: by a query around it, or for all rows of a set operation.
+// selects calls f for each SELECT of the statement. ordered is false if its ORDER BY is
+// applied elsewhere: by an outer query, or to all rows of a set operation.
 func (l *look) selects(f func(s *tree.Select, ordered bool)) {
 	tails := l.tails()
 	l.each(func(n tree.Node) bool {
@@ -99,8 +99,7 @@ func (l *look) selects(f func(s *tree.Select, ordered bool)) {
 	})
 }
 
-// tails are the last sides of set operations: ORDER BY behind one is meant for all
-// rows.
+// tails are the last sides of set operations: ORDER BY after one applies to all rows.
 func (l *look) tails() map[*tree.Select]bool {
 	if !l.script.Has.Any(tree.HasSetOperation) {
 		return nil
@@ -117,8 +116,8 @@ func (l *look) tails() map[*tree.Select]bool {
 	return tails
 }
 
-// isNumber reports whether the server takes an expression for the number of a
-// column when it orders by it.
+// isNumber reports whether the server reads an expression in ORDER BY as the number of
+// a column.
 func isNumber(x tree.Expr) bool {
 	x = tree.Bare(x)
 	for {
@@ -167,8 +166,8 @@ func aliased(s *tree.Select, x tree.Expr) *tree.Target {
 	return nil
 }
 
-// keepIndexOut makes the server sort and group where it would trust an index that
-// has nothing to do with the columns.
+// keepIndexOut makes the server sort and group the rows, if it would otherwise rely on
+// the order of an index of other columns.
 func (l *look) keepIndexOut(s *tree.Select, ordered bool) {
 	from, ok := s.From.(*tree.Table)
 	if !ok {
@@ -201,7 +200,7 @@ func (l *look) keepIndexOut(s *tree.Select, ordered bool) {
 	}
 }
 
-// sortedBy is what an expression of ORDER BY stands for.
+// sortedBy returns the expression that x in ORDER BY means.
 func (l *look) sortedBy(s *tree.Select, x tree.Expr) tree.Expr {
 	if n, ok := x.(*tree.Literal); ok && isOrdinal(x) && n.Int >= 1 && n.Int <= uint64(len(s.Targets)) && s.Targets[n.Int-1].Expr != nil {
 		return s.Targets[n.Int-1].Expr
@@ -210,7 +209,7 @@ func (l *look) sortedBy(s *tree.Select, x tree.Expr) tree.Expr {
 		return t.Expr
 	}
 	if c := l.output(s, x); c != nil {
-		return c // the name of a column of the answer goes before that of a table
+		return c // a column of the result takes precedence over one of a table
 	}
 	return x
 }
@@ -222,8 +221,8 @@ func (l *look) groupedBy(s *tree.Select, c *tree.Column) tree.Expr {
 	return c
 }
 
-// output returns the only column among the targets that is called like x without an
-// alias, if x is a name without a table.
+// output returns the only column without an alias among the targets that has the name
+// x, if x is a name without a table.
 func (l *look) output(s *tree.Select, x tree.Expr) *tree.Column {
 	c, ok := x.(*tree.Column)
 	if !ok || c.Table.Given() {
@@ -243,8 +242,8 @@ func (l *look) output(s *tree.Select, x tree.Expr) *tree.Column {
 	return found
 }
 
-// hidden returns the column that an expression of ORDER BY stands for, if an alias
-// of something else is called like it; else nil.
+// hidden returns the column that x in ORDER BY means, if something else has its name as
+// an alias; else nil.
 func (l *look) hidden(s *tree.Select, x tree.Expr) *tree.Column {
 	c, ok := l.sortedBy(s, x).(*tree.Column)
 	if !ok {

@@ -5,8 +5,8 @@ import "github.com/immudb-go/immudb/internal/sqltext/tree"
 // ownRowRules are about statements that read the table that they write.
 var ownRowRules = []*Rule{{
 	Name:      "subquery-sees-own-writes",
-	Construct: "a subquery of the table that the statement writes",
-	Reason: "the server runs it again for each row, and it sees what was written for the rows before; " +
+	Construct: "a subquery that reads the table that the statement writes",
+	Reason: "the server runs it again for each row, and it sees the rows that the statement has already written; " +
 		"select the keys or values first, and write with them",
 	Needs: tree.HasWrite,
 	look: func(l *look) {
@@ -27,8 +27,8 @@ var ownRowRules = []*Rule{{
 	},
 }}
 
-// ownRows refuses the subqueries of a statement that read its table, but for those
-// that harmless says cannot tell.
+// ownRows refuses the subqueries of a statement that read its table, except those for
+// which harmless says that the writes make no difference.
 func (l *look) ownRows(st tree.Statement, target string, harmless func(t *Table, subquery tree.Node) bool) {
 	tree.Inspect(st, func(n tree.Node) bool {
 		switch n.(type) {
@@ -52,8 +52,8 @@ func (l *look) ownRows(st tree.Statement, target string, harmless func(t *Table,
 	})
 }
 
-// isKeyLookup reports whether a subquery asks for one primary key: rows that the
-// statement has inserted itself make a difference only where it inserts a key twice.
+// isKeyLookup reports whether a subquery reads one primary key. Rows that the statement
+// inserted make a difference to it only if the statement inserts a key twice.
 func isKeyLookup(t *Table, n tree.Node) bool {
 	switch n := n.(type) {
 	case *tree.Exists:
@@ -74,9 +74,9 @@ func isKeyLookup(t *Table, n tree.Node) bool {
 	return false
 }
 
-// pinned reports whether a condition on a table that is known by a name sets each
-// column of its primary key to one value. constant: to one that does not depend on
-// other rows.
+// pinned reports whether a condition sets each column of the primary key to one value;
+// name is the table's name in the query. constant: the values must not depend on other
+// rows.
 func (t *Table) pinned(x tree.Expr, name string, constant bool) bool {
 	if x == nil || len(t.Primary) == 0 {
 		return false
@@ -110,8 +110,8 @@ func isKey(x tree.Expr, name, key string) bool {
 	return ok && c.Name.Name == key && (!c.Table.Given() || c.Table.Name == name)
 }
 
-// isOneValue reports whether an expression is one value for all rows of the table of
-// that name.
+// isOneValue reports whether an expression has the same value for all rows of the table
+// with that name.
 func isOneValue(x tree.Expr, name string, constant bool) bool {
 	one := true
 	tree.Inspect(x, func(n tree.Node) bool {

@@ -10,8 +10,8 @@ import (
 var periodRules = []*Rule{
 	{
 		Name:      "period-of-null",
-		Construct: "SINCE, AFTER, UNTIL or BEFORE something that may be NULL",
-		Reason:    "the server's process ends if it is; write a literal or an argument that is not nil, or leave the period out",
+		Construct: "SINCE, AFTER, UNTIL or BEFORE with a value that may be NULL",
+		Reason:    "NULL crashes the server; write a literal or an argument that is not nil, or leave the period out",
 		Needs:     tree.HasPeriod,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -24,7 +24,7 @@ var periodRules = []*Rule{
 	},
 }
 
-// instant refuses what may be NULL.
+// instant refuses an expression that may be NULL.
 func (l *look) instant(x tree.Expr) {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Param:

@@ -2,13 +2,12 @@ package rules
 
 import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
-// returningRules are about RETURNING, which the server knows for plain columns
-// only.
+// returningRules are about RETURNING, which the server supports for plain columns only.
 var returningRules = []*Rule{
 	{
 		Name:      "returning-expression",
 		Construct: "RETURNING of an expression",
-		Reason:    "the server answers NULL for anything but plain column names; return the columns and compute from them",
+		Reason:    "the server returns NULL for anything but plain column names; return the columns and compute from them",
 		Needs:     tree.HasReturning,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {

@@ -1,14 +1,13 @@
-// Package rules is the table of what the immudb server gets wrong, and what becomes
-// of a statement that asks for it: it is refused, with the reason and what to write
-// instead, or it is rewritten so that the answer is right.
+// Package rules knows the constructs of SQL that the immudb server handles wrongly. A
+// statement with one is refused, with the reason and what to write instead, or it is
+// rewritten so that the result is right.
 //
-// Each [Rule] looks for one construct in the parsed text. Most look at the text
-// alone, and their work is done once per text. Some depend on an argument ([Plan]
-// keeps a check for it), on whether the statement runs in a transaction, or on the
-// type of a column, which a [Catalog] knows.
+// Each [Rule] looks for one construct in the parsed text. Most depend only on the text
+// and are applied once per text. Some depend on an argument ([Plan] keeps a check for
+// it), on whether the statement runs in a transaction, or on tables ([Tables]).
 //
-// The faults are those of immudb v1.11.1. Tests show each on a real server, sent
-// past the driver.
+// The faults are those of immudb v1.11.1. Tests show each of them on a real server,
+// without the driver.
 package rules
 
 import (
@@ -25,31 +24,31 @@ import (
 type Rule struct {
 	// Name identifies the rule in documentation and tests.
 	Name string
-	// Construct is what the rule is about, as an error names it: "SAVEPOINT".
+	// Construct is the name of the construct in errors: "SAVEPOINT".
 	Construct string
-	// Reason is what the server does with it, and what to write instead.
+	// Reason says what the server does with it, and what to write instead.
 	Reason string
-	// Needs is what a text has if the rule concerns it; 0 means any text.
+	// Needs are features: the rule applies only to texts with one of them; 0: to all.
 	Needs tree.Feature
 
 	look func(*look)
 }
 
-// All returns the rules in the order in which they are asked.
+// All returns the rules in the order in which they are applied.
 func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
 	withRules, joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, nameRules, literalRules)
 
-// Strict returns the rules that a caller has to ask for: what they refuse is right or
-// wrong depending on the rows that are there.
+// Strict returns the rules that apply only if the caller wants them. The statements that
+// they refuse give a right or a wrong result depending on the rows in the tables.
 func Strict() []*Rule { return slices.Clone(strictRules) }
 
 var allAndStrict = slices.Concat(all, strictRules)
 
-// Refusal is a construct that is not sent to the server. As an error it says where
-// the construct stands, what is wrong with it and what to write instead.
+// Refusal is the error for a construct that is not sent to the server. It says where the
+// construct is, what is wrong with it and what to write instead.
 type Refusal struct {
 	Rule         *Rule
 	Construct    string
@@ -60,22 +59,21 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s is not supported: %s", r.Line, r.Column, r.Construct, r.Rule.Reason)
 }
 
-// Plan is what becomes of a text.
+// Plan is the result of the rules for a text: what to send, and what to check first.
 type Plan struct {
-	// Text is what to send: the text itself, or the text with edits. Its
-	// placeholders are those of the text, in the same order.
+	// Text is the text to send: the original or a rewritten one. It has the same
+	// placeholders in the same order.
 	Text string
 
 	// InTx is why the text is refused in a transaction, or nil.
 	InTx *Refusal
 
-	// Names are the names of the columns of the answers, by the index of the
-	// statement, where they are not those that the server gives: "" for a column
-	// that is.
+	// Names are the names of the columns of the results, by the index of the statement,
+	// if they differ from those that the server returns. "" keeps the server's name.
 	Names map[int][]string
 
-	// Aliases are how the aliases of a statement are written, by the names that the
-	// server gives. They are for statements without Names.
+	// Aliases are the aliases of a statement as the caller wrote them, by the names that
+	// the server returns. They are for statements without Names.
 	Aliases map[int]map[string]string
 
 	// Literals is true if the server does not fill in all placeholders of the text,
@@ -93,14 +91,14 @@ type Plan struct {
 	literalIf []argument // ok is true where literals are wanted
 }
 
-// Tables finds a table by its folded name: nil if there is none. IsView reports
-// whether there is no such table and yet queries can read from that name.
+// Tables finds a table by its folded name: nil if there is none. IsView reports whether
+// the name is not that of a table although queries can read from it.
 type Tables interface {
 	Table(name string) *Table
 	IsView(name string) bool
 }
 
-// Table is what rules ask of a table.
+// Table describes a table for rules.
 type Table struct {
 	Columns []Column
 	Primary []string   // the columns of the primary key
@@ -138,10 +136,10 @@ type argument struct {
 type typed struct {
 	refusal *Refusal
 	ok      func(tables Tables, args Args) bool
-	when    func(args Args) bool // whether it has to be asked at all; nil: always
+	when    func(args Args) bool // whether the check is needed at all; nil: always
 }
 
-// Args gives the argument with an index, see [tree.Param].
+// Args returns the argument with an index, see [tree.Param].
 type Args func(index int) driver.Value
 
 // CheckArguments returns the reason why the text is refused with these arguments,
@@ -155,8 +153,8 @@ func (p *Plan) CheckArguments(args Args) *Refusal {
 	return nil
 }
 
-// ChecksArguments reports whether there is anything to do that depends on arguments
-// or tables.
+// ChecksArguments reports whether the plan has checks or changes that depend on
+// arguments or tables.
 func (p *Plan) ChecksArguments() bool {
 	return p.Literals || len(p.arguments)+len(p.typed)+len(p.stored)+len(p.literalIf)+len(p.late) > 0
 }
@@ -178,8 +176,8 @@ func (p *Plan) CheckTables(tables Tables, args Args) *Refusal {
 	return nil
 }
 
-// Check applies the rules to a text, and if strict those of [Strict] too. It returns
-// the first refusal, if a rule refuses the text whatever its arguments are.
+// Check applies the rules to a text, and if strict is true those of [Strict] too. It
+// returns the first refusal that does not depend on arguments, if there is one.
 func Check(script *tree.Script, strict bool) (*Plan, *Refusal) {
 	l := look{script: script, plan: &Plan{Text: script.Text, script: script}}
 	asked := all
@@ -197,11 +195,11 @@ func Check(script *tree.Script, strict bool) (*Plan, *Refusal) {
 	}
 	changed, err := tree.Parse(text)
 	if err != nil || !whole {
-		// Changes of several rules meet in one place.
+		// Several rules change the same place.
 		text, changed = oneByOne(script)
 	}
 	if changed != nil && !sameParams(script, changed) {
-		// The change repeats a placeholder or moves one. A literal can be repeated.
+		// The change repeats or moves a placeholder. A literal can be repeated.
 		l.plan.Literals = true
 		return l.plan, nil
 	}
@@ -221,13 +219,13 @@ func (l *look) ask(r *Rule) {
 	}
 }
 
-// maxRepeats bounds how often a rule changes a text, one of whose changes lies within
-// another.
+// maxRepeats bounds how often a rule is applied again to a text because one of its
+// changes was within another.
 const maxRepeats = 8
 
-// oneByOne applies the changes of one rule after those of another. changed is the
-// text parsed, or nil if the rules make nonsense of it, which the caller of Check
-// finds when it parses the text.
+// oneByOne applies the rules one after the other, each to the text that the rule before
+// it made. changed is the syntax tree of the new text, or nil if that does not parse; the
+// caller of Check then gets the error when it parses the text.
 func oneByOne(script *tree.Script) (text string, changed *tree.Script) {
 	for _, r := range all {
 		for range maxRepeats {
@@ -258,9 +256,9 @@ func sameParams(a, b *tree.Script) bool {
 // late are changes of the text that depend on tables.
 type late func(tables Tables) []edit
 
-// Complete returns the text as it was, before the changes that make [Plan.Text],
-// with those that depend on tables. It is to be checked like another text of the
-// caller's. changed is false if there are none.
+// Complete returns the original text with the changes that depend on tables, but without
+// those of [Plan.Text]. The caller must check it like any other text. changed is false if
+// there are no such changes.
 func (p *Plan) Complete(tables Tables) (text string, changed bool) {
 	var edits []edit
 	for _, f := range p.late {
@@ -295,8 +293,8 @@ func (l *look) alone() bool { return len(l.script.Statements) == 1 }
 // that part is left out.
 func (l *look) each(f func(tree.Node) bool) { tree.Inspect(l.st, f) }
 
-// found makes the refusal of the construct at n. An empty construct is that of the
-// rule.
+// found makes the refusal of the construct at n. If construct is empty, it is that of
+// the rule.
 func (l *look) found(n tree.Node, construct string) *Refusal {
 	if construct == "" {
 		construct = l.rule.Construct
@@ -306,7 +304,7 @@ func (l *look) found(n tree.Node, construct string) *Refusal {
 	return r
 }
 
-// refuse refuses the text because of n. The first refusal of a rule counts.
+// refuse refuses the text because of n. Only the first refusal of a rule is kept.
 func (l *look) refuse(n tree.Node, construct string) {
 	if l.refusal == nil {
 		l.refusal = l.found(n, construct)
@@ -320,14 +318,14 @@ func (l *look) refuseInTx(n tree.Node, construct string) {
 	}
 }
 
-// refuseArgument refuses the text with an argument for p that is not ok.
+// refuseArgument refuses the text if ok is false for the argument of p.
 func (l *look) refuseArgument(p *tree.Param, construct string, ok func(driver.Value) bool) {
 	l.plan.arguments = append(l.plan.arguments, argument{l.found(p, construct), p.Index, ok})
 }
 
-// refuseTables refuses the text because of n with tables and arguments that are not
-// ok. Where when is false for the arguments, the tables are not asked for; nil: they
-// always are.
+// refuseTables refuses the text because of n if ok is false for the tables and
+// arguments. If when is false for the arguments, the check is skipped and the tables are
+// not read; nil: it is always made.
 func (l *look) refuseTables(n tree.Node, construct string, when func(Args) bool, ok func(Tables, Args) bool) {
 	l.plan.typed = append(l.plan.typed, typed{l.found(n, construct), ok, when})
 }
@@ -344,8 +342,7 @@ func (l *look) quote(n tree.Node) string {
 	return quoted
 }
 
-// secrets returns the places of the string and blob literals within the statement
-// that stand within n.
+// secrets returns the places of the string and blob literals within n.
 func (l *look) secrets(n tree.Node) []tree.Span {
 	var places []tree.Span
 	at := n.Place()
@@ -364,11 +361,11 @@ type edit struct {
 	text string
 }
 
-// replace replaces a stretch of the text; an empty stretch inserts.
+// replace replaces a part of the text. An empty span inserts.
 func (l *look) replace(at tree.Span, text string) { l.edits = append(l.edits, edit{at, text}) }
 
-// rank orders edits of one place: what is inserted first, in the order of the rules,
-// but for what closes a bracket, which what is inserted there belongs before.
+// rank orders edits of the same place: insertions come first, in the order of the rules,
+// but those that close a parenthesis come after the other insertions.
 func (e edit) rank() int {
 	switch {
 	case e.at.End > e.at.Start:
@@ -379,9 +376,9 @@ func (e edit) rank() int {
 	return 0
 }
 
-// apply makes the edits, in the order of their places. Of two that replace the same
-// it makes the first, and of those that lie within another the outer one only; whole
-// is false then.
+// apply makes the edits, in the order of their places. If two replace the same part it
+// makes the first; if one is within another it makes only the outer one. In both cases
+// whole is false.
 func apply(text string, edits []edit) (edited string, whole bool) {
 	if len(edits) == 0 {
 		return text, true

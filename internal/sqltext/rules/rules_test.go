@@ -10,8 +10,8 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// aDatabase has table t with a column of each type, named like its type, which may be
-// NULL, table p with key id and no NULLs, and view v.
+// aDatabase has table t with a nullable column of each type, named like its type, table
+// p with key id and without NULLs, and view v.
 type aDatabase struct{}
 
 func (aDatabase) Table(name string) *Table {
@@ -67,7 +67,7 @@ var (
 	uuid  = make([]byte, 16)
 )
 
-// sample is a text that a rule refuses, or with allowed leaves alone.
+// sample is a text that a rule refuses, or allows.
 type sample struct {
 	text string
 	args []driver.Value
@@ -83,7 +83,7 @@ func texts(list ...string) []sample {
 
 func with(text string, args ...driver.Value) sample { return sample{text, args} }
 
-// samples are what each rule refuses, and the siblings that it lets through.
+// samples are texts that each rule refuses, and similar texts that it allows.
 var samples = map[string]struct{ refused, allowed []sample }{
 	"transaction-in-text":          {texts("BEGIN", "COMMIT", "ROLLBACK", "BEGIN; COMMIT", "BEGIN; SELECT 1; BEGIN; COMMIT"), texts("BEGIN; SELECT 1; COMMIT", "BEGIN; DELETE FROM p; ROLLBACK", "BEGIN TRANSACTION; INSERT INTO p (id) VALUES (1); SELECT 1; COMMIT")},
 	"session-change-beside-others": {texts("USE a; SELECT 1", "CREATE DATABASE a; SELECT 1", "SELECT 1; CREATE USER a WITH PASSWORD 'p' READ", "GRANT SELECT ON DATABASE d TO USER u; SELECT 1"), texts("USE a", "CREATE DATABASE a", "CREATE USER a WITH PASSWORD 'p' READ")},
@@ -357,8 +357,8 @@ func TestWhatATransactionCannotHoldIsRefusedThere(t *testing.T) {
 
 func TestRefusalSaysWhereAndWhatToWriteInstead(t *testing.T) {
 	r := refusal(t, "SELECT id\nFROM t BEFORE NULL", false)
-	want := "line 2, column 15: SINCE, AFTER, UNTIL or BEFORE something that may be NULL is not supported: " +
-		"the server's process ends if it is; write a literal or an argument that is not nil, or leave the period out"
+	want := "line 2, column 15: SINCE, AFTER, UNTIL or BEFORE with a value that may be NULL is not supported: " +
+		"NULL crashes the server; write a literal or an argument that is not nil, or leave the period out"
 	if r == nil || r.Error() != want {
 		t.Errorf("got  %v\nwant %s", r, want)
 	}

@@ -7,7 +7,7 @@ var selfRules = []*Rule{
 	{
 		Name:      "select-from-target",
 		Construct: "INSERT … SELECT from the table itself",
-		Reason: "in a transaction or beside other statements it can crash the server; " +
+		Reason: "in a transaction or together with other statements it can crash the server; " +
 			"run it alone, outside a transaction",
 		Needs: tree.HasWrite,
 		look: func(l *look) {

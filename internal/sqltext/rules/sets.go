@@ -10,14 +10,14 @@ import (
 var setRules = []*Rule{
 	{
 		Name:      "set-operations-from-the-right",
-		Construct: "several of UNION, EXCEPT and INTERSECT without brackets",
-		Reason:    "the server reads a EXCEPT b EXCEPT c as a EXCEPT (b EXCEPT c); the driver makes a derived table of a EXCEPT b",
+		Construct: "several of UNION, EXCEPT and INTERSECT without parentheses",
+		Reason:    "the server reads a EXCEPT b EXCEPT c as a EXCEPT (b EXCEPT c); the driver turns a EXCEPT b into a derived table",
 		Needs:     tree.HasSetOperation,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
 				switch n := n.(type) {
 				case *tree.With:
-					// Behind WITH the server takes no operator but UNION first.
+					// After WITH the server accepts only UNION as the first operator.
 					if s, ok := n.Body.(*tree.SetOperation); ok && ofQueries(s) && slices.ContainsFunc(operands(s), func(o operand) bool { return o.to > o.from }) {
 						l.derive(s.Place(), false)
 					}
@@ -30,8 +30,8 @@ var setRules = []*Rule{
 	},
 	{
 		Name:      "set-operation-repeats-rows",
-		Construct: "EXCEPT or INTERSECT of rows that are there more than once",
-		Reason:    "the server answers such a row more than once; the driver writes SELECT DISTINCT",
+		Construct: "EXCEPT or INTERSECT of duplicate rows",
+		Reason:    "the server returns such a row more than once; the driver writes SELECT DISTINCT",
 		Needs:     tree.HasSetOperation,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -50,17 +50,17 @@ var setRules = []*Rule{
 	},
 }
 
-// operand is a stretch of the sides of a set operation that is the left operand of
-// one of its operators.
+// operand is a range of the sides of a set operation: the left operand of one of its
+// operators.
 type operand struct {
 	from, to int
-	distinct bool // the operator is EXCEPT or INTERSECT, so that a row of it counts once
+	distinct bool // the operator is EXCEPT or INTERSECT, so duplicate rows count once
 }
 
 // operands returns the left operands of a set operation's operators, the longest
-// first: INTERSECT binds more than the others, which are read from the left. An
-// operand of more than one side is none for the server, unless all operators are the
-// same and in any order mean the same.
+// first. INTERSECT has a higher precedence than the others, which are evaluated from
+// the left. The server does not treat several sides as one left operand; that makes no
+// difference if all operators are the same and associative.
 func operands(s *tree.SetOperation) []operand {
 	var list []operand
 	alike := s.Operators[0] != tree.Except
@@ -83,8 +83,8 @@ func operands(s *tree.SetOperation) []operand {
 	return list
 }
 
-// fromTheLeft makes derived tables of the left operands that the server would not
-// see as such.
+// fromTheLeft turns left operands into derived tables, if the server would not evaluate
+// them first.
 func (l *look) fromTheLeft(s *tree.SetOperation) {
 	if !ofQueries(s) {
 		return
@@ -97,8 +97,8 @@ func (l *look) fromTheLeft(s *tree.SetOperation) {
 	}
 }
 
-// ofQueries reports whether all sides are queries of rows, and none is an EXPLAIN or
-// SHOW, of which the server makes no derived table.
+// ofQueries reports whether no side is an EXPLAIN or SHOW, which cannot be derived
+// tables.
 func ofQueries(s *tree.SetOperation) bool {
 	return !slices.ContainsFunc(s.Sides, func(q tree.Query) bool {
 		switch q.(type) {
@@ -109,7 +109,7 @@ func ofQueries(s *tree.SetOperation) bool {
 	})
 }
 
-// distinct makes a side answer each of its rows once.
+// distinct makes a side return no duplicate rows.
 func (l *look) distinct(side tree.Query) {
 	s, ok := side.(*tree.Select)
 	switch {
@@ -121,7 +121,7 @@ func (l *look) distinct(side tree.Query) {
 	}
 }
 
-// derive makes a derived table of a query.
+// derive turns a query into a derived table.
 func (l *look) derive(at tree.Span, distinct bool) {
 	open := "SELECT * FROM ("
 	if distinct {

@@ -9,8 +9,8 @@ import (
 // starRules are about t.*.
 var starRules = []*Rule{{
 	Name:      "table-star",
-	Construct: "t.* of something that is no table",
-	Reason:    "the server does not know it, and the driver cannot tell the columns; name them, or write SELECT * alone",
+	Construct: "t.* of something that is not a table",
+	Reason:    "the server does not support it, and the driver does not know the columns; name them, or write only SELECT *",
 	Needs:     tree.HasTableStar,
 	look: func(l *look) {
 		l.scoped(func(n tree.Node, _ scope) {
@@ -24,7 +24,7 @@ var starRules = []*Rule{{
 	},
 }}
 
-// stars writes the columns of a table in place of t.*.
+// stars replaces t.* by the columns of the table.
 func (l *look) stars(s *tree.Select) {
 	sc := scopeOf(s, nil)
 	for i := range s.Targets {
@@ -50,8 +50,8 @@ func (l *look) stars(s *tree.Select) {
 	}
 }
 
-// columnsOf returns the columns of what a query knows by a name, or nil if they
-// cannot be told.
+// columnsOf returns the columns of the source with that name or alias, or nil if they
+// are not known.
 func (s *scope) columnsOf(tables Tables, name string) []string {
 	for _, source := range s.sources {
 		if sourceName(source) != name {
@@ -75,8 +75,8 @@ func (s *scope) columnsOf(tables Tables, name string) []string {
 	return nil
 }
 
-// columnsAnswered returns the names of the columns of a query, or nil if they cannot
-// be told.
+// columnsAnswered returns the names of the columns of a query, or nil if they are not
+// known.
 func columnsAnswered(tables Tables, q tree.Query) []string {
 	s := outermost(q)
 	if s == nil {
@@ -105,8 +105,8 @@ func columnsAnswered(tables Tables, q tree.Query) []string {
 	return list
 }
 
-// written is a name of the catalog as a query names it: in quotes, but for one with
-// capitals, which is a keyword that the server did not fold.
+// written returns a name of the catalog as a query must write it: in quotes, unless it
+// has capitals. Such a name is a keyword, whose case the server did not fold.
 func written(name string) string {
 	if strings.ToLower(name) != name {
 		return name

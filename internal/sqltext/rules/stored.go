@@ -7,14 +7,14 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// storedRules are about CHECK and DEFAULT, which the server keeps as a text of its
-// own making that it cannot always read back.
+// storedRules are about CHECK and DEFAULT. The server stores them as a text that it
+// makes from the parsed expression, and cannot always parse again.
 var storedRules = []*Rule{
 	{
 		Name:      "check-not-read-back",
 		Construct: "CHECK with",
-		Reason: "the server keeps the constraint in words that it cannot read again, or that mean something else, " +
-			"and then no statement on any table of the database works; write the condition without it",
+		Reason: "the server stores the constraint as a text that it cannot parse, or that means something else, " +
+			"and then every statement on every table of the database fails; write the condition without it",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -28,7 +28,7 @@ var storedRules = []*Rule{
 	{
 		Name:      "default-not-read-back",
 		Construct: "DEFAULT with",
-		Reason: "the server keeps the default in words that it cannot read again, and stores NULL or fails at each INSERT; " +
+		Reason: "the server stores the default as a text that it cannot parse, and then stores NULL or fails at each INSERT; " +
 			"pass the value with the INSERT",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
@@ -60,8 +60,8 @@ var storedRules = []*Rule{
 	},
 }
 
-// Renamed is a column that a text renames. The rename is refused if a CHECK names
-// the column, which only the server knows: it refuses to drop such a column.
+// Renamed is a column that a text renames. The rename is refused if a CHECK names the
+// column. Only the server knows that; it shows it by refusing to drop the column.
 type Renamed struct {
 	Table, Column string
 	Refusal       *Refusal
@@ -80,7 +80,7 @@ func checks(c *tree.CreateTable, column string) bool {
 	return found
 }
 
-// stored refuses what the server does not read back as it was.
+// stored refuses an expression that the server reads back differently or not at all.
 func (l *look) stored(x tree.Expr) {
 	tree.Inspect(x, func(n tree.Node) bool {
 		if what := notReadBack(n); what != "" {
@@ -90,7 +90,8 @@ func (l *look) stored(x tree.Expr) {
 	})
 }
 
-// notReadBack names what is wrong with a part of an expression, or returns "".
+// notReadBack names the part of an expression that the server cannot read back, or
+// returns "".
 func notReadBack(n tree.Node) string {
 	switch n := n.(type) {
 	case *tree.Literal:

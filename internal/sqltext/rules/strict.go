@@ -17,7 +17,7 @@ var strictRules = []*Rule{
 	{
 		Name:      "time-out-of-range",
 		Construct: "a time before 1677-09-21 or after 2262-04-11",
-		Reason:    "the server stores it, but keys and indexes put it in a wrong place; write NULL, or a time within that range",
+		Reason:    "the server stores it, but keys and indexes sort it wrongly; write NULL, or a time within that range",
 		look: func(l *look) {
 			if l.index > 0 {
 				return
@@ -39,14 +39,14 @@ var strictRules = []*Rule{
 	},
 	{
 		Name:      "null-is-smallest",
-		Construct: "a comparison that a column without a value meets",
-		Reason:    "for the server NULL is smaller than every value, and other than each; add AND … IS NOT NULL, or OR … IS NULL",
+		Construct: "a comparison that is true for NULL in a column",
+		Reason:    "for the server NULL is smaller than every value and different from every value; add AND … IS NOT NULL, or OR … IS NULL",
 		look:      (*look).comparisons,
 	},
 	{
 		Name:      "avg-of-integer",
 		Construct: "AVG of an INTEGER column",
-		Reason:    "the server answers an INTEGER; write SELECT AVG(f) FROM (SELECT CAST(n AS FLOAT) AS f FROM t)",
+		Reason:    "the server returns an INTEGER; write SELECT AVG(f) FROM (SELECT CAST(n AS FLOAT) AS f FROM t)",
 		Needs:     tree.HasAggregate,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, s scope) {
@@ -58,7 +58,7 @@ var strictRules = []*Rule{
 	},
 	{
 		Name:      "json-number-rounded",
-		Construct: "JSON with a number that is not a 64-bit floating point number",
+		Construct: "JSON with a number that 64-bit floating point cannot hold exactly",
 		Reason:    "the server rounds it; write it as a JSON string",
 		Needs:     tree.HasWrite,
 		look: func(l *look) {
@@ -80,29 +80,29 @@ var strictRules = []*Rule{
 	},
 }
 
-// The server keeps times in keys and indexes as nanoseconds in 64 bits.
+// The server stores times in keys and indexes as 64-bit nanoseconds.
 var (
 	earliest = time.Unix(0, -1<<63)
 	latest   = time.Unix(0, 1<<63-1)
 )
 
-// IsIndexable reports whether keys and indexes keep the order of a value: of a time
-// that is not too far from 1970, and of all that is no time.
+// IsIndexable reports whether keys and indexes sort a value rightly. It is false only
+// for a time that is too far from 1970.
 func IsIndexable(v driver.Value) bool {
 	t, ok := v.(time.Time)
 	return !ok || !t.Before(earliest) && !t.After(latest)
 }
 
-// isIndexableText is IsIndexable for a time as text. What is no time is for the
-// server to refuse.
+// isIndexableText is IsIndexable for a time in a string. It is true for a string that
+// is not a time, because the server refuses that.
 func isIndexableText(s string) bool {
 	date, _, _ := strings.Cut(strings.Replace(strings.TrimSpace(s), "T", " ", 1), " ")
 	t, err := time.Parse(time.DateOnly, date)
 	return err != nil || IsIndexable(t) && IsIndexable(t.Add(24*time.Hour-time.Nanosecond))
 }
 
-// HasExactNumbers reports whether v is no JSON, or JSON of which each number is the
-// one that a 64-bit floating point number gives back.
+// HasExactNumbers reports whether 64-bit floating point holds each number of the JSON v
+// exactly. It is true if v is not JSON.
 func HasExactNumbers(v driver.Value) bool {
 	var text []byte
 	switch v := v.(type) {
@@ -118,7 +118,7 @@ func HasExactNumbers(v driver.Value) bool {
 	for {
 		token, err := d.Token()
 		if err != nil {
-			return true // at the end, or behind what is no JSON, which the server refuses
+			return true // the end, or invalid JSON, which the server refuses
 		}
 		if n, ok := token.(json.Number); ok && !isExact(n.String()) {
 			return false

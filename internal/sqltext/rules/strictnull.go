@@ -7,10 +7,10 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// comparisons refuses conditions in WHERE that rows without a value meet, where SQL
-// says that they do not: c < 1, c <> 1, NOT (c = 1) of a column that may be NULL, and
-// c > NULL. Comparisons with = NULL and <> NULL are let through: programs write them for
-// IS NULL and IS NOT NULL, which they are for the server.
+// comparisons refuses conditions in WHERE that are true for NULL on the server but not
+// in standard SQL: c < 1, c <> 1 and NOT (c = 1) of a column that may be NULL, and
+// c > NULL. Comparisons with = NULL and <> NULL are allowed: programs mean IS NULL and
+// IS NOT NULL by them, and so does the server.
 func (l *look) comparisons() {
 	switch st := l.st.(type) {
 	case *tree.Update:
@@ -60,16 +60,16 @@ func (l *look) compared(where tree.Expr, s scope, joins []*tree.Join) {
 	w.walk(where, false, nil)
 }
 
-// condition looks for comparisons that NULL meets.
+// condition looks for comparisons that are true for NULL.
 type condition struct {
-	// column is called for a comparison that NULL in the column meets. with is what it is
-	// compared with by an operator, or nil.
+	// column is called for a comparison that is true if the column is NULL. with is the
+	// other operand of the operator, or nil.
 	column func(c *tree.Column, at tree.Node, with tree.Expr)
-	null   func(x tree.Expr) // what a comparison compares with, which rows meet if it is NULL
+	null   func(x tree.Expr) // called for the other operand of a comparison that is true if that operand is NULL
 }
 
-// walk looks at a condition. negated: it stands under a NOT. The columns of sure are
-// not NULL where it counts, or rows of which they are NULL are wanted.
+// walk checks a condition. negated: it is under a NOT. The columns of sure need no check:
+// another part of the condition excludes NULL, or selects rows with NULL on purpose.
 func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 	meets := func(side tree.Expr, null bool, with tree.Expr) {
 		c, ok := tree.Bare(side).(*tree.Column)
@@ -98,7 +98,7 @@ func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 		operator := operatorOf(x, negated)
 		meets(x.Left, operator == "<" || operator == "<=" || operator == "!=", x.Right)
 		meets(x.Right, operator == ">" || operator == ">=" || operator == "!=", x.Left)
-		if operator != "=" && operator != "!=" { // these find what IS NULL and IS NOT NULL find
+		if operator != "=" && operator != "!=" { // = and != mean IS NULL and IS NOT NULL here
 			w.null(x.Left)
 			w.null(x.Right)
 		}
@@ -115,7 +115,7 @@ func (w *condition) walk(x tree.Expr, negated bool, sure []*tree.Column) {
 	}
 }
 
-// operatorOf is the operator of a comparison, or what it becomes under a NOT.
+// operatorOf is the operator of a comparison, or the opposite one under a NOT.
 func operatorOf(x *tree.Compare, negated bool) string {
 	switch {
 	case negated:
@@ -128,9 +128,9 @@ func operatorOf(x *tree.Compare, negated bool) string {
 
 var opposite = map[string]string{"=": "!=", "!=": "=", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
-// known returns the columns of which a part of a condition says something: if all
-// parts have to hold, those that are not NULL when this one does; else those that are
-// NULL when it does.
+// known returns the columns for which a part of a condition decides about NULL. If all
+// parts must be true, these are the columns that are not NULL when this part is true;
+// else the columns that are NULL when it is true.
 func known(part tree.Expr, negated, all bool) []*tree.Column {
 	var columns []*tree.Column
 	add := func(x tree.Expr, holds bool) {
@@ -165,13 +165,13 @@ func known(part tree.Expr, negated, all bool) []*tree.Column {
 	return columns
 }
 
-// isSame reports whether two names may be those of one column.
+// isSame reports whether two names may mean the same column.
 func isSame(a, b *tree.Column) bool {
 	return a.Name.Name == b.Name.Name && (!a.Table.Given() || !b.Table.Given() || a.Table.Name == b.Table.Name)
 }
 
-// mayBeNull reports whether a column may be NULL: it is one of a table that allows
-// it, or of one that an outer join leaves out. joins are those of the scope's query.
+// mayBeNull reports whether a column may be NULL: its table allows it, or an outer join
+// may have no row of its table. joins are those of the scope's query.
 func (s *scope) mayBeNull(tables Tables, c *tree.Column, joins []*tree.Join) bool {
 	if s.target != "" && (!c.Table.Given() || c.Table.Name == s.target) {
 		if found := tables.Table(s.target).Column(c.Name.Name); found != nil {
@@ -189,7 +189,7 @@ func (s *scope) mayBeNull(tables Tables, c *tree.Column, joins []*tree.Join) boo
 		}
 		t, ok := source.(*tree.Table)
 		if !ok || s.isCommon(t.Name.Name) {
-			return false // a derived table's: it cannot be told
+			return false // a column of a derived table: not known
 		}
 		found := tables.Table(t.Name.Name).Column(c.Name.Name)
 		return found != nil && found.Nullable

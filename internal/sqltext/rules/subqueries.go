@@ -7,14 +7,14 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// subqueryRules are about EXISTS (SELECT …) and IN (SELECT …). Before the server
-// runs such a query for a row of the outer one it puts values of that row in place
-// of columns in its WHERE, by name alone, and forgets the clauses behind WHERE.
+// subqueryRules are about EXISTS (SELECT …) and IN (SELECT …). Before the server runs
+// such a query for a row of the outer query, it replaces columns in its WHERE by values
+// of that row. It compares only the names, and it drops the clauses after WHERE.
 var subqueryRules = []*Rule{
 	{
 		Name:      "subquery-takes-outer-column",
-		Construct: "a column without its table in the WHERE of EXISTS (…) or IN (SELECT …), or a table that the outer query reads too,",
-		Reason:    "the server takes the column of the outer query, if that has one of the name; the driver names the table",
+		Construct: "a column without its table in the WHERE of EXISTS (…) or IN (SELECT …), or a table there that the outer query reads too,",
+		Reason:    "the server uses the column of the outer query if it has one with that name; the driver adds the table's name",
 		Needs:     tree.HasExists | tree.HasSubquery,
 		look: func(l *look) {
 			l.subqueries(func(s *tree.Select, outer scope) {
@@ -27,7 +27,7 @@ var subqueryRules = []*Rule{
 	{
 		Name:      "subquery-without-its-end",
 		Construct: "LIMIT, OFFSET, GROUP BY or HAVING in EXISTS (…) or IN (SELECT …) that names columns of the outer query,",
-		Reason:    "the server leaves them out; join the tables, or put the condition into WHERE",
+		Reason:    "the server ignores them; join the tables, or put the condition into WHERE",
 		Needs:     tree.HasExists | tree.HasSubquery,
 		look: func(l *look) {
 			l.subqueries(func(s *tree.Select, outer scope) {
@@ -44,8 +44,8 @@ var subqueryRules = []*Rule{
 	},
 }
 
-// matters reports whether a query answers other rows without what stands behind its
-// WHERE.
+// matters reports whether a query would return other rows without the clauses after
+// its WHERE.
 func matters(s *tree.Select) bool {
 	return s.LimitAt.Given() || s.OffsetAt.Given() || s.Having != nil || len(s.GroupBy) > 0
 }
@@ -67,8 +67,8 @@ func (l *look) subqueries(f func(s *tree.Select, outer scope)) {
 	})
 }
 
-// own calls f for the columns that belong to the query itself, not to one within it,
-// in n.
+// own calls f for the columns in n that belong to the query itself and not to a
+// subquery of it.
 func own(n tree.Node, f func(*tree.Column)) {
 	if n == nil {
 		return
@@ -84,8 +84,8 @@ func own(n tree.Node, f func(*tree.Column)) {
 	})
 }
 
-// namesOthers reports whether the WHERE of a query names a column that is none of
-// what it reads.
+// namesOthers reports whether the WHERE of a query names a column that its sources do
+// not have.
 func namesOthers(s *tree.Select, inner scope, tables Tables) bool {
 	found := false
 	own(s.Where, func(c *tree.Column) {
@@ -98,7 +98,7 @@ func namesOthers(s *tree.Select, inner scope, tables Tables) bool {
 	return found
 }
 
-// has reports whether a source of the scope is known by a name.
+// has reports whether a source of the scope has that name or alias.
 func (s *scope) has(name string) bool {
 	for _, source := range s.sources {
 		if sourceName(source) == name {
@@ -108,7 +108,7 @@ func (s *scope) has(name string) bool {
 	return s.target == name && name != ""
 }
 
-// sourceName is the name by which a query knows what it reads, or "".
+// sourceName is the name or alias of a source in its query, or "".
 func sourceName(source tree.Source) string {
 	switch source := source.(type) {
 	case *tree.Table:
@@ -121,8 +121,8 @@ func sourceName(source tree.Source) string {
 	return ""
 }
 
-// qualified names the tables of the columns in the WHERE of a query that are its
-// own, and gives a table another name that the outer query has too.
+// qualified adds the table's name to the columns of a query in its WHERE. A table with
+// the name of one of the outer query gets an alias.
 func qualified(s *tree.Select, outer scope, tables Tables) []edit {
 	var edits []edit
 	inner := scopeOf(s, nil)
@@ -180,8 +180,8 @@ func aliasedAs(source tree.Source, alias tree.Ident, name string) edit {
 	return edit{tree.Span{Start: end, End: end}, " AS " + name}
 }
 
-// mayBeTaken reports whether the server could take a column of a subquery's WHERE
-// for one of the outer query.
+// mayBeTaken reports whether the server could confuse a column in a subquery's WHERE
+// with one of the outer query.
 func mayBeTaken(s *tree.Select, outer scope) bool {
 	inner := scopeOf(s, nil)
 	for _, source := range inner.sources {
@@ -194,8 +194,8 @@ func mayBeTaken(s *tree.Select, outer scope) bool {
 	return found
 }
 
-// seen calls f for the columns within a query that may name its tables: not for those
-// of queries that read a table of the name themselves.
+// seen calls f for the columns within a query that may belong to its tables. It leaves
+// out subqueries that read a table with the same name.
 func seen(s *tree.Select, f func(*tree.Column)) {
 	var walk func(n tree.Node, hidden []string)
 	walk = func(n tree.Node, hidden []string) {

@@ -2,12 +2,12 @@ package rules
 
 import "github.com/immudb-go/immudb/internal/sqltext/tree"
 
-// systemRules are about the server's own tables, and about what is no table.
+// systemRules are about system tables and views.
 var systemRules = []*Rule{
 	{
 		Name:      "write-to-system-table",
 		Construct: "a change of a table whose name begins with pg_ or information_schema_",
-		Reason:    "these are the server's own, and its process ends when they are written to; give the table another name",
+		Reason:    "these names are reserved for system tables, and the server crashes when they are written to; give the table another name",
 		Needs:     tree.HasWrite | tree.HasDDL,
 		look: func(l *look) {
 			if isSystemName(changed(l.st)) {
@@ -18,7 +18,7 @@ var systemRules = []*Rule{
 	{
 		Name:      "delete-from-view",
 		Construct: "DELETE from a view",
-		Reason:    "the server's process ends; delete from the table that the view reads",
+		Reason:    "the server crashes; delete from the table that the view reads",
 		Needs:     tree.HasWrite,
 		look: func(l *look) {
 			d, ok := l.st.(*tree.Delete)
@@ -59,8 +59,8 @@ func changed(st tree.Statement) string {
 	return ""
 }
 
-// creates reports whether an earlier statement of the text creates the table, or
-// gives a table that name.
+// creates reports whether an earlier statement of the text creates a table with that
+// name, or renames one to it.
 func (l *look) creates(table string) bool {
 	for _, st := range l.script.Statements[:l.index] {
 		switch st := st.(type) {

@@ -7,12 +7,12 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// typeRules are about values of a type that the server does not expect.
+// typeRules are about values of a wrong type that the server does not refuse.
 var typeRules = []*Rule{
 	{
 		Name:      "blob-into-uuid",
-		Construct: "a blob that is not 16 bytes long, or may not be, for a UUID",
-		Reason:    "the server's process ends; write the UUID as a string, or as exactly 16 bytes",
+		Construct: "a blob of other than 16 bytes, or of unknown length, as a UUID",
+		Reason:    "the server crashes; write the UUID as a string, or as exactly 16 bytes",
 		Needs:     tree.HasWrite,
 		look: func(l *look) {
 			if i, ok := l.st.(*tree.Insert); ok {
@@ -22,8 +22,8 @@ var typeRules = []*Rule{
 	},
 	{
 		Name:      "cast-of-blob-to-uuid",
-		Construct: "a cast of a blob, or of something that may be one, to UUID",
-		Reason:    "the server's process ends if it is not 16 bytes long; cast a string",
+		Construct: "a cast to UUID of a blob or of a value that may be one",
+		Reason:    "a blob of other than 16 bytes crashes the server; cast a string",
 		Needs:     tree.HasCast,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, s scope) {
@@ -35,8 +35,8 @@ var typeRules = []*Rule{
 	},
 	{
 		Name:      "string-agg-of-no-string",
-		Construct: "STRING_AGG of a column that is no VARCHAR, or may be none,",
-		Reason:    "the server's process ends; aggregate a VARCHAR column of a table",
+		Construct: "STRING_AGG of a column that is not, or may not be, a VARCHAR",
+		Reason:    "the server crashes; aggregate a VARCHAR column of a table",
 		Needs:     tree.HasAggregate,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, s scope) {
@@ -48,7 +48,7 @@ var typeRules = []*Rule{
 	},
 }
 
-// uuidRows looks at what an INSERT may write into UUID columns.
+// uuidRows checks the values that an INSERT may write into UUID columns.
 func (l *look) uuidRows(i *tree.Insert) {
 	column := func(tables Tables, at int) *Column { return l.columnAt(tables, i, at) }
 	isUUID := func(c *Column) bool { return c != nil && c.Type == "UUID" }
@@ -70,7 +70,7 @@ func (l *look) uuidRows(i *tree.Insert) {
 	}
 	selects, ok := i.Query.(*tree.Select)
 	if !ok {
-		// Of UNION, WITH and the like the types are not told apart.
+		// The types of the columns of UNION, WITH and the like are not known.
 		l.refuseTables(i.Query, "", nil, func(tables Tables, _ Args) bool { return !l.names(tables, i, "UUID") })
 		return
 	}
@@ -138,8 +138,8 @@ func (l *look) names(tables Tables, i *tree.Insert, columnType string) bool {
 // uuidLength is the length of a UUID in bytes.
 const uuidLength = 16
 
-// blobFor refuses a value that is a blob of the wrong length, if into says that it
-// goes into a UUID column.
+// blobFor refuses a blob of the wrong length, if into reports that it is stored in a
+// UUID column.
 func (l *look) blobFor(x tree.Expr, into func(Tables) bool) {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Literal:
@@ -160,7 +160,7 @@ func (l *look) blobFor(x tree.Expr, into func(Tables) bool) {
 		if x.Type == "BLOB" {
 			l.refuseTables(x, "", nil, func(tables Tables, _ Args) bool { return !into(tables) })
 		}
-	case *tree.Call: // COALESCE and its like hand an argument through
+	case *tree.Call: // COALESCE and the like return an argument
 		for _, arg := range x.Args {
 			l.blobFor(arg, into)
 		}
@@ -197,7 +197,7 @@ func (l *look) castToUUID(c *tree.Cast, s scope) {
 	}
 }
 
-// scope is what the columns of an expression may belong to.
+// scope holds the tables and sources to which the columns of an expression may belong.
 type scope struct {
 	sources []tree.Source
 	common  []*tree.CommonTable
@@ -230,7 +230,7 @@ func (s scope) within(n tree.Node) scope {
 	return s
 }
 
-// scoped calls f for each part of the statement with the scope it stands in.
+// scoped calls f for each part of the statement with its scope.
 func (l *look) scoped(f func(tree.Node, scope)) { scoped(l.st, scope{target: changed(l.st)}, f) }
 
 func scoped(n tree.Node, s scope, f func(tree.Node, scope)) {
@@ -249,7 +249,7 @@ func scoped(n tree.Node, s scope, f func(tree.Node, scope)) {
 	})
 }
 
-// typeOf returns the type of an expression, or "" if it cannot be told.
+// typeOf returns the type of an expression, or "" if it is not known.
 func (s *scope) typeOf(tables Tables, x tree.Expr) string {
 	switch x := tree.Bare(x).(type) {
 	case *tree.Literal:
@@ -270,8 +270,7 @@ func (s *scope) typeOf(tables Tables, x tree.Expr) string {
 	return ""
 }
 
-// isKnown reports whether all that the scope reads is tables, of which the columns
-// are known.
+// isKnown reports whether the scope reads only tables whose columns are known.
 func (s *scope) isKnown(tables Tables) bool {
 	for ; s != nil; s = s.outer {
 		for _, source := range s.sources {
@@ -305,7 +304,8 @@ func (s *scope) columnType(tables Tables, c *tree.Column) string {
 	return ""
 }
 
-// typeIn finds the type of a column that a source may have, or "".
+// typeIn returns the type of a column of a source, or "" if it has no such column or
+// the type is not known.
 func (s *scope) typeIn(tables Tables, source tree.Source, c *tree.Column) string {
 	switch source := source.(type) {
 	case *tree.Table:
@@ -332,7 +332,7 @@ func (s *scope) typeIn(tables Tables, source tree.Source, c *tree.Column) string
 	return ""
 }
 
-// typeOfTarget finds the type of a column that a query answers, or "".
+// typeOfTarget returns the type of a column of a query's result, or "".
 func typeOfTarget(tables Tables, q tree.Query, name string) string {
 	for {
 		b, ok := q.(*tree.Brackets)

@@ -6,8 +6,8 @@ import "github.com/immudb-go/immudb/internal/sqltext/tree"
 var viewRules = []*Rule{
 	{
 		Name:      "view-in-transaction",
-		Construct: "a change of a view or sequence in a transaction or beside other statements",
-		Reason:    "the server does it at once and does not undo it; run it alone, outside a transaction",
+		Construct: "a change of a view or sequence in a transaction or together with other statements",
+		Reason:    "the server applies it at once and does not roll it back; run it alone, outside a transaction",
 		Needs:     tree.HasDDL,
 		look: func(l *look) {
 			switch st := l.st.(type) {
@@ -27,9 +27,9 @@ var viewRules = []*Rule{
 	},
 	{
 		Name:      "view-of-itself",
-		Construct: "CREATE VIEW of itself, or of something that cannot be read yet,",
-		Reason: "the server accepts it, and its process ends when a view is read that reads itself; " +
-			"create first what the view reads",
+		Construct: "CREATE VIEW that reads itself, or a table or view that does not exist yet,",
+		Reason: "the server accepts it, and crashes when a view that reads itself is read; " +
+			"first create the tables and views that the view reads",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
 			v, ok := l.st.(*tree.CreateView)
@@ -43,7 +43,7 @@ var viewRules = []*Rule{
 					return
 				}
 			}
-			// A view in a circle cannot be read before the circle is closed.
+			// The last view of a circle reads a view that cannot be read yet.
 			l.refuseTables(v, "", nil, func(tables Tables, _ Args) bool {
 				for _, t := range names {
 					if tables.Table(t.Name.Name) == nil && !tables.IsView(t.Name.Name) {
@@ -56,8 +56,8 @@ var viewRules = []*Rule{
 	},
 }
 
-// tablesRead returns the tables and views that a query reads, without the common
-// tables of its own.
+// tablesRead returns the tables and views that a query reads, without the queries of
+// its WITH.
 func tablesRead(n tree.Node) []*tree.Table {
 	own := make(map[string]bool)
 	tree.Inspect(n, func(n tree.Node) bool {

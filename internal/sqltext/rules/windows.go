@@ -11,8 +11,8 @@ import (
 var windowRules = []*Rule{
 	{
 		Name:      "window-outside-select-list",
-		Construct: "OVER (…) as a part of something else",
-		Reason: "the server knows window functions as whole columns of a SELECT; elsewhere it answers NULL, or its process ends; " +
+		Construct: "OVER (…) as part of a larger expression",
+		Reason: "the server supports window functions only as whole columns of a SELECT; elsewhere it returns NULL or crashes; " +
 			"select the window function in a subquery and use its column",
 		Needs: tree.HasOver,
 		look: func(l *look) {
@@ -34,8 +34,8 @@ var windowRules = []*Rule{
 	},
 	{
 		Name:      "window-function-unknown",
-		Construct: "a window function that the server does not know",
-		Reason: "the server answers NULL for each row, or leaves the argument out; it knows ROW_NUMBER, RANK, DENSE_RANK, LAG and LEAD of a column and a number, " +
+		Construct: "a window function that the server does not support",
+		Reason: "the server returns NULL for each row, or ignores the argument; it supports ROW_NUMBER, RANK, DENSE_RANK, LAG and LEAD of a column and a number, " +
 			"FIRST_VALUE, LAST_VALUE and the aggregates",
 		Needs: tree.HasOver,
 		look: func(l *look) {
@@ -50,8 +50,8 @@ var windowRules = []*Rule{
 	{
 		Name:      "window-of-whole-partition",
 		Construct: "an aggregate or LAST_VALUE OVER (… ORDER BY …), or NTILE",
-		Reason: "the server answers what all rows of the partition give, not those up to the row, and divides them unevenly; " +
-			"leave ORDER BY out for the whole partition, write FIRST_VALUE with the order reversed, or add up in the program",
+		Reason: "the server computes it from all rows of the partition, not from those up to the row, and NTILE gives uneven parts; " +
+			"leave out ORDER BY for the whole partition, write FIRST_VALUE with the order reversed, or compute it in the program",
 		Needs: tree.HasOver,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
@@ -77,7 +77,7 @@ var windowRules = []*Rule{
 	{
 		Name:      "window-of-no-column",
 		Construct: "a column in OVER (…) that does not exist",
-		Reason:    "the server leaves it out without an error; name a column of the tables that the query reads, not an alias",
+		Reason:    "the server ignores it without an error; name a column of the tables that the query reads, not an alias",
 		Needs:     tree.HasOver,
 		look: func(l *look) {
 			l.scoped(func(n tree.Node, s scope) {
@@ -98,8 +98,8 @@ var windowRules = []*Rule{
 	},
 	{
 		Name:      "order-beside-window",
-		Construct: "ORDER BY of what is no column of the answer beside SELECT DISTINCT and a window function",
-		Reason:    "the server leaves the rows in the order of the window; name the columns, or order in an outer query",
+		Construct: "ORDER BY of something that is not a column of the result, with SELECT DISTINCT and a window function",
+		Reason:    "the server returns the rows in the order of the window; name the columns, or order in an outer query",
 		Needs:     tree.HasOver,
 		look: func(l *look) {
 			l.selects(func(s *tree.Select, _ bool) {
@@ -123,7 +123,7 @@ func hasOver(n tree.Node) bool {
 	return false
 }
 
-// hasWindow reports whether a column of a query is a window function.
+// hasWindow reports whether a query has a window function among its columns.
 func hasWindow(s *tree.Select) bool {
 	for i := range s.Targets {
 		if x := s.Targets[i].Expr; x != nil && hasOver(x) {
@@ -133,8 +133,8 @@ func hasWindow(s *tree.Select) bool {
 	return false
 }
 
-// windowArgs are the window functions that the server knows, and the most arguments
-// that it looks at.
+// windowArgs are the window functions that the server supports, with the number of
+// arguments that it uses at most.
 var windowArgs = map[string]int{"ROW_NUMBER": 0, "RANK": 0, "DENSE_RANK": 0, "NTILE": 1, "LAG": 2, "LEAD": 2, "FIRST_VALUE": 1, "LAST_VALUE": 1}
 
 func (l *look) windowCall(c *tree.Call) {

@@ -5,9 +5,9 @@ import "github.com/immudb-go/immudb/internal/sqltext/tree"
 // withRules are about WITH.
 var withRules = []*Rule{{
 	Name:      "with-is-shared",
-	Construct: "WITH RECURSIVE of a query that reads itself, or WITH of queries that become too long,",
-	Reason: "the server keeps the names of WITH where all sessions read and write them, so that its process ends when two such queries meet; " +
-		"the driver makes derived tables of those that do not read themselves: read a tree level by level",
+	Construct: "WITH RECURSIVE with a query that reads itself, or WITH with queries that become too long,",
+	Reason: "the server keeps the names of WITH in memory that all sessions share without a lock, so that it crashes when two such queries run at once; " +
+		"the driver turns queries that do not read themselves into derived tables; read a tree level by level",
 	Needs: tree.HasWith,
 	look: func(l *look) {
 		l.each(func(n tree.Node) bool {
@@ -26,17 +26,17 @@ var withRules = []*Rule{{
 	},
 }}
 
-// longestWith bounds the text that derived tables make of a query, in bytes: one
-// that is read twice by another, and so on, doubles it each time.
+// longestWith bounds the length of a query with derived tables, in bytes. If each query
+// of WITH reads the one before it twice, the length doubles each time.
 const longestWith = 1 << 20
 
-// inliner writes the queries of WITH in the places where they are read.
+// inliner replaces the names of WITH by their queries.
 type inliner struct {
 	text    string
-	refused tree.Node // what cannot be written so, or nil
+	refused tree.Node // the part that cannot be replaced, or nil
 }
 
-// with returns the text of the query behind WITH, without WITH.
+// with returns the text of the query after WITH, without WITH.
 func (in *inliner) with(w *tree.With, outer map[string]string) string {
 	queries := make(map[string]string, len(outer)+len(w.Tables))
 	for name, text := range outer {
@@ -52,7 +52,7 @@ func (in *inliner) with(w *tree.With, outer map[string]string) string {
 	return in.query(w.Body, queries)
 }
 
-// query returns the text of a query with others in the places of their names.
+// query returns the text of a query with the queries of WITH in place of their names.
 func (in *inliner) query(q tree.Query, queries map[string]string) string {
 	at := q.Place()
 	var edits []edit
@@ -90,7 +90,7 @@ func (in *inliner) query(q tree.Query, queries map[string]string) string {
 	return text
 }
 
-// readsTable reports whether a query reads something of the name.
+// readsTable reports whether a query reads a source with that name.
 func readsTable(q tree.Query, name string) bool {
 	found := false
 	tree.Inspect(q, func(n tree.Node) bool {

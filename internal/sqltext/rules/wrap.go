@@ -7,8 +7,8 @@ import (
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 )
 
-// isWrapped reports whether a query becomes a derived table, so that it is ordered
-// by a query around it.
+// isWrapped reports whether a query becomes a derived table, so that an outer query
+// orders its rows.
 func isWrapped(s *tree.Select) bool {
 	if hasWindow(s) {
 		return len(s.OrderBy) > 0
@@ -19,24 +19,23 @@ func isWrapped(s *tree.Select) bool {
 	return len(s.GroupBy) > 0 && !s.Distinct && len(missing(s)) > 0
 }
 
-// wrap makes a derived table of a query, with all that it is ordered by among its
-// columns, and orders that. added are expressions that the query has to have among
-// its columns as well.
+// wrap turns a query into a derived table with the expressions of ORDER BY among its
+// columns, and orders that table. added are more expressions for its columns.
 func (l *look) wrap(s *tree.Select, added []tree.Expr) {
 	if s.Star {
-		return // what it answers the text does not tell
+		return // its columns are not known from the text
 	}
 	text := l.script.Text
 	for i := range s.OrderBy {
 		if l.literals(s.OrderBy[i]); l.has(s.OrderBy[i]) {
-			return // this is done when the argument is a literal
+			return // done later, when the argument is a literal
 		}
 	}
 	var outer, inner strings.Builder
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		if t.Star {
-			return // it is another rule's, which changes the text
+			return // another rule changes the text
 		}
 		end := t.Expr.Place().End
 		l.replace(tree.Span{Start: end, End: t.End}, fmt.Sprintf(" AS w_%d", i))
@@ -81,7 +80,7 @@ func isOrdinal(x tree.Expr) bool {
 	return ok && n.Kind == tree.Integer
 }
 
-// orderedBy names the column of the derived table that x is.
+// orderedBy returns the name of x as a column of the derived table.
 func orderedBy(s *tree.Select, x tree.Expr, text string) (string, bool) {
 	if isOrdinal(x) {
 		n := x.(*tree.Literal).Int
@@ -101,7 +100,7 @@ func orderedBy(s *tree.Select, x tree.Expr, text string) (string, bool) {
 	return "", false
 }
 
-// outputName is how the i-th column of an answer is called, as a name to write.
+// outputName is the name of the i-th column of a result, as a query must write it.
 func outputName(t *tree.Target, i int, text string) string {
 	if t.Alias.Given() {
 		if !plain(t.Alias.Name) {

@@ -1,20 +1,19 @@
 // Package tree parses immudb SQL: a text becomes a tree of statements, clauses,
 // expressions and names, each with its place in the text.
 //
-// The grammar is that of the server (immudb v1.11.1). What [Parse] refuses the
-// server would refuse too, with these exceptions, each of which would do harm or
-// hide a mistake:
+// The grammar is that of the server (immudb v1.11.1). A text that [Parse] refuses
+// would be refused by the server too. There are four exceptions, because the server
+// accepts these and they do harm or hide a mistake:
 //
-//   - a NUL byte, which the server takes for the end of the text, so that all
-//     behind it vanishes;
-//   - a comment that is not closed, likewise;
+//   - a NUL byte: the server takes it for the end of the text and ignores the rest;
+//   - a comment that is not closed: the server ignores the rest too;
 //   - nesting deeper than [MaxDepth];
 //   - an argument number above [MaxParam].
 //
-// Beyond the server's grammar it reads what can be rewritten exactly, and marks it
-// in [Script.Has]: a byte order mark, empty statements (";;"), names in backquotes,
-// t.*, FOR UPDATE, brackets around the sides of UNION, and names in quotes that
-// hold what the server's names do not.
+// Parse also accepts constructs that are not in the server's grammar but can be
+// rewritten exactly, and marks them in [Script.Has]: a byte order mark, empty
+// statements (";;"), names in backquotes, t.*, FOR UPDATE, parentheses around the
+// sides of UNION, and quoted names with characters that the server does not allow.
 //
-// The package knows no rule about what is wise to run.
+// Which statements are safe to run is not decided here, but in package rules.
 package tree

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Error is a syntax error. Of the text it quotes only keywords and symbols, never
-// names or literals, which may be secrets.
+// Error is a syntax error. It quotes only keywords and symbols of the text, never
+// names or literals, because those may be secrets.
 type Error struct {
 	Offset       int // in bytes, from 0
 	Line, Column int // from 1; the column is counted in bytes

@@ -26,7 +26,7 @@ type Literal struct {
 	Int  uint64 // of an Integer; 1 of TRUE
 }
 
-// String returns what a String means.
+// String returns the value of a String literal.
 func (l *Literal) String() string {
 	if l.Kind == String {
 		return unquote(l.Raw)
@@ -34,7 +34,7 @@ func (l *Literal) String() string {
 	return l.Raw
 }
 
-// Bytes returns what a Blob means.
+// Bytes returns the value of a Blob literal.
 func (l *Literal) Bytes() []byte { return unhex(l.Raw) }
 
 // Param is a placeholder.
@@ -59,8 +59,8 @@ type JSONPath struct {
 	Path   []*Literal
 }
 
-// Aggregate is COUNT, SUM, MAX, MIN, AVG or STRING_AGG. It has a Column unless it is
-// of *.
+// Aggregate is COUNT, SUM, MAX, MIN, AVG or STRING_AGG. Its Column is nil for
+// COUNT(*).
 type Aggregate struct {
 	Span
 	Name      string // in capitals
@@ -123,8 +123,8 @@ type Unary struct {
 	Expr     Expr
 }
 
-// Chain is a AND b AND c, a OR b, or a + b - c: operands joined by operators that
-// bind alike, from the left.
+// Chain is a AND b AND c, a OR b, or a + b - c: operands joined by operators of the
+// same precedence, which are evaluated from the left.
 type Chain struct {
 	Span
 	Operands  []Expr
@@ -221,7 +221,7 @@ func (*Exists) expr()    {}
 func (*Subquery) expr()  {}
 func (*Case) expr()      {}
 
-// Bare returns x without the brackets around it.
+// Bare returns x without the parentheses around it.
 func Bare(x Expr) Expr {
 	for {
 		p, ok := x.(*Paren)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzParse holds that no text makes the parser panic, that errors have a place,
+// FuzzParse checks that no text makes the parser panic, that errors have a position,
 // and that every node lies within its parent and begins and ends with a token.
 func FuzzParse(f *testing.F) {
 	for _, text := range accepted {

@@ -1,6 +1,6 @@
 package tree
 
-// keyword is a word that the server's lexer does not take for an identifier.
+// keyword is a word that is not an identifier for the server's lexer.
 type keyword uint8
 
 const (
@@ -127,7 +127,7 @@ const (
 	kwWith
 	kwYear
 
-	// The names of types: several words are one type.
+	// Names of types. Several words may mean one type.
 	kwInteger
 	kwBoolean
 	kwVarchar
@@ -137,14 +137,14 @@ const (
 	kwUUID
 	kwJSON
 
-	// What the lexer makes no keyword of, but no identifier either.
+	// Words that are neither keywords nor identifiers for the server's lexer.
 	kwTrue
 	kwFalse
 	kwAggregate
 	kwJoinType
 )
 
-// typeNames holds what the server calls its types.
+// typeNames holds the server's names of types.
 var typeNames = map[keyword]string{
 	kwInteger: "INTEGER", kwBoolean: "BOOLEAN", kwVarchar: "VARCHAR", kwTimestamp: "TIMESTAMP",
 	kwFloat: "FLOAT", kwBlob: "BLOB", kwUUID: "UUID", kwJSON: "JSON",
@@ -190,8 +190,8 @@ var words = map[string]keyword{
 
 const longestWord = len("AUTO_INCREMENT")
 
-// lookup finds what the server's lexer makes of a bare word, which it does not
-// mind the case of.
+// lookup returns the keyword that the server's lexer reads in an unquoted word, in
+// lower or upper case.
 func lookup(s string) keyword {
 	var upper [longestWord]byte
 	if len(s) > len(upper) {
@@ -207,11 +207,11 @@ func lookup(s string) keyword {
 	return words[string(upper[:len(s)])]
 }
 
-// IsKeyword reports whether the server reads word as something else than the name
-// word where it stands unquoted.
+// IsKeyword reports whether word, written without quotes, is a keyword for the server
+// and not a name.
 func IsKeyword(word string) bool { return lookup(word) != noKeyword }
 
-// isUnreserved tells the keywords that may name a table, a column or an alias.
+// isUnreserved reports whether the keyword may name a table, a column or an alias.
 func (k keyword) isUnreserved() bool {
 	switch k {
 	case kwAdmin, kwOf, kwDrop, kwDatabase, kwSnapshot, kwIndex, kwAlter, kwAdd, kwRename, kwConstraint, kwKey,
@@ -222,7 +222,7 @@ func (k keyword) isUnreserved() bool {
 	return false
 }
 
-// isColumnKeyword tells the keywords that may name a column, or an alias behind AS.
+// isColumnKeyword reports whether the keyword may name a column, or an alias after AS.
 func (k keyword) isColumnKeyword() bool {
 	switch k {
 	case kwBetween, kwBlob, kwBoolean, kwExists, kwExtract, kwFloat, kwInteger, kwJSON, kwTimestamp, kwValues, kwVarchar:

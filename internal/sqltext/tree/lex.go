@@ -14,8 +14,8 @@ type tokenKind uint8
 const (
 	tokEnd tokenKind = iota
 	tokSeparator
-	tokName  // an identifier, bare or quoted
-	tokWord  // a bare word that is no identifier: token.word
+	tokName  // an identifier, quoted or not
+	tokWord  // an unquoted word that is not an identifier: token.word
 	tokQuest // ?
 	tokDollar
 	tokNamed // @name
@@ -31,7 +31,7 @@ const (
 	tokSymbol // one of ( ) [ ] , + - * / %
 )
 
-// token is a stretch of the text: text[start:end].
+// token is a part of the text: text[start:end].
 type token struct {
 	kind       tokenKind
 	word       keyword
@@ -49,17 +49,18 @@ func (t token) beginsQuery() bool {
 	return t.is(kwSelect) || t.is(kwWith) || t.is(kwShow) || t.is(kwExplain)
 }
 
-// lexer cuts a text into tokens exactly where the server's lexer does.
+// lexer splits a text into tokens at the same places as the server's lexer.
 type lexer struct {
 	text string
 	pos  int
 	has  Feature
-	err  *Error // the first; from then on there is only tokEnd
+	err  *Error // the first error; after it every token is tokEnd
 }
 
 const byteOrderMark = "\ufeff"
 
-// failf records the error, unless there is one, and ends the text.
+// failf records the error, unless there is one already, and moves to the end of the
+// text.
 func (l *lexer) failf(at int, format string, args ...any) token {
 	if l.err == nil {
 		line, column := Position(l.text, at)
@@ -104,7 +105,7 @@ func (l *lexer) next() token {
 		return l.numbered(start)
 	case c == '@':
 		if !isLetter(l.peek(start + 1)) {
-			return l.failf(start, "@ has no argument name: write @name, beginning with a letter or _")
+			return l.failf(start, "@ without an argument name: write @name, beginning with a letter or _")
 		}
 		return l.token(tokNamed, start, l.wordEnd(start+1)-start)
 	case c == ';':
@@ -128,24 +129,25 @@ func (l *lexer) token(k tokenKind, start, length int) token {
 	return token{kind: k, start: start, end: l.pos}
 }
 
-// noToken tells what stands where no token begins.
+// noToken fails with an error that names the character, because no token begins with
+// it.
 func (l *lexer) noToken(at int) token {
 	rest := l.text[at:]
 	r, _ := utf8.DecodeRuneInString(rest)
 	switch {
 	case r == 0:
-		return l.failf(at, "a NUL byte in the query: the server would take it for the end and drop all behind it; "+
+		return l.failf(at, "a NUL byte in the query: the server would take it for the end and ignore the rest; "+
 			`pass it in an argument or as a blob, x'00'`)
 	case strings.HasPrefix(rest, "||"):
-		return l.failf(at, "|| is no operator in immudb: write CONCAT(a, b)")
+		return l.failf(at, "|| is not an operator in immudb: write CONCAT(a, b)")
 	case r == ':' && isLetter(l.peek(at+1)):
-		return l.failf(at, ":%s is no argument in immudb: write @%[1]s", l.text[at+1:l.wordEnd(at+1)])
+		return l.failf(at, ":%s is not a placeholder in immudb: write @%[1]s", l.text[at+1:l.wordEnd(at+1)])
 	case r == '\ufeff':
 		return l.failf(at, "a byte order mark (U+FEFF) within the query: remove it")
 	case r < ' ' || r == 0x7f || r == utf8.RuneError || r >= utf8.RuneSelf:
-		return l.failf(at, "%U begins no token: outside strings, quoted names and comments a query is ASCII", r)
+		return l.failf(at, "unexpected character %U: only strings, quoted names and comments may hold characters outside ASCII", r)
 	}
-	return l.failf(at, "%c begins no token of immudb's SQL", r)
+	return l.failf(at, "unexpected character %c", r)
 }
 
 // skipBlank moves to the next token and reports whether there is one.
@@ -186,8 +188,8 @@ func (l *lexer) bareWord(start int) token {
 	return t
 }
 
-// quotedName reads a name in quotes, which may be empty. The server's names hold
-// letters, digits and _ only; others are marked.
+// quotedName reads a name in quotes, which may be empty. Names of the server hold
+// only letters, digits and _; a name with other characters is marked.
 func (l *lexer) quotedName(start int, quote byte) token {
 	end := l.wordEnd(start + 1)
 	if l.peek(end) == quote && end < len(l.text) {
@@ -204,12 +206,12 @@ func (l *lexer) quotedName(start int, quote byte) token {
 	return l.token(tokName, start, n+2)
 }
 
-// quoted reads on from behind the opening quote. A quote in it is doubled.
+// quoted reads on after the opening quote. A quote in it is doubled.
 func (l *lexer) quoted(start int, kind tokenKind, what string) token {
 	for i := l.pos; ; i += 2 {
 		n := strings.IndexByte(l.text[i:], '\'')
 		if n < 0 {
-			return l.failf(start, "%s is not closed: add the closing ' (one that belongs to the text is written '')", what)
+			return l.failf(start, "%s is not closed: add the closing ' (write '' for a ' in it)", what)
 		}
 		i += n
 		if l.peek(i+1) != '\'' {
@@ -264,7 +266,7 @@ func (l *lexer) number(start int) token {
 func (l *lexer) numbered(start int) token {
 	i := l.digitsEnd(start + 1)
 	if i == start+1 {
-		return l.failf(start, "$ has no argument number: write $1, $2, …")
+		return l.failf(start, "$ without an argument number: write $1, $2, …")
 	}
 	n, err := strconv.ParseUint(l.text[start+1:i], 10, 64)
 	switch {
@@ -289,7 +291,7 @@ func (l *lexer) compare(start int) token {
 	case "!~":
 		return l.token(tokNotMatch, start, i-start)
 	default:
-		return l.failf(start, "%s is no operator in immudb", op[:min(len(op), 8)])
+		return l.failf(start, "%s is not an operator in immudb", op[:min(len(op), 8)])
 	}
 }
 
@@ -307,7 +309,7 @@ func (l *lexer) digitsEnd(i int) int {
 	return i
 }
 
-// unquote returns what a string literal means.
+// unquote returns the value of a string literal.
 func unquote(raw string) string {
 	s := raw[1 : len(raw)-1]
 	if strings.IndexByte(s, '\'') < 0 {
@@ -317,7 +319,7 @@ func unquote(raw string) string {
 }
 
 func unhex(raw string) []byte {
-	b, _ := hex.DecodeString(raw[2 : len(raw)-1]) // the lexer has looked at the digits
+	b, _ := hex.DecodeString(raw[2 : len(raw)-1]) // the lexer has checked the digits
 	return b
 }
 

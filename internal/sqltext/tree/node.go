@@ -1,30 +1,30 @@
 package tree
 
-// Span is a stretch of the text, in bytes: text[Start:End].
+// Span is a part of the text, by its offsets in bytes: text[Start:End].
 type Span struct{ Start, End int }
 
-// Place returns the span itself: it makes everything that embeds a Span a [Node].
+// Place returns the span itself, so that each type that embeds a Span is a [Node].
 func (s Span) Place() Span { return s }
 
-// Given reports whether the thing is there at all: the zero Span stands for an
-// optional part that was left out.
+// Given reports whether the text has the part. The zero Span means that an optional
+// part was left out.
 func (s Span) Given() bool { return s.End > 0 }
 
-// Of returns the stretch of text.
+// Of returns the part of the text.
 func (s Span) Of(text string) string { return text[s.Start:s.End] }
 
 // Node is a part of the tree.
 type Node interface{ Place() Span }
 
-// Ident is a name: of a table, a column, a function, an alias. The zero Ident is
-// the absence of one.
+// Ident is a name of a table, a column, a function or an alias. The zero Ident means
+// that there is no name.
 type Ident struct {
 	Span
 	// Name is folded as the server folds it: to lower case, quoted or not, but an
 	// unquoted word that is one of its keywords keeps its case, and the name of an
 	// aggregate function is in capitals.
 	Name string
-	// Quoted tells "name" and `name` from name.
+	// Quoted is true for "name" and `name`.
 	Quoted bool
 }
 
@@ -56,7 +56,7 @@ type Script struct {
 	Text       string
 	Statements []Statement // empty ones are left out
 
-	// Params are the placeholders in the order in which they stand.
+	// Params are the placeholders in the order of the text.
 	Params []*Param
 	Style  Style
 	// NumInput is how many arguments the text takes: the number of ?, the highest n
@@ -65,12 +65,12 @@ type Script struct {
 	// Names holds the distinct @names in order of first appearance, folded.
 	Names []string
 
-	// Odd are the names in backquotes and those of [HasStrangeName], in the order in
-	// which they stand; one that the parser looked at twice is there twice.
+	// Odd holds the names in backquotes and those of [HasStrangeName], in the order of
+	// the text. A name that the parser read twice occurs twice.
 	Odd []Ident
 
-	// Has tells what occurs anywhere in the text, so that who looks for something
-	// rare need not look at the tree.
+	// Has holds the constructs that occur in the text, so that a check for a rare
+	// construct need not walk the tree.
 	Has Feature
 
 	one [1]Statement // backs Statements in the common case
@@ -125,10 +125,10 @@ const (
 	HasSystemTable  // a table called pg_… or information_schema_…
 	HasOrdinal      // ORDER BY 2
 	HasCapitalAlias // AS "UserId"
-	HasStrangeName  // "user.id": a name in quotes with what the server's names cannot hold
+	HasStrangeName  // "user.id": a quoted name with characters that the server does not allow
 
-	// What the server refuses or reads otherwise, and can be rewritten.
-	HasTouchingNumber // 1e10, 0x1F: a number with a letter behind it
+	// Constructs that the server refuses or misreads, and that can be rewritten.
+	HasTouchingNumber // 1e10, 0x1F: a number with a letter after it
 	HasHugeNumber     // an integer literal above 2⁶³-1
 	HasByteOrderMark
 	HasBackquotes
@@ -147,7 +147,7 @@ type Statement interface {
 	statement()
 }
 
-// Query is a statement that answers rows: *Select, *SetOperation, *Brackets,
+// Query is a statement that returns rows: *Select, *SetOperation, *Brackets,
 // *With, *Show or *Explain.
 type Query interface {
 	Statement
@@ -161,7 +161,7 @@ type Select struct {
 	Star     bool // SELECT *: there are no Targets
 	Targets  []Target
 
-	From    Source // nil without FROM; the rest is then empty too
+	From    Source // nil without FROM; the following fields are then empty too
 	Index   []Ident
 	Joins   []*Join
 	Where   Expr
@@ -171,10 +171,9 @@ type Select struct {
 	Limit   Expr // nil for LIMIT ALL too
 	Offset  Expr
 
-	// The places of clauses with their keywords, zero where there is none.
+	// The places of the clauses with their keywords; zero for a missing clause.
 	TargetsAt, GroupAt, OrderAt, LimitAt, OffsetAt Span
-	// Locking is FOR UPDATE and the like.
-	Locking Locking
+	Locking                                        Locking
 }
 
 // Locking is FOR UPDATE, FOR SHARE, …
@@ -183,18 +182,18 @@ type Locking struct {
 	SkipLocked bool
 }
 
-// Target is one of the expressions that a SELECT or a RETURNING answers.
+// Target is one of the expressions that a SELECT or a RETURNING returns.
 type Target struct {
 	Span
 	Expr  Expr
 	Alias Ident
-	As    bool // the alias stands behind AS
-	// Star is true for t.*, Table being t; there is no Expr.
+	As    bool // the alias follows AS
+	// Star is true for t.*. Table is then t, and Expr is nil.
 	Star  bool
 	Table Ident
 }
 
-// Order is one of the expressions behind ORDER BY.
+// Order is one of the expressions after ORDER BY.
 type Order struct {
 	Span
 	Expr       Expr
@@ -225,19 +224,19 @@ type SetOperation struct {
 	Sides     []Query
 	Operators []SetOperator
 
-	// What stands behind a last side in brackets, and so is for all rows.
+	// Clauses after a last side in parentheses. They apply to all rows.
 	OrderBy       []Order
 	Limit, Offset Expr
 	TailAt        Span
 }
 
-// Brackets is (query) as a side of a set operation, which the server does not take.
+// Brackets is (query) as a side of a set operation, which the server refuses.
 type Brackets struct {
 	Span
 	Query Query
 }
 
-// With is WITH [RECURSIVE] … and the query behind it: a *Select or *SetOperation.
+// With is WITH [RECURSIVE] … and the query after it: a *Select or *SetOperation.
 type With struct {
 	Span
 	Recursive bool
@@ -265,13 +264,13 @@ type Explain struct {
 	Query Query
 }
 
-// Source is what rows are read from: *Table, *Derived, *ValuesSource or *TableFunction.
+// Source is a source of rows: *Table, *Derived, *ValuesSource or *TableFunction.
 type Source interface {
 	Node
 	source()
 }
 
-// SourceKind tells a table's rows from those it had.
+// SourceKind says whether a table's present rows are read, or its former ones.
 type SourceKind uint8
 
 const (
@@ -327,7 +326,7 @@ type TableFunction struct {
 	Alias Ident
 }
 
-// Join is one of the sources behind the first.
+// Join is one of the sources after the first.
 type Join struct {
 	Span
 	Kind    string // INNER, LEFT, RIGHT, CROSS, FULL; "," for a comma
@@ -365,7 +364,7 @@ type Conflict struct {
 	Set []Assignment
 }
 
-// Assignment is column = value. The server takes any comparison for the =.
+// Assignment is column = value. The server accepts any comparison operator as the =.
 type Assignment struct {
 	Span
 	Column   Ident
@@ -472,7 +471,7 @@ type Truncate struct {
 	Table Ident
 }
 
-// Alteration is what ALTER TABLE does.
+// Alteration is the kind of change that ALTER TABLE makes.
 type Alteration uint8
 
 const (
@@ -490,7 +489,7 @@ type AlterTable struct {
 	Action Alteration
 	Table  Ident
 	Column *ColumnDef // of ADD COLUMN
-	Name   Ident      // the column or constraint at hand
+	Name   Ident      // the column or constraint concerned
 	New    Ident      // the new name of it, or of the table
 }
 
@@ -501,7 +500,7 @@ type Control struct {
 	Name Ident // of a savepoint
 }
 
-// ControlKind is what a Control does.
+// ControlKind is the kind of a Control.
 type ControlKind uint8
 
 const (

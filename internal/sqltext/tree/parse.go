@@ -7,17 +7,16 @@ import (
 )
 
 const (
-	// MaxDepth is how deep brackets, subqueries, CASE, NOT and signs may be nested.
+	// MaxDepth is how deep parentheses, subqueries, CASE, NOT and signs may be nested.
 	// It protects this process and the server, which both walk the tree by recursion.
-	// Chains (a AND b AND …) count once.
+	// A chain (a AND b AND …) counts as one level.
 	MaxDepth = 1000
 
-	// MaxParam is the highest argument number: $1 … $65535 is what other databases take
-	// too.
+	// MaxParam is the highest argument number. It is the limit of other databases too.
 	MaxParam = 1<<16 - 1
 )
 
-// Parse reads a text. Its error is an [*Error].
+// Parse parses a text. Its error is an [*Error].
 func Parse(text string) (*Script, error) {
 	p := parser{lexer: lexer{text: text}, script: &Script{Text: text}}
 	p.script.Statements = p.script.one[:0:1]
@@ -52,9 +51,9 @@ func Parse(text string) (*Script, error) {
 	return p.script, nil
 }
 
-// parser is a parser by recursive descent: the grammar needs to see one token
-// ahead, in two places two. A mistake ends the text (see lexer.failf), so that every
-// loop comes to its end; what was built until then is thrown away.
+// parser is a recursive descent parser. It looks one token ahead, in two places two.
+// After an error every token is the end of the text (see lexer.failf), so that every
+// loop ends; the incomplete tree is dropped.
 type parser struct {
 	lexer
 	script *Script
@@ -72,7 +71,7 @@ func (p *parser) advance() {
 	p.tok = p.next()
 }
 
-// ahead returns the token behind the current one.
+// ahead returns the token after the current one.
 func (p *parser) ahead() token {
 	l := p.lexer
 	return l.next()
@@ -80,7 +79,7 @@ func (p *parser) ahead() token {
 
 func (p *parser) from(start int) Span { return Span{start, p.last} }
 
-// enter counts a level of nesting; leave goes with it.
+// enter begins a level of nesting. Each call of enter needs a call of leave.
 func (p *parser) enter() {
 	if p.depth++; p.depth > MaxDepth {
 		p.failHere("the query is nested more than %d levels deep: write it flatter", MaxDepth)
@@ -93,12 +92,13 @@ func (p *parser) failHere(format string, args ...any) {
 	p.tok = p.failf(p.tok.start, format, args...)
 }
 
-// unexpected is the error of a token that cannot stand where it stands.
+// unexpected records an error: the current token is not allowed at this place.
 func (p *parser) unexpected(expected string) {
 	p.failHere("unexpected %s, expected %s", p.describe(p.tok), expected)
 }
 
-// describe names a token without showing what may be a secret.
+// describe names a token for an error, without names and literals, which may be
+// secrets.
 func (p *parser) describe(t token) string {
 	switch t.kind {
 	case tokEnd:
@@ -163,7 +163,8 @@ func (p *parser) ident() Ident {
 	return id
 }
 
-// strange reports whether a name in quotes holds what the server's names do not.
+// strange reports whether a quoted name holds characters that the server does not
+// allow in names.
 func strange(name string) bool {
 	for i := range len(name) {
 		if !isLetter(name[i]) && !isDigit(name[i]) {
@@ -173,7 +174,7 @@ func strange(name string) bool {
 	return false
 }
 
-// identifier reads a name that is no keyword.
+// identifier reads a name that is not a keyword.
 func (p *parser) identifier(what string) Ident {
 	if p.tok.kind != tokName {
 		p.unexpectedName(what)
@@ -191,7 +192,6 @@ func (p *parser) name(what string) Ident {
 	return p.ident()
 }
 
-// column reads the name of a column.
 func (p *parser) column() Ident {
 	if !p.isColumn() {
 		p.unexpectedName("a column")
@@ -208,12 +208,12 @@ func (p *parser) unexpectedName(expected string) {
 }
 
 // isColumn reports whether the current token names a column. The name of an aggregate
-// function does where no bracket follows, which the server does not know.
+// function does if no parenthesis follows it, although the server refuses that.
 func (p *parser) isColumn() bool {
 	return p.tok.isColumn() || p.tok.is(kwAggregate) && !p.ahead().isSymbol('(')
 }
 
-// aggregateName reads the name of an aggregate function as that of a column.
+// aggregateName reads the name of an aggregate function as the name of a column.
 func (p *parser) aggregateName() Ident {
 	id := p.ident()
 	id.Name = strings.ToLower(id.Name)
@@ -222,7 +222,7 @@ func (p *parser) aggregateName() Ident {
 	return id
 }
 
-// columnName reads a token that isColumn.
+// columnName reads the name of a column; isColumn must be true for the token.
 func (p *parser) columnName() Ident {
 	if p.tok.is(kwAggregate) {
 		return p.aggregateName()
@@ -272,7 +272,6 @@ func (p *parser) alias() (id Ident, as bool) {
 	return p.ident(), as
 }
 
-// param reads a placeholder.
 func (p *parser) param() *Param {
 	style := Question
 	switch p.tok.kind {

@@ -2,8 +2,8 @@ package tree
 
 import "strings"
 
-// expr reads an expression of any kind. The levels below go from the operators
-// that bind least to those that bind most.
+// expr reads an expression of any kind. The functions below are in the order of
+// precedence, from the lowest to the highest.
 func (p *parser) expr() Expr {
 	p.enter()
 	defer p.leave()
@@ -51,8 +51,7 @@ func (p *parser) not() Expr {
 	return &Unary{p.from(start), "NOT", x}
 }
 
-// condition reads a comparison, or what may stand in its place: EXISTS and CASE can
-// be no operand.
+// condition reads a comparison, EXISTS or CASE. The last two cannot be operands.
 func (p *parser) condition() Expr {
 	start := p.tok.start
 	switch {
@@ -131,7 +130,7 @@ func (p *parser) like(start int, left Expr, not, ignoreCase bool) Expr {
 	return &Like{p.from(start), not, ignoreCase, left, pattern}
 }
 
-// in reads on from behind IN.
+// in reads the part after IN.
 func (p *parser) in(start int, left Expr, not bool) Expr {
 	p.expectSymbol('(')
 	if p.tok.beginsQuery() && !(p.tok.is(kwShow) && !p.showsAhead()) {
@@ -146,7 +145,8 @@ func (p *parser) in(start int, left Expr, not bool) Expr {
 	return &InList{p.from(start), not, left, values}
 }
 
-// showsAhead tells SHOW TABLES from a column that is called SHOW.
+// showsAhead reports whether the next tokens are a SHOW statement such as SHOW TABLES,
+// and not a column with the name SHOW.
 func (p *parser) showsAhead() bool {
 	t := p.ahead()
 	return t.is(kwDatabases) || t.is(kwTables) || t.is(kwTable) || t.is(kwUsers) || t.is(kwGrants)
@@ -221,7 +221,7 @@ func (p *parser) signed() Expr {
 	return &Paren{p.from(start), x}
 }
 
-// operand reads a value, a column or a call, and the casts behind it.
+// operand reads a value, a column or a call, with the casts after it.
 func (p *parser) operand() Expr {
 	start := p.tok.start
 	x := p.atom()
@@ -398,7 +398,7 @@ func (p *parser) aggregate(start int) Expr {
 	return a
 }
 
-// call reads on from behind the function's name.
+// call reads the part after the function's name.
 func (p *parser) call(name Ident) *Call {
 	c := &Call{Name: name}
 	p.expectSymbol('(')

@@ -59,7 +59,7 @@ func (p *parser) sides(start int, any bool) Query {
 	}
 }
 
-// side reads a SELECT, or a query in brackets.
+// side reads a SELECT, or a query in parentheses.
 func (p *parser) side() Query {
 	if !p.tok.isSymbol('(') {
 		return p.selectQuery()
@@ -74,7 +74,7 @@ func (p *parser) side() Query {
 	return &Brackets{p.from(start), q}
 }
 
-// tail reads what stands behind a last side in brackets.
+// tail reads what follows a last side in parentheses.
 func (p *parser) tail(op *SetOperation) {
 	if _, ok := op.Sides[len(op.Sides)-1].(*Brackets); !ok {
 		return
@@ -190,7 +190,7 @@ func (p *parser) selectRest(s *Select) {
 	}
 }
 
-// locking reads FOR UPDATE and the like, of which the server knows nothing.
+// locking reads FOR UPDATE and the like, which the server does not have.
 func (p *parser) locking() (l Locking) {
 	start := p.tok.start
 	p.has |= HasLocking
@@ -220,7 +220,7 @@ func (p *parser) locking() (l Locking) {
 	return l
 }
 
-// acceptWord passes a word that is no keyword of the server.
+// acceptWord skips a word that is not a keyword of the server.
 func (p *parser) acceptWord(word string) bool {
 	if p.tok.kind != tokName || !strings.EqualFold(p.text[p.tok.start:p.tok.end], word) {
 		return false
@@ -331,7 +331,7 @@ func (p *parser) offset() Expr {
 	return nil
 }
 
-// source reads what stands behind FROM, JOIN and commas.
+// source reads what follows FROM, JOIN and commas.
 func (p *parser) source() Source {
 	start := p.tok.start
 	switch {
@@ -377,7 +377,7 @@ func (p *parser) source() Source {
 	return t
 }
 
-// sourceInBrackets reads on from behind "(".
+// sourceInBrackets reads the part after "(".
 func (p *parser) sourceInBrackets(start int) Source {
 	switch {
 	case p.accept(kwValues):

@@ -40,7 +40,7 @@ func (p *parser) create(start int) Statement {
 	return nil
 }
 
-// ifNotExistsName reads IF NOT EXISTS, but not a name that is IF.
+// ifNotExistsName reads IF NOT EXISTS. It leaves a name "if" alone.
 func (p *parser) ifNotExistsName() bool { return p.tok.is(kwIf) && p.ifNotExists() }
 
 func (p *parser) ifNotExists() bool {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// accepted holds texts of every rule of the grammar; the oracle module holds many
-// more against the server's own parser.
+// accepted holds texts for every rule of the grammar. The oracle module compares many
+// more with the server's parser.
 var accepted = []string{
 	"", "  ; -- nothing\n /* at all */ ;", "BEGIN", "BEGIN TRANSACTION; COMMIT", "ROLLBACK", "SAVEPOINT a; ROLLBACK TO a; ROLLBACK TO SAVEPOINT a; RELEASE SAVEPOINT a",
 	"CREATE DATABASE IF NOT EXISTS d", "USE d", "USE DATABASE d", "USE SNAPSHOT SINCE TX 1 UNTIL TX ?",
@@ -32,7 +32,7 @@ var accepted = []string{
 	"SELECT 1 INTERSECT SHOW TABLES; SHOW GRANTS FOR u; SHOW TABLE t; SHOW USERS; EXPLAIN EXPLAIN SELECT 1",
 	"SELECT a BETWEEN 1 AND 2 AND b IS NOT NULL, EXISTS (SELECT 1), (SELECT 2), a IN (SELECT 3), a IN (show), show FROM t",
 	"SELECT exists, values, between, extract FROM t WHERE exists = 1",
-	// What only this parser takes.
+	// Texts that the server refuses.
 	"\ufeffSELECT `a` FROM `t`", "SELECT t.*, u.a FROM t, u FOR UPDATE OF t NOWAIT", "(SELECT 1) UNION (SELECT 2) ORDER BY a LIMIT 1", ";;SELECT 1;;",
 }
 
@@ -48,8 +48,8 @@ func TestParseRefusesWithThePlace(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"SELECT 1\x00; DROP TABLE t", "line 1, column 9: a NUL byte"},
 		{"SELECT a,\n  b FROM", "line 2, column 9: unexpected end of the query, expected a table"},
-		{"SELECT\n 'a' || 'b'", "line 2, column 6: || is no operator in immudb: write CONCAT(a, b)"},
-		{"SELECT é", "line 1, column 8: U+00E9 begins no token"},
+		{"SELECT\n 'a' || 'b'", "line 2, column 6: || is not an operator in immudb: write CONCAT(a, b)"},
+		{"SELECT é", "line 1, column 8: unexpected character U+00E9"},
 		{"SELECT 1 FROM t WHERE a NOT BETWEEN 1 AND 2", "NOT BETWEEN is not known to the server"},
 		{"INSERT INTO t(a) VALUES (1) ON CONFLICT (a) DO NOTHING", "ON CONFLICT (columns)"},
 		{"INSERT INTO t(a) VALUES (1) RETURNING", "unexpected end of the query, expected a value"},

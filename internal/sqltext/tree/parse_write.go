@@ -36,7 +36,7 @@ func (p *parser) rows() []Row {
 	}
 }
 
-// row reads "(a, b)", which has about that many values.
+// row reads "(a, b)". width is the expected number of values.
 func (p *parser) row(width int) Row {
 	start := p.tok.start
 	p.expectSymbol('(')
@@ -55,7 +55,7 @@ func (p *parser) row(width int) Row {
 	return r
 }
 
-// conflict reads on from behind ON.
+// conflict reads the part after ON.
 func (p *parser) conflict(start int) *Conflict {
 	p.has |= HasConflict
 	p.expect(kwConflict, "CONFLICT")

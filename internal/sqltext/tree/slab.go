@@ -1,6 +1,6 @@
 package tree
 
-// slab hands out nodes of one type from shared allocations.
+// slab allocates nodes of one type, many in one allocation.
 type slab[T any] struct {
 	free []T
 	size int

@@ -1,8 +1,8 @@
 package tree
 
-// Inspect calls f for n and everything below it, in the order of the text where
-// the clauses stand in their usual order. If f returns false, what is below the node
-// at hand is left out. n may be nil.
+// Inspect calls f for n and every node below it. The order is that of the text, if
+// its clauses are in their usual order. If f returns false, the nodes below that node
+// are left out. n may be nil.
 func Inspect(n Node, f func(Node) bool) {
 	if isNil(n) || !f(n) {
 		return
@@ -10,7 +10,7 @@ func Inspect(n Node, f func(Node) bool) {
 	children(n, func(c Node) { Inspect(c, f) })
 }
 
-// isNil also knows the typed nils that optional parts are.
+// isNil reports whether n is nil or holds a nil pointer, as missing optional parts do.
 func isNil(n Node) bool {
 	switch n := n.(type) {
 	case nil:
@@ -33,8 +33,8 @@ func isNil(n Node) bool {
 	return false
 }
 
-// children calls f for each direct part of n. Targets, rows, branches and the like
-// are not nodes for f: their expressions are.
+// children calls f for each direct part of n. For targets, rows, branches and the
+// like it calls f with their expressions instead.
 func children(n Node, f func(Node)) {
 	switch n := n.(type) {
 	case *Select:

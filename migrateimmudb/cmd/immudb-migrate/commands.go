@@ -9,7 +9,7 @@ import (
 	"github.com/golang-migrate/migrate/v4"
 )
 
-// newFlagSet returns a set whose errors and help are ours to print.
+// newFlagSet returns a flag set that prints neither errors nor help.
 func newFlagSet() *flag.FlagSet {
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -24,8 +24,8 @@ func parse(flags *flag.FlagSet, args []string) error {
 	return err
 }
 
-// plan reads a command and its arguments, and asks what must be asked, before the
-// database is touched.
+// plan reads a command and its arguments, and asks for confirmation, before it connects to
+// the database.
 func (c *command) plan(name string, args []string) (do func(*migrate.Migrate) error, err error) {
 	flags := newFlagSet()
 	all, force := new(bool), new(bool)
@@ -34,7 +34,7 @@ func (c *command) plan(name string, args []string) (do func(*migrate.Migrate) er
 		all = flags.Bool("all", false, "")
 	case "drop":
 		force = flags.Bool("f", false, "")
-	case "force": // whose argument may be -1, which is no flag
+	case "force": // its argument may be -1, which is not a flag
 		return planForce(args)
 	}
 	if err := parse(flags, args); err != nil {

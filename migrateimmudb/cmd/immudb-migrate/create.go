@@ -57,7 +57,7 @@ func (c *command) create(args []string, path string) error {
 		}
 	}
 	if taken[version] {
-		return fmt.Errorf("create: there is a migration %s already", version)
+		return fmt.Errorf("create: migration %s already exists", version)
 	}
 	for _, direction := range []string{"up", "down"} {
 		name := filepath.Join(*dir, fmt.Sprintf("%s_%s.%s%s", version, flags.Arg(0), direction, suffix))

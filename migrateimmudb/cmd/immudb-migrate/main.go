@@ -3,13 +3,13 @@
 //
 //	immudb-migrate -path migrations -database 'immudb://user:password@localhost:3322/app' up
 //
-// The URL may come from the environment (IMMUDB_MIGRATE_DATABASE) instead, which other
-// users of the machine do not see; package migrateimmudb describes its options. Run with
-// -help for all commands.
+// The URL may also come from the environment (IMMUDB_MIGRATE_DATABASE), where other users
+// of the machine do not see it; package migrateimmudb describes its options. Run with -help
+// for all commands.
 //
-// The exit status is 0 if the command was carried out, or there was nothing to
-// do; 1 if it failed or was stopped by a signal; 2 if it was not understood. The version goes to
-// standard output, all else to standard error.
+// The exit status is 0 if the command succeeded, or had nothing to do; 1 if it failed or
+// was stopped by a signal; 2 if the command line is wrong. The version is printed to
+// standard output, everything else to standard error.
 package main
 
 import (
@@ -32,7 +32,7 @@ import (
 	_ "github.com/immudb-go/immudb/migrateimmudb"
 )
 
-// databaseVariable holds the URL where no -database is given.
+// databaseVariable is the environment variable for the URL if there is no -database.
 const databaseVariable = "IMMUDB_MIGRATE_DATABASE"
 
 const usage = `Usage: immudb-migrate OPTIONS COMMAND [arguments]
@@ -142,7 +142,7 @@ func (c *command) run(ctx context.Context, args []string) error {
 	return c.migrate(ctx, do)
 }
 
-// migrate does what a command has planned, on the database.
+// migrate runs a planned command on the database.
 func (c *command) migrate(ctx context.Context, do func(*migrate.Migrate) error) (err error) {
 	if c.source == "" {
 		return usageError("where are the migrations? give -path or -source")
@@ -157,7 +157,7 @@ func (c *command) migrate(ctx context.Context, do func(*migrate.Migrate) error) 
 	defer func() { err = errors.Join(append([]error{err}, closeBoth(m)...)...) }()
 	m.Log = logger{c.stderr, c.verbose}
 	m.PrefetchMigrations = c.prefetch
-	m.LockTimeout = 24 * time.Hour // the driver knows how long to wait, and whom for
+	m.LockTimeout = 24 * time.Hour // the driver has its own timeout, and names the owner of the lock
 
 	finished := context.AfterFunc(ctx, func() {
 		fmt.Fprintln(c.stderr, "stopping after the migration that is running")
@@ -190,7 +190,7 @@ func withLockTimeout(url string, seconds uint) string {
 // confirm asks a question whose answer must be yes.
 func (c *command) confirm(question string) error {
 	fmt.Fprint(c.stderr, question, " [y/N] ")
-	answer, _ := bufio.NewReader(c.stdin).ReadString('\n') // no answer is a no
+	answer, _ := bufio.NewReader(c.stdin).ReadString('\n') // a missing answer means no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
@@ -198,7 +198,7 @@ func (c *command) confirm(question string) error {
 	return errors.New("not confirmed, nothing was done")
 }
 
-// logger passes on what golang-migrate says.
+// logger prints the messages of golang-migrate.
 type logger struct {
 	w       io.Writer
 	verbose bool

@@ -19,7 +19,7 @@ type answer struct {
 	out, errOut string
 }
 
-// call runs the program with what its standard input holds.
+// call runs the program with the given standard input.
 func call(t *testing.T, stdin string, args ...string) answer {
 	t.Helper()
 	var out, errOut bytes.Buffer

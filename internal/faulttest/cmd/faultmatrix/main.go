@@ -75,7 +75,7 @@ func named(list, name string) bool {
 	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
-// soakResult is what a long play was like at its beginning and its end.
+// soakResult holds the measurements at the beginning and the end of a long play.
 type soakResult struct {
 	plays      int
 	took       time.Duration
@@ -85,8 +85,8 @@ type soakResult struct {
 	failures   []string
 }
 
-// soaked plays all workloads with a flapping network again and again, each time on
-// a stage of its own, so that what is left over adds up.
+// soaked plays all workloads with a flapping network repeatedly, each time on a new stage,
+// so that leaked memory and goroutines add up.
 func soaked(workloads []*faulttest.Workload, set faulttest.Settings, d time.Duration) (s soakResult, err error) {
 	began := time.Now()
 	s.heap[0], s.goroutines[0] = left()
