@@ -41,15 +41,29 @@ type Config struct {
 	// required; Database defaults to "defaultdb".
 	UserDatabaseSession
 
+	// PassFile is a file of passwords in the format of libpq's .pgpass. Password is read
+	// from it, if that is empty, and read again when a server refuses the password, so that
+	// the password can be changed while the program runs: write the new one into the file,
+	// then change it on the server. The driver ends no session because of that; the server
+	// ends those of the user, and their statements move to new ones. [ParseDSN] sets
+	// PassFile unless the DSN has a password.
+	PassFile string
+
 	// Hosts are the servers in the order tried, each a name or an IP address
 	// with an optional port (3322): "db1", "db1:3322", "10.0.0.1:3322",
 	// "[::1]:3322". Default: "127.0.0.1:3322".
 	Hosts []string
 
 	// TargetSessionAttrs says which hosts may be used: "any"; "read-write" or
-	// "primary", which take writes; "read-only" or "standby", the replicas.
+	// "primary", which take writes; "read-only" or "standby", the replicas;
+	// "prefer-standby", the replicas, and every host while none of them is there.
 	// Default: "read-write" with several hosts, "any" with one.
 	TargetSessionAttrs string
+
+	// LoadBalanceHosts is "random" to try the hosts in random order for each session,
+	// or "disable", the default, to prefer the first: sessions return to an earlier
+	// host within seconds after it can be used again.
+	LoadBalanceHosts string
 
 	// SSL says how a connection is encrypted and how the server's identity is
 	// checked. If TLS is set, it is used instead.
@@ -125,6 +139,14 @@ type Config struct {
 	// test. nil: TCP.
 	DialContext func(ctx context.Context, addr string) (net.Conn, error)
 
+	// BeforeOpen is called each time before a session is opened, and may change the user
+	// and the password: to a token that expires, or to what a vault holds now. It gets
+	// them as they are configured. When the server refuses them, it is called once more, and
+	// the session is tried again if it gives others. ctx ends after ConnectTimeout. After an
+	// error no session is opened, and the callers that wait for it get that error. It
+	// must not change the database. It may be called from several goroutines at once.
+	BeforeOpen func(ctx context.Context, s *UserDatabaseSession) error
+
 	// StateStore stores the trusted states, instead of Verify.StateDir.
 	StateStore StateStore
 
@@ -134,7 +156,7 @@ type Config struct {
 
 // SSLConfig holds the TLS settings of a DSN, which have the meaning that they have
 // for PostgreSQL's libpq. The table at [ParseDSN] describes each. The files are read
-// by [NewConnector].
+// by [NewConnector], and again when they have changed, before the next connection is made.
 type SSLConfig struct {
 	// Mode is "disable", "require", "verify-ca", "verify-full" or "". Empty
 	// stands for "disable" on a loopback host when neither RootCert nor Cert
@@ -202,7 +224,7 @@ func NewConfig() *Config {
 }
 
 // Clone returns a copy of c. The copy shares with c only the Logger, the StateStore
-// and what DialOptions and DialContext refer to.
+// and what DialOptions, DialContext and BeforeOpen refer to.
 func (c *Config) Clone() *Config {
 	d := *c
 	d.Hosts = slices.Clone(c.Hosts)
@@ -227,7 +249,7 @@ func (c *Config) normalize() error {
 		return errors.New("user: missing; write immudb://user:password@host/database or user=name password=…")
 	}
 	for _, s := range []struct{ name, value string }{
-		{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
+		{"user", c.User}, {"password", c.Password}, {"passfile", c.PassFile}, {"database", c.Database}, {"sslrootcert", c.SSL.RootCert},
 		{"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key}, {"sslpassword", c.SSL.Password},
 		{"server_public_key", c.Verify.PublicKey}, {"state_dir", c.Verify.StateDir}, {"history", c.Verify.History},
 	} {

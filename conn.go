@@ -44,6 +44,8 @@ type Conn struct {
 	broken   atomic.Bool // the session's state that its user set by USE is lost or unknown
 	closed   bool
 
+	grammar grammar // see knowsReturning
+
 	begun trust.Begun // marks the moment before the current commit was sent; see readyToProve
 
 	closeConnector bool // the connector was made for this connection alone
@@ -112,22 +114,28 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 			if err := c.lease.Move(ctx, s); err != nil {
 				return notRun(ctx, c.connector.leaseError(err))
 			}
+			if err := c.checkHost(ctx, kind, s.Addr()); err != nil {
+				return err
+			}
 			s = c.session()
 		}
 		f := call(s)
 		if f == nil {
 			return nil
 		}
-		err := callError(kind, name, f)
+		s.Explain(f)
+		err := c.callFailed(kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():
-			continue // nothing was done
+			c.retried(ctx, moves+1, retryReplica) // nothing was done
+			continue
 		case f.Fate != wire.NoSession:
 		case c.database != "":
 			c.broken.Store(true)
 			err = badConn{err}
 		case moves < maxMoves && ctx.Err() == nil:
 			s.Lost()
+			c.retried(ctx, moves+1, retrySessionLost)
 			continue
 		}
 		return err

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/immudb-go/immudb/internal/session"
-	"github.com/immudb-go/immudb/internal/wire"
 )
 
 var (
@@ -33,6 +32,7 @@ type Connector struct {
 	// schemaLane holds an element while a change of the schema is under way.
 	schemaLane chan struct{}
 	groups     groups
+	tally      tally
 	endings    endings
 }
 
@@ -45,6 +45,13 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if cfg.PassFile != "" && cfg.Password == "" {
+		password, err := cfg.readPassFile()
+		if err != nil {
+			return nil, fmt.Errorf("immudb: config: %w", err)
+		}
+		cfg.Password = password
+	}
 	c := &Connector{cfg: cfg, log: cfg.Logger, schemaLane: make(chan struct{}, 1), queries: queryCache{strict: cfg.Strict}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -53,19 +60,21 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if c.trust, err = newVerification(cfg, c.log); err != nil {
 		return nil, err
 	}
-	hosts, err := cfg.hostConfigs()
+	log := c.log.With(slog.String("database", cfg.Database))
+	hosts, err := cfg.hostConfigs(log)
 	if err != nil {
 		return nil, err
 	}
 	c.pool, err = session.New(session.Config{
 		Hosts:          hosts,
 		Target:         cfg.target(),
-		OpenSession:    wire.OpenSessionRequest(cfg.User, cfg.Password, cfg.Database),
+		Shuffle:        cfg.LoadBalanceHosts == "random",
+		OpenSession:    (&login{cfg: cfg, log: log, password: cfg.Password}).request,
 		ConnectTimeout: cfg.ConnectTimeout,
 		KeepAlive:      cfg.KeepAlive,
 		IdleTimeout:    cfg.SessionIdleTimeout,
 		MaxSessions:    cfg.MaxSessions,
-		Log:            c.log,
+		Log:            log,
 		Metadata: func(serverUUID, id, tx string) metadata.MD {
 			return SessionTokens{ServerUUID: serverUUID, SessionID: id}.metadata(TransactionTokens{TransactionID: tx})
 		},
@@ -77,10 +86,10 @@ func NewConnector(cfg *Config) (*Connector, error) {
 }
 
 // hostConfigs says how to reach each of the hosts.
-func (c *Config) hostConfigs() ([]session.HostConfig, error) {
+func (c *Config) hostConfigs(log *slog.Logger) ([]session.HostConfig, error) {
 	var hosts []session.HostConfig
 	for _, addr := range c.Hosts {
-		creds, err := c.credentials(addr)
+		creds, err := c.renewable(addr, log)
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +105,8 @@ func (c *Config) target() session.Target {
 		return session.Primary
 	case "read-only", "standby":
 		return session.Standby
+	case "prefer-standby":
+		return session.PreferStandby
 	case "":
 		if len(c.Hosts) > 1 {
 			return session.Primary

@@ -279,6 +279,7 @@ func (c *Conn) copyBatch(ctx context.Context, table string, req []byte, sent *wr
 	if err != nil {
 		return wire.CommittedTx{}, err
 	}
+	c.sawCommits(c.session(), ans.Txs...)
 	if err := c.proveCommits(ctx, true, sent, ans.Txs...); err != nil || len(ans.Txs) == 0 {
 		return wire.CommittedTx{}, unprovenBatch(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb/internal/dsnscan"
-	"github.com/immudb-go/immudb/internal/trust"
+	"github.com/immudb-go/immudb/internal/proof"
 )
 
 // ParseDSN reads a data source name, in URL or in keyword/value form:
@@ -30,10 +30,12 @@ import (
 //	port                  one for all hosts, or one for each: 3322,3323 (3322)
 //	user                  user to log in as
 //	password              the user's password (none)
-//	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given (none)
+//	passfile              file in the format of ~/.pgpass to find the password in, for the first host, when none is given;
+//	                      read again when the server refuses the password (none)
 //	database, dbname      database to use (defaultdb)
-//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica
+//	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica; prefer-standby
 //	                      (read-write with several hosts, any with one)
+//	load_balance_hosts    disable: the first host that can be used; random: any of them (disable)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
@@ -132,37 +134,27 @@ func (c *Config) setServer(given map[string]string) error {
 			ports[i] = defaultPort // pgconn's default is PostgreSQL's port
 		}
 	}
-	passfile := given["passfile"]
-	if given["password"] != "" {
-		passfile = ""
-	}
-	if passfile != "" {
-		// pgconn ignores a file that it cannot read, and uses no password.
-		if err := readable(passfile); err != nil {
-			return fmt.Errorf("passfile: %w", err)
-		}
-	}
 	pc, err := parseByPgconn(map[string]string{
 		"host": hosts, "port": strings.Join(ports, ","), "user": c.User, "database": c.Database,
-		"password": given["password"], "passfile": passfile,
+		"password": given["password"],
 	})
 	if err != nil {
 		return err
-	}
-	if passfile != "" && pc.Password == "" {
-		return errors.New("passfile: no line matches the first host, its port, the database and the user " +
-			"(host:port:database:user:password)")
 	}
 	c.Password = pc.Password
 	c.Hosts = []string{net.JoinHostPort(pc.Host, strconv.Itoa(int(pc.Port)))}
 	for _, f := range pc.Fallbacks { // with sslmode=disable, these are exactly the other hosts
 		c.Hosts = append(c.Hosts, net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))))
 	}
-	return nil
+	if c.Password == "" && given["passfile"] != "" {
+		c.PassFile = given["passfile"]
+		c.Password, err = c.readPassFile()
+	}
+	return err
 }
 
-// FormatDSN returns the DSN of c in URL form, PASSWORD INCLUDED: to log c, print c
-// itself. ParseDSN of the result gives the same Config, without the fields that can
+// FormatDSN returns the DSN of c in URL form, PASSWORD INCLUDED unless it is in PassFile:
+// to log c, print c itself. ParseDSN of the result gives the same Config, without the fields that can
 // be set in code only. Options at their default are left out; the others are sorted
 // by name.
 func (c *Config) FormatDSN() string { return c.formatDSN(false) }
@@ -178,7 +170,7 @@ func (c *Config) formatDSN(redact bool) string {
 	b.WriteString("immudb://")
 	if c.User != "" || c.Password != "" {
 		b.WriteString(escape(c.User))
-		if c.Password != "" {
+		if c.Password != "" && c.PassFile == "" {
 			b.WriteByte(':')
 			b.WriteString(escape(hide(c.Password)))
 		}
@@ -252,10 +244,11 @@ var options = sortedOptions(
 	option{name: "port"},
 	option{name: "user"},
 	option{name: "password", secret: true},
-	option{name: "passfile"},
+	option{name: "passfile", format: func(c *Config) string { return c.PassFile }},
 	option{name: "database"},
 
 	targetOption(),
+	balanceOption(),
 
 	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
 	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
@@ -317,10 +310,17 @@ func secretOption(o option) option {
 
 func targetOption() option {
 	o := stringOption("target_session_attrs", func(c *Config) *string { return &c.TargetSessionAttrs })
-	o.valid = "any, read-write, primary, read-only and standby"
+	o.valid = "any, read-write, primary, read-only, standby and prefer-standby"
 	o.check = func(c *Config) bool {
-		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby"}, c.TargetSessionAttrs)
+		return slices.Contains([]string{"", "any", "read-write", "primary", "read-only", "standby", "prefer-standby"}, c.TargetSessionAttrs)
 	}
+	return o
+}
+
+func balanceOption() option {
+	o := stringOption("load_balance_hosts", func(c *Config) *string { return &c.LoadBalanceHosts })
+	o.valid = "disable and random"
+	o.check = func(c *Config) bool { return slices.Contains([]string{"", "disable", "random"}, c.LoadBalanceHosts) }
 	return o
 }
 
@@ -403,7 +403,7 @@ func stateOption() option {
 	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
 	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
 	o.check = func(c *Config) bool {
-		_, err := trust.ParsePin(c.Verify.State)
+		_, err := proof.ParseState(c.Verify.State)
 		return err == nil || c.Verify.State == ""
 	}
 	return o

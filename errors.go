@@ -40,8 +40,11 @@ var (
 	ErrExists         = errors.New("immudb: table, column, index or database exists")
 	ErrSyntax         = errors.New("immudb: syntax error")
 
-	ErrReadOnly       = errors.New("immudb: read-only transaction")
-	ErrReplica        = errors.New("immudb: database is a read-only replica")
+	ErrReadOnly = errors.New("immudb: read-only transaction")
+	ErrReplica  = errors.New("immudb: database is a read-only replica")
+	// ErrSplitBrain: a host says that it is a primary, but it lacks what this Connector
+	// has seen on another primary since. It is not written to.
+	ErrSplitBrain     = errors.New("immudb: split brain")
 	ErrPermission     = errors.New("immudb: permission denied")
 	ErrAuthentication = errors.New("immudb: authentication failed")
 
@@ -218,6 +221,7 @@ func newCallError(f *wire.Failure) *Error {
 func (c *Connector) leaseError(err error) error {
 	var (
 		host  *session.HostError
+		made  *session.RequestError
 		limit *session.LimitError
 		many  interface{ Unwrap() []error }
 	)
@@ -230,6 +234,8 @@ func (c *Connector) leaseError(err error) error {
 			all = append(all, c.leaseError(err))
 		}
 		return errors.Join(all...)
+	case errors.As(err, &made):
+		return made.Err
 	case errors.As(err, &host):
 		return c.hostError(host)
 	case errors.As(err, &limit):
@@ -257,6 +263,9 @@ func (c *Connector) hostError(h *session.HostError) error {
 		}
 	}
 	e.Message = "connect to " + h.Addr + ": " + e.Message
+	if errors.Is(h.Err, session.ErrSplitBrain) {
+		e.kind = ErrSplitBrain
+	}
 	if e.kind == ErrNoSuchDatabase {
 		e.Message += " (" + c.cfg.Database + ")"
 	}

@@ -3,7 +3,9 @@ package immudb_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"log"
 	"log/slog"
@@ -265,6 +267,31 @@ func ExampleError() {
 	// the name is taken
 	// something is missing
 	// 42P01 table does not exist (usres)
+}
+
+// The statistics of a connector, for /debug/vars.
+func ExampleConnector_Stats() {
+	cfg, err := immudb.ParseDSN(serverDSN()) // such as immudb://user:password@localhost:3322/defaultdb
+	if err != nil {
+		log.Fatal(err)
+	}
+	connector, err := immudb.NewConnector(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	expvar.Publish("immudb", expvar.Func(func() any { return connector.Stats() }))
+
+	if err := db.Ping(); err != nil {
+		log.Fatal(err)
+	}
+	var vars immudb.Stats
+	if err := json.Unmarshal([]byte(expvar.Get("immudb").String()), &vars); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("sessions:", vars.Total.Sessions, "unknown outcomes:", vars.UnknownOutcomes)
+	// Output: sessions: 1 unknown outcomes: 0
 }
 
 // A Config has the options of a DSN, and those that only code can set: a dialer, a

@@ -26,9 +26,12 @@ func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (dr
 	}
 	res, err := c.execOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && c.tx == nil {
-		return c.execOnce(ctx, t, args)
+		res, err = c.execOnce(ctx, t, args)
 	}
-	return res, err
+	if err != nil {
+		return nil, c.ifTooOld(ctx, err)
+	}
+	return res, nil
 }
 
 func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
@@ -111,6 +114,7 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		return nil, err
 	}
 	reportOf(ctx).add(ans.Txs...)
+	c.sawCommits(c.session(), ans.Txs...)
 	res := committedResult(t.statements, ans.Txs)
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), c.sentBy(t, args, res), ans.Txs...); err != nil {
 		return nil, err

@@ -195,6 +195,7 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	panicked := true
 	defer func() {
 		if panicked {
+			c.outcomeIsUnknown("Exec")
 			tellAll(untold(), outcomeUnknown("Exec", errLeaderPanicked))
 		}
 		g.mu.Lock()
@@ -205,6 +206,7 @@ func (g *groups) leadOne(c *Conn, m *member) {
 	err := c.runGroup(ctx, batch)
 	panicked = false
 	if err == nil {
+		c.connector.tally.group(len(batch))
 		return
 	}
 	// The leader's session cannot be used, and the statements of members without an
@@ -288,8 +290,12 @@ func (c *Conn) runGroup(ctx context.Context, batch []*member) error {
 		for _, m := range batch {
 			reportOf(m.ctx).add(ans.Txs...)
 		}
+		c.sawCommits(c.session(), ans.Txs...)
 		results, counts := attribute(batch, ans.Txs)
 		err := c.proveCommits(ctx, slices.ContainsFunc(batch, func(m *member) bool { return m.rows > 0 }), c.sentByGroup(batch, results), ans.Txs...)
+		if counts != nil {
+			c.outcomeIsUnknown("Exec")
+		}
 		if err = cmp.Or(err, counts); err != nil {
 			tellAll(batch, err)
 			return nil

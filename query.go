@@ -30,9 +30,12 @@ func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (*
 	}
 	r, err := c.queryOnce(ctx, t, args)
 	if err != nil && t.unfilled(err) && (c.tx == nil || c.tx.err == nil) {
-		return c.queryOnce(ctx, t, args)
+		r, err = c.queryOnce(ctx, t, args)
 	}
-	return r, err
+	if err != nil {
+		return nil, c.ifTooOld(ctx, err)
+	}
+	return r, nil
 }
 
 func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
@@ -71,6 +74,7 @@ func (c *Conn) read(ctx context.Context, b bound) (*resultSet, error) {
 		if sleep(ctx, backoffDelay(try+1)) != nil {
 			return nil, err // more useful than the error of ctx
 		}
+		c.retried(ctx, try+1, whyRetried(err))
 	}
 }
 

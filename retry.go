@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -32,7 +31,7 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 		if err == nil || try >= limit || !worthRetrying(err) {
 			return err
 		}
-		c.connector.log.Debug("immudb retry", slog.Int("try", try+1), slog.Any("cause", err))
+		c.retried(ctx, try+1, whyRetried(err))
 		if try == 0 {
 			leave()
 			if leave, err = c.connector.lanes.enter(ctx, table, true); err != nil {
@@ -62,6 +61,7 @@ func (c *Conn) waitForRoom(ctx context.Context, begin func() error) error {
 		if sleep(ctx, backoffDelay(min(try, 5))) != nil {
 			return err // more useful than the error of ctx
 		}
+		c.retried(ctx, try, retryOverloaded)
 	}
 }
 
@@ -218,9 +218,11 @@ func (h *heldConn) release() {
 	}
 }
 
-// onConn runs f on a connection of db, see heldConn.use.
+// onConn runs f on a connection of db, see heldConn.use and Conn.onNextHost.
 func onConn(ctx context.Context, db *sql.DB, f func(c *Conn) error) error {
 	h := heldConn{db: db}
 	defer h.release()
-	return h.use(ctx, func(c *Conn) error { return fromTrust(f(c)) })
+	return h.use(ctx, func(c *Conn) error {
+		return c.onNextHost(func() error { return fromTrust(f(c)) })
+	})
 }

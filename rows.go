@@ -117,7 +117,7 @@ func (s *resultSet) receive(b *wire.Batch) error {
 		err = s.tx.failed(readsInTx, "", f)
 	default:
 		// The caller has rows already, so database/sql must not run the query again.
-		err = withoutBadConn(callError(reads, "", f))
+		err = withoutBadConn(s.conn.callFailed(reads, "", f))
 	}
 	s.ctx.Cancel()
 	return err

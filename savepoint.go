@@ -252,7 +252,7 @@ func (t *tx) again(ctx context.Context, calls []*replay.Call) (server *session.T
 		case f != nil && f.Fate == wire.Refused && !f.Class.Safe() && f.Class != wire.Replica:
 			err = answeredOtherwise(calls[:i+1], newCallError(f))
 		case f != nil:
-			err = interrupted(server, f)
+			err = t.conn.interrupted(server, f)
 		case !call.Answer.Same(&got):
 			err = answeredOtherwise(calls[:i+1], nil)
 		}
@@ -265,11 +265,11 @@ func (t *tx) again(ctx context.Context, calls []*replay.Call) (server *session.T
 }
 
 // interrupted is the error of a replay that could not go on. It has committed nothing.
-func interrupted(server *session.Tx, f *wire.Failure) error {
+func (c *Conn) interrupted(server *session.Tx, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		server.Session().Lost()
 	}
-	err := callError(writesInTx, "", f)
+	err := c.callFailed(writesInTx, "", f)
 	if e, ok := err.(*Error); ok {
 		e.safe = true
 	}

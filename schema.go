@@ -173,7 +173,7 @@ func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
 		if shown {
 			return nil
 		}
-		c.connector.log.LogAttrs(ctx, slog.LevelWarn, "immudb: the server has an outdated catalog; the driver makes it read the catalog again")
+		c.logEvent(ctx, slog.LevelWarn, "immudb: the server has an outdated catalog; the driver makes it read the catalog again")
 		mend = true
 	}
 	return newError(nil, "", "the change of the schema is committed, but the server does not show it: another client has changed the same "+
@@ -183,8 +183,8 @@ func (c *Conn) showSchemaChange(ctx context.Context, s *schemaChange) error {
 // notShown logs that the check failed. It returns nil, because the change is
 // committed; whether the server shows it is not known.
 func (c *Conn) notShown(err error) error {
-	c.connector.log.LogAttrs(context.Background(), slog.LevelWarn, "immudb: a change of the schema is committed, but the driver could not look whether the server shows it",
-		slog.Any("error", err))
+	c.logEvent(context.Background(), slog.LevelWarn, "immudb: a change of the schema is committed, but the driver could not look whether the server shows it",
+		slog.String("sqlstate", sqlStateOf(err)))
 	return nil
 }
 

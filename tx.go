@@ -113,12 +113,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		return nil, err
 	}
 	changes := c.connector.catalog.changed()
-	bytes := req.Append(nil)
+	bytes, host := req.Append(nil), c.Host()
 	server, err := c.beginOnServer(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}
 	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	if !readOnly {
+		if err := c.checkHost(ctx, begins, host); err != nil {
+			c.tx.abandon()
+			return nil, err
+		}
+	}
 	return c.tx, nil
 }
 
@@ -177,6 +183,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.err = sql.ErrTxDone
 	t.leave()
 	t.report.add(committed)
+	c.sawCommits(t.server.Session(), committed)
 	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil || t.schema == nil || committed.TxID == 0 {
 		return committed, err
 	}
@@ -234,7 +241,8 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		t.server.Session().Lost()
 	}
-	err := callError(kind, name, f)
+	t.server.Session().Explain(f)
+	err := t.conn.callFailed(kind, name, f)
 	if f.Class == wire.Replica && t.server.Session().SetAside() {
 		if e, ok := err.(*Error); ok {
 			e.safe = true // the next transaction begins on another server
@@ -474,24 +482,6 @@ func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 	}
 	t.wrote = t.wrote || set.batch.HasRow() || mustWrite(*b.st)
 	return set, nil
-}
-
-var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
-	"run the statement with Exec and query for what it wrote")
-
-// knowsReturning reports whether the server can parse a RETURNING clause. It asks
-// for one on a table that does not exist: a server that knows RETURNING refuses that
-// for another reason than its syntax.
-func (c *Conn) knowsReturning(ctx context.Context) bool {
-	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
-	if err != nil {
-		return true
-	}
-	set, err := c.stream(ctx, q.bind(0, nil))
-	if err == nil {
-		set.close()
-	}
-	return !errors.Is(err, ErrSyntax)
 }
 
 // queryStatement runs one statement that returns rows.

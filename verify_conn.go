@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -39,7 +40,7 @@ func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
 	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits || cfg.Verify.Writes, Log: log}
 	var err error
 	if cfg.Verify.State != "" {
-		if o.Pin, err = trust.ParsePin(cfg.Verify.State); err != nil {
+		if o.Pin, err = proof.ParseState(cfg.Verify.State); err != nil {
 			return nil, err
 		}
 		o.Pinned = strings.ToLower(cfg.Database)
@@ -119,9 +120,32 @@ func (c *Conn) readyToProve(ctx context.Context) error {
 	if !c.connector.trust.Commits {
 		return nil
 	}
-	var err error
-	c.begun, err = c.prover().Before(ctx)
-	return fromTrust(err)
+	return c.onNextHost(func() (err error) {
+		c.begun, err = c.prover().Before(ctx)
+		return fromTrust(err)
+	})
+}
+
+// onNextHost runs f, which asks for proofs, and runs it again on the next host while
+// the host's history ends before the trusted state: another host may have the rest.
+// A host that contradicts the trusted state ends it: that must be told.
+func (c *Conn) onNextHost(f func() error) error {
+	for moves := 1; ; moves++ {
+		s := c.session()
+		err := f()
+		if !errors.Is(err, ErrServerOlder) || c.tx != nil || c.database != "" || moves >= len(c.connector.cfg.Hosts) || !s.Behind() {
+			return err
+		}
+	}
+}
+
+// checkHost is [Conn.readyToProve] for a call that is about to go to another host
+// than the one that was ready.
+func (c *Conn) checkHost(ctx context.Context, kind callKind, before string) error {
+	if kind != writes && kind != begins || c.Host() == before {
+		return nil
+	}
+	return c.readyToProve(ctx)
 }
 
 // aboutToCommit marks the moment again just before a transaction commits, because it
@@ -162,6 +186,17 @@ func mustChangeCatalog(statement string) bool {
 		return len(words) > 3 && (words[3] == "ADD" || words[3] == "RENAME" || words[3] == "DROP")
 	}
 	return false
+}
+
+// sawCommits tells the pool what the session's server has committed, by which a
+// second primary is recognised.
+func (c *Conn) sawCommits(s *session.Session, txs ...wire.CommittedTx) {
+	if c.database != "" {
+		return // another database than the pool's
+	}
+	for i := range txs {
+		s.Committed(txs[i].TxID, txs[i].Header)
+	}
 }
 
 // proveCommits proves that the transactions in the server's answer to a commit
@@ -207,6 +242,7 @@ func (c *Conn) unproven(tx uint64, err error) error {
 	if isVerdict(err) {
 		return err
 	}
+	c.outcomeIsUnknown("COMMIT")
 	err = withoutBadConn(err)
 	return &Error{
 		Message:  fmt.Sprintf("the server says that it has committed this as tx %d, which could not be verified", tx),

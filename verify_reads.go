@@ -78,11 +78,13 @@ func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedVa
 	case err != nil:
 		return nil, fromTrust(err)
 	case unproven == nil:
+		c.connector.tally.readsProven.Add(1)
 		noteRead(ctx, nil)
 		return r, nil
 	case c.connector.cfg.Verify.Strict:
 		return nil, unproven
 	}
+	c.connector.tally.readsUnproven.Add(1)
 	noteRead(ctx, unproven)
 	return orNil(c.query(ctx, t, args))
 }
@@ -112,6 +114,8 @@ func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r
 	switch {
 	case errors.Is(err, ErrUnsupported):
 		return nil, err, nil
+	case errors.Is(fromTrust(err), ErrNoSuchTable) && c.prover().Relies(plan.rows.table):
+		return nil, nil, err // else the server could end the proofs of a table by denying it
 	case errors.Is(fromTrust(err), ErrNoSuchTable):
 		return nil, c.notATable(ctx, t, args, plan.rows.table), nil
 	case err != nil:

@@ -29,6 +29,7 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Query().Replace("gorm:query", query) },
 		func() error { return cb.Query().After("gorm:preload").Register("immudb:unproven", forgetUnproven) },
 		func() error { return cb.Row().Before("gorm:row").Register("immudb:prepare", prepareRow) },
+		func() error { return cb.Row().After("gorm:row").Register("immudb:refused", answerRow) },
 		func() error { return cb.Raw().Before("gorm:raw").Register("immudb:prepare", refuseRaw) },
 		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },

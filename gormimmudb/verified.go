@@ -39,24 +39,37 @@ import (
 // tables with an alias, raw SQL, Rows and Scan, time travel, conditions that need more
 // than the row, such as subqueries and functions, and every query in a transaction. The
 // same rules apply to the queries of Preload. Writes are refused.
+//
+// With gorm's generics, both gorm.G[User](db, gormimmudb.Verified()) and
+// gorm.G[User](db.Clauses(gormimmudb.Verified())) read only what is proven.
 func Verified() clause.Expression { return verified{} }
 
 type verified struct{}
 
 const verifiedKey = "immudb:verified"
 
-// ModifyStatement stores the setting where Preload passes it on.
-func (verified) ModifyStatement(stmt *gorm.Statement) { stmt.Settings.Store(verifiedKey, true) }
+// ModifyStatement takes note of the demand twice. Preload and a session with prepared
+// statements keep the settings; gorm.G makes a new statement of the old one, and keeps
+// nothing of it but its connections and its context, which it replaces.
+func (verified) ModifyStatement(stmt *gorm.Statement) {
+	stmt.Settings.Store(verifiedKey, true)
+	if _, done := stmt.ConnPool.(provingPool); !done {
+		stmt.ConnPool = provingPool{stmt.ConnPool}
+	}
+}
 
 // Build writes nothing: the rows are proven after they are read.
 func (verified) Build(clause.Builder) {}
 
 func wantsProof(stmt *gorm.Statement) bool {
-	_, ok := stmt.Settings.Load(verifiedKey)
-	return ok
+	_, set := stmt.Settings.Load(verifiedKey)
+	_, proving := stmt.ConnPool.(provingPool)
+	return set || proving
 }
 
 // unprovable makes the error for a query that Verified cannot prove.
+var errProofInTx = unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
+
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
 
 // verify runs gorm's query with proven rows.
@@ -108,8 +121,12 @@ type proofPlan struct {
 // planProof reads the clauses of a query that has been built. A query that is not a plain
 // SELECT from one table is an error.
 func planProof(stmt *gorm.Statement) (*proofPlan, error) {
-	if _, inTx := stmt.ConnPool.(gorm.TxCommitter); inTx {
-		return nil, unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
+	conns := stmt.ConnPool
+	if p, ok := conns.(provingPool); ok {
+		conns = p.of
+	}
+	if _, inTx := conns.(gorm.TxCommitter); inTx {
+		return nil, errProofInTx
 	}
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	table, named := currentTable(stmt)

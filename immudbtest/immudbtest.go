@@ -229,6 +229,18 @@ func (s *Server) Restart() error {
 	return s.start()
 }
 
+// Promote makes a replica a primary: the server is restarted with the data it has and follows nobody any more, which is
+// how an operator promotes the default database. On a primary it is Restart.
+func (s *Server) Promote() error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.cfg.replicaOf = ""
+	s.mu.Unlock()
+	return s.start()
+}
+
 // Close stops the server for good and removes the temporary directory that New made. A second Close does
 // nothing.
 func (s *Server) Close() error {

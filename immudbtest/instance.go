@@ -120,6 +120,12 @@ func serverOptions(s *Server, l net.Listener) *server.Options {
 	if s.cfg.maxResultSize > 0 {
 		o.WithMaxResultSize(s.cfg.maxResultSize)
 	}
+	if s.cfg.syncReplicas > 0 {
+		o.ReplicationOptions.WithSyncReplication(true)
+		if s.cfg.replicaOf == "" {
+			o.ReplicationOptions.WithSyncAcks(s.cfg.syncReplicas)
+		}
+	}
 	if s.cfg.replicaOf != "" {
 		o.ReplicationOptions.WithIsReplica(true).
 			WithPrimaryHost(s.cfg.primary.host).

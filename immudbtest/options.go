@@ -24,6 +24,7 @@ type config struct {
 	signingKey    string
 	replicaOf     string
 	primary       primary
+	syncReplicas  int
 	pg            bool
 	pgPort        int
 	maxResultSize int
@@ -157,6 +158,18 @@ func WithReplicaOf(dsn string) Option {
 			c.refuse("replica: %w", err)
 		}
 		c.replicaOf, c.primary = dsn, p
+	}
+}
+
+// WithSyncReplication makes each commit of the server wait until n replicas have it. The replicas need the option too,
+// as their primary asks them what they have. While fewer than n follow, commits wait, and so do reads that want the
+// newest data.
+func WithSyncReplication(n int) Option {
+	return func(c *config) {
+		if n < 1 {
+			c.refuse("sync replicas is %d; it must be at least 1", n)
+		}
+		c.syncReplicas = n
 	}
 }
 

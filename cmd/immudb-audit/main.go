@@ -8,6 +8,14 @@
 // the trusted state. Without the argument the DSN is taken from IMMUDB_DSN, so that a
 // password is not in the list of processes.
 //
+// It also makes and checks receipts of rows, which prove them without a server (see
+// docs/receipts.md):
+//
+//	immudb-audit receipt get -table accounts -pk 42 [-tx id] [DSN] >file
+//	immudb-audit receipt extend -in file [DSN] >newer
+//	immudb-audit receipt verify -database ledger [-key server.pem] [-state tx:hash] file
+//	immudb-audit receipt show file
+//
 // # Setting it up
 //
 // The first run trusts the history that the server has, and reads all of it:
@@ -181,6 +189,9 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 }
 
 func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
+	if len(args) > 0 && args[0] == "receipt" {
+		return receipts(ctx, args[1:], env, stdout, stderr)
+	}
 	s, err := parse(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return statusOK

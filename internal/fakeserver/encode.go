@@ -82,3 +82,11 @@ func appendString(b []byte, num protowire.Number, s string) []byte {
 func appendMessage(b []byte, num protowire.Number, msg []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), msg)
 }
+
+func settingsAnswer(replica bool) []byte {
+	var is []byte
+	if replica {
+		is = protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
+	}
+	return appendMessage(nil, 2, appendMessage(nil, 2, appendMessage(nil, 1, is)))
+}

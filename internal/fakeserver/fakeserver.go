@@ -36,8 +36,13 @@ type Script struct {
 	MaxSessions int
 	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
+	// Settings is the answer to GetDatabaseSettingsV2; empty, it is that of a primary. nil:
+	// the server does not know the method.
+	Settings []byte
 	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
+	// Replica: the server says that it is a replica until SetReplica.
+	Replica bool
 }
 
 // Server is the fake. Its methods may be called from several goroutines.
@@ -60,6 +65,8 @@ type Server struct {
 	dials     int
 	clients   []*silentConn
 	mute      bool
+	replica   bool
+	uuid      string // what it calls itself
 }
 
 // session is a session as the server keeps it.
@@ -78,7 +85,7 @@ func New(script Script) *Server {
 	if script.UUID == "" {
 		script.UUID = UUID
 	}
-	s := &Server{script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool)}
+	s := &Server{replica: script.Replica, script: script, counts: make([]int, len(script.Rules)), sessions: make(map[string]*session), told: make(map[string]bool), uuid: script.UUID}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(s.handle),
@@ -160,8 +167,23 @@ func (s *Server) Drop(id string) {
 	delete(s.sessions, id)
 }
 
+// Rename makes the server call itself something else from the next session on, as another
+// server at the same address does.
+func (s *Server) Rename(uuid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uuid = uuid
+}
+
 // Cut closes every connection. The server accepts new ones.
 func (s *Server) Cut() { s.lis.cut() }
+
+// SetReplica makes the server say that it is a replica, or a primary.
+func (s *Server) SetReplica(replica bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replica = replica
+}
 
 // Sessions are the ids of the sessions open, sorted.
 func (s *Server) Sessions() []string {

@@ -184,7 +184,7 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 			return nil, err
 		}
 		call.Ran, call.Opened = true, id
-		return [][]byte{sessionAnswer(id, s.script.UUID)}, nil
+		return [][]byte{sessionAnswer(id, s.uuid)}, nil
 	}
 	sess := s.sessions[call.Session]
 	if sess == nil {
@@ -231,7 +231,12 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 		return [][]byte{committedTx(s.txID, len(tx.writes))}, nil
 	case "Rollback":
 		delete(sess.txs, call.Tx)
+	case "GetDatabaseSettingsV2":
+		return [][]byte{settingsAnswer(s.replica)}, nil
 	default:
+		if call.Method == "GetDatabaseSettingsV2" && s.script.Settings != nil {
+			return [][]byte{s.script.Settings}, nil
+		}
 		call.Ran = false
 		return nil, Failure{Code: codes.Unimplemented, Message: "unknown method " + call.Method}.err()
 	}

@@ -20,6 +20,12 @@ import (
 // cluster runs f with a database on several hosts, a, b, …, each with a script.
 func cluster(t *testing.T, scripts []fakeserver.Script, f func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB), change ...Change) {
 	t.Helper()
+	observed(t, scripts, func(t *testing.T, hosts []*fakeserver.Server, _ *immudb.Connector, db *sql.DB) { f(t, hosts, db) }, change...)
+}
+
+// observed is cluster with the connector, whose statistics a test reads.
+func observed(t *testing.T, scripts []fakeserver.Script, f func(t *testing.T, hosts []*fakeserver.Server, connector *immudb.Connector, db *sql.DB), change ...Change) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := immudb.NewConfig()
 		cfg.User, cfg.Password = "user", "password"
@@ -43,7 +49,7 @@ func cluster(t *testing.T, scripts []fakeserver.Script, f func(t *testing.T, hos
 			t.Fatal(err)
 		}
 		db := sql.OpenDB(connector)
-		f(t, hosts, db)
+		f(t, hosts, connector, db)
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}

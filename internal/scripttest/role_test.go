@@ -41,7 +41,9 @@ func TestAWriteRefusedByAReplicaRunsOnceOnThePrimary(t *testing.T) {
 
 func TestAReplicaAskedForOrAloneIsNotLeft(t *testing.T) {
 	for _, target := range []string{"any", "standby"} {
-		cluster(t, []fakeserver.Script{demoted("SQLExec"), {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		refuses := demoted("SQLExec")
+		refuses.Replica = true
+		cluster(t, []fakeserver.Script{refuses, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
 			if _, err := db.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrReplica) {
 				t.Errorf("%s: %v, want ErrReplica", target, err)
 			}

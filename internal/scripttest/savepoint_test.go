@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/immudb-go/immudb"
@@ -50,6 +51,7 @@ func TestRollbackToSavepointReplaysTheKeptStatements(t *testing.T) {
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the driver ends transactions in the background
 		calls := map[string][]string{}
 		for _, c := range fake.Calls() {
 			if c.Method == "TxSQLQuery" && !strings.Contains(c.SQL, "COLUMNS(") {

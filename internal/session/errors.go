@@ -29,6 +29,13 @@ func (e *HostError) Error() string {
 
 func (e *HostError) Unwrap() error { return e.Err }
 
+// RequestError says that no request to open a session could be made.
+type RequestError struct{ Err error }
+
+func (e *RequestError) Error() string { return e.Err.Error() }
+
+func (e *RequestError) Unwrap() error { return e.Err }
+
 // LimitError says that a limit allows no further session.
 type LimitError struct {
 	Own     bool          // the limit is max_sessions; false: it is the server's own

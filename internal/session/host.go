@@ -38,6 +38,9 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	waits atomic.Bool // the server has said that its commits wait for replicas
+
+	count counters
 
 	attempt atomic.Pointer[error] // how the last attempt to connect ended
 
@@ -45,7 +48,15 @@ type host struct {
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
 	uuid      string      // the server's UUID in its last answer to OpenSession
-	wrongRole time.Time   // when the server was last found to be of a role that is not asked for
+	role      role        // what the server last said it is
+	wrongRole time.Time   // when the server was last found not to be one to use; zero: it was not
+	written   bool        // it was the primary of this pool, and has not been a replica since
+	split     bool        // it was last found to be a second primary
+	scout     *Session    // asks a server that is not used whether it can be; or nil
+
+	refusal    time.Time // when a refused login was last logged
+	stormFrom  time.Time // the sessions opened since then are counted
+	stormOpens int
 }
 
 // window is how many bytes of one answer the server may send before the driver
@@ -88,6 +99,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 				h.attempt.Store(&err)
 				return nil, err
 			}
+			h.count.connects.Add(1)
 			return h.watch.over(conn), nil
 		}),
 	}

@@ -42,7 +42,22 @@ const (
 	probeTicks = 3
 	deadTicks  = 7
 
+	// lookPause is how often the servers that come before the one in use are asked
+	// whether they can be used again. A server that is up and is not of the role asked
+	// for costs one round trip each time.
+	lookPause = 2 * time.Second
+
 	// undoPause is the longest pause between two attempts to send a Rollback or
 	// CloseSession that must reach the server.
 	undoPause = time.Second
+
+	// A session storm is stormFactor times max_sessions sessions opened on one server
+	// within stormWindow: a busy start needs max_sessions, a restart of the server as many
+	// again.
+	stormFactor = 4
+	stormWindow = time.Minute
+
+	// refusalPause is the time between two records of the log about refused logins on one
+	// server.
+	refusalPause = 10 * time.Second
 )

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -57,15 +58,20 @@ func (p *Pool) open(ctx context.Context, away *host) *opening {
 // refusal that every server would give (a wrong password, no such database) ends
 // the search.
 func (p *Pool) openSomewhere(ctx context.Context, away *host) (*Session, error) {
-	if len(p.hosts) > 1 {
-		if s, err := p.openOnFirst(ctx, away, false); err == nil || ctx.Err() != nil || !isAway(err) {
+	if p.cfg.Target == PreferStandby {
+		if s, err := p.openOnFirst(ctx, away, false, Standby); err == nil || ctx.Err() != nil {
 			return s, err
 		}
 	}
-	return p.openOnFirst(ctx, away, true)
+	if len(p.hosts) > 1 {
+		if s, err := p.openOnFirst(ctx, away, false, p.cfg.Target); err == nil || ctx.Err() != nil || !isAway(err) {
+			return s, err
+		}
+	}
+	return p.openOnFirst(ctx, away, true, p.cfg.Target)
 }
 
-func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool) (*Session, error) {
+func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool, want Target) (*Session, error) {
 	var failed []error
 	for _, h := range p.inOrder() {
 		if h == away {
@@ -73,7 +79,7 @@ func (p *Pool) openOnFirst(ctx context.Context, away *host, patiently bool) (*Se
 		}
 		s, err := p.openOn(ctx, h, patiently)
 		if err == nil {
-			err = p.checkRole(ctx, s)
+			err = p.checkRole(ctx, s, want)
 		}
 		if err == nil {
 			return s, nil
@@ -100,11 +106,16 @@ func isAway(err error) bool {
 // isWrongRole reports a server that was reached and is not of the role asked for.
 func isWrongRole(err error) bool {
 	e, ok := err.(*HostError)
-	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class == wire.Replica || e.Failure.Message == notAReplica)
+	return ok && (errors.Is(e.Err, ErrSplitBrain) ||
+		e.Failure != nil && e.Failure.Fate == wire.Refused && (e.Failure.Class == wire.Replica || e.Failure.Message == notAReplica))
 }
 
-// isFinal reports whether err is a refusal that every server would give.
+// isFinal reports whether err is a refusal that every server would give, or that there is
+// nothing to send to any.
 func isFinal(err error) bool {
+	if _, ok := err.(*RequestError); ok {
+		return true
+	}
 	e, ok := err.(*HostError)
 	return ok && e.Failure != nil && e.Failure.Fate == wire.Refused && e.Failure.Class != wire.Replica && (e.Failure.Class != wire.ClassNone || e.Failure.SQLState != "")
 }
@@ -117,10 +128,29 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	ctx, cancel := p.patience(ctx)
 	defer cancel()
 	epoch := h.epoch.Load()
+	req, err := p.cfg.OpenSession(ctx, nil)
+	if err != nil {
+		p.unreserved(h)
+		return nil, err
+	}
 	var ans wire.Session
-	f := h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
-		return h.channel.Call(ctx, wire.MethodOpenSession, p.cfg.OpenSession, &ans)
-	})
+	login := func() *wire.Failure {
+		return h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
+			return h.channel.Call(ctx, wire.MethodOpenSession, req, &ans)
+		})
+	}
+	f := login()
+	if f != nil && f.Fate == wire.Refused && f.Class == wire.Authentication {
+		another, err := p.cfg.OpenSession(ctx, req)
+		if err != nil {
+			p.unreserve(h, f)
+			return nil, err
+		}
+		if another != nil {
+			req = another
+			f = login()
+		}
+	}
 	if f == nil && ans.ID == "" {
 		f = wire.Malformed("the server answered OpenSession without a session id")
 	}
@@ -129,12 +159,9 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		if f.Class == wire.MaxSessions {
 			return nil, &LimitError{Failure: f}
 		}
-		err := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
-		if f.Ended != nil { // callers do not end ctx: connect_timeout does, or Close
-			err.Err = ErrConnectTimeout
-		}
-		return nil, err
+		return nil, h.failed(f)
 	}
+	p.noteOpened(h)
 	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
 	s.Scope = s.scope("")
 	s.confirmed.Store(epoch)
@@ -148,6 +175,7 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 	defer p.mu.Unlock()
 	p.sessions = append(p.sessions, s)
 	p.noteServer(s)
+	p.noteUsed(s)
 	s.idleSince = time.Now()
 	if p.closed {
 		p.endIfUnused(s)
@@ -162,9 +190,13 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 			p.endIfUnused(other) // it may have been kept only until now
 		}
 	}
+	p.leaveWorse(s)
 	if !p.keeping {
 		p.keeping = true
 		p.start(p.keepSessions)
+		if len(p.hosts) > 1 {
+			p.start(p.lookForBetter)
+		}
 	}
 	p.signalFreed()
 	return nil
@@ -212,12 +244,21 @@ func (p *Pool) reserve(h *host) bool {
 	return true
 }
 
+// unreserved takes the count of reserve back when no OpenSession was sent.
+func (p *Pool) unreserved(h *host) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.sessions--
+	p.signalFreed()
+}
+
 // unreserve takes the count of reserve back after OpenSession has failed. If the
 // session may exist all the same, it counts until it must have expired.
 func (p *Pool) unreserve(h *host, f *wire.Failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.sessions--
+	p.noteNotOpened(h, f)
 	if f.Fate == wire.Unknown {
 		h.ghosts = append(h.ghosts, time.Now().Add(expiry))
 	}

@@ -15,9 +15,13 @@ import (
 
 // Config says what a Pool connects to and how.
 type Config struct {
-	Hosts          []HostConfig  // in the order tried
-	Target         Target        // which of them may be used
-	OpenSession    []byte        // the request, see [wire.OpenSessionRequest]
+	Hosts   []HostConfig // in the order tried
+	Target  Target       // which of them may be used
+	Shuffle bool         // they are tried in random order, and none is preferred
+	// OpenSession returns the request to open a session, see [wire.OpenSessionRequest], or a
+	// *RequestError. refused is nil, or the request that the server has just refused because
+	// of its user or password; then nil means that there is no other.
+	OpenSession    func(ctx context.Context, refused []byte) ([]byte, error)
 	ConnectTimeout time.Duration // bounds the wait for a session; 0: only the caller's context does
 	KeepAlive      time.Duration // 0: sessions are not kept alive
 	IdleTimeout    time.Duration // 0: unused sessions are kept
@@ -39,9 +43,11 @@ type Pool struct {
 	leases   int           // how many have not been released
 	opening  *opening      // the session to share that is being opened, or nil
 	tried    time.Time     // when the last opening ended
+	last     *host         // the server of the session opened last
 	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
 	keeping  bool // the keep-alive loop runs
+	lineage  lineage
 
 	jobs   int                // goroutines that open, keep, close and undo
 	idle   *sync.Cond         // on mu: jobs may have become 0
@@ -163,6 +169,7 @@ func (p *Pool) lost(s *Session) {
 	s.ended = true
 	s.leaving.Store(true)
 	s.host.epoch.Add(1)
+	s.host.count.lost.Add(1)
 	p.forget(s)
 	p.cfg.Log.Info("immudb session lost", slog.String("host", s.host.addr))
 	// If several servers share one address, the session may still exist on another
@@ -208,6 +215,7 @@ func (p *Pool) endIfUnused(s *Session) {
 	}
 	s.ended = true
 	s.leaving.Store(true)
+	s.host.count.retired.Add(1)
 	p.start(func(ctx context.Context) {
 		s.closeOnServer(ctx)
 		p.mu.Lock()

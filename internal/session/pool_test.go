@@ -48,8 +48,10 @@ func withPool(t *testing.T, script fakeserver.Script, f func(t *testing.T, p *se
 		defer fake.Close()
 		d := &dialer{fake: fake}
 		cfg := session.Config{
-			Hosts:          []session.HostConfig{{Addr: "fake:3322", Credentials: insecure.NewCredentials(), Dial: d.dial}},
-			OpenSession:    wire.OpenSessionRequest("user", "password", "defaultdb"),
+			Hosts: []session.HostConfig{{Addr: "fake:3322", Credentials: insecure.NewCredentials(), Dial: d.dial}},
+			OpenSession: func(context.Context, []byte) ([]byte, error) {
+				return wire.OpenSessionRequest("user", "password", "defaultdb"), nil
+			},
 			ConnectTimeout: 10 * time.Second,
 			MaxSessions:    8,
 			Log:            slog.New(slog.DiscardHandler),

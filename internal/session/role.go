@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -15,10 +16,23 @@ import (
 type Target uint8
 
 const (
-	AnyRole Target = iota // all; no server is asked what it is
-	Primary               // those that take writes
-	Standby               // those that replicate another server
+	AnyRole       Target = iota // all; no server is asked what it is
+	Primary                     // those that take writes
+	Standby                     // those that replicate another server
+	PreferStandby               // as Standby, and all while there is none
 )
+
+// role is what a server said when it was last asked.
+type role uint8
+
+const (
+	unasked role = iota
+	primary
+	replica
+)
+
+// String is the role as [HostStats] and the log name it; "" if it is not known.
+func (r role) String() string { return [...]string{"", "primary", "replica"}[r] }
 
 // notAReplica is the message about a primary where a replica is asked for.
 const notAReplica = "the database is a primary, and target_session_attrs asks for a replica"
@@ -26,14 +40,17 @@ const notAReplica = "the database is a primary, and target_session_attrs asks fo
 // roleMemory is how long a server of the wrong role is tried after the others.
 const roleMemory = 5 * time.Second
 
-// inOrder returns the servers in the order to try them: as configured, and those
-// of late found to be of the wrong role last.
+// inOrder returns the servers in the order to try them: as configured, or mixed
+// for Shuffle, and those of late found to be of the wrong role last.
 func (p *Pool) inOrder() []*host {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	hosts := slices.Clone(p.hosts)
+	if p.cfg.Shuffle {
+		rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
+	}
 	wrong := func(h *host) int {
-		if time.Since(h.wrongRole) < roleMemory {
+		if !h.wrongRole.IsZero() && time.Since(h.wrongRole) < roleMemory {
 			return 1
 		}
 		return 0
@@ -43,8 +60,22 @@ func (p *Pool) inOrder() []*host {
 }
 
 // checkRole asks the server of a session just opened what it is, and gives the
-// session up if the server may not be used. A server that refuses to tell may be.
-func (p *Pool) checkRole(ctx context.Context, s *Session) error {
+// session up if the server may not be used.
+func (p *Pool) checkRole(ctx context.Context, s *Session, want Target) error {
+	err := p.judge(ctx, s, want)
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.sessions = append(p.sessions, s)
+		s.leaving.Store(true)
+		p.endIfUnused(s)
+	}
+	return err
+}
+
+// judge asks the server of a session what it is, and returns an error if the server
+// may not be used. A server that refuses to tell its role may be used.
+func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 	if p.cfg.Target == AnyRole {
 		return nil
 	}
@@ -52,36 +83,60 @@ func (p *Pool) checkRole(ctx context.Context, s *Session) error {
 	defer cancel()
 	var settings wire.DatabaseSettings
 	f := s.Call(ctx, wire.MethodDatabaseSettings, nil, &settings)
-	var err *HostError
-	switch {
-	case f != nil && f.Fate == wire.Refused:
+	if f != nil && f.Fate == wire.Refused {
 		return nil
-	case f != nil:
-		err = &HostError{Addr: s.host.addr, Failure: f}
-		if f.Ended != nil { // but for Close, that is connect_timeout
-			err.Err = ErrConnectTimeout
-		}
-	case settings.Replica && p.cfg.Target == Primary:
+	}
+	if f != nil {
+		return s.host.failed(f)
+	}
+	p.mu.Lock()
+	p.noteRole(s.host, settings.Replica)
+	p.mu.Unlock()
+	s.host.waits.Store(!settings.Replica && settings.SyncAcks > 0)
+	var err error
+	switch {
+	case settings.Replica && want == Primary:
 		err = &HostError{Addr: s.host.addr, Failure: &wire.Failure{
 			Fate: wire.Refused, Class: wire.Replica, Code: codes.FailedPrecondition, SQLState: "25006",
 			Message: "the database is a replica, and target_session_attrs asks for a primary",
 		}}
-	case !settings.Replica && p.cfg.Target == Standby:
+	case !settings.Replica && want == Standby:
 		err = &HostError{Addr: s.host.addr, Failure: &wire.Failure{
 			Fate: wire.Refused, Code: codes.FailedPrecondition,
 			Message: notAReplica,
 		}}
-	default:
-		return nil
+	case want == Primary && len(p.hosts) > 1:
+		err = p.mayWrite(ctx, s)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f == nil {
+	s.host.wrongRole = time.Time{}
+	if isWrongRole(err) {
 		s.host.wrongRole = time.Now()
 	}
-	p.sessions = append(p.sessions, s)
-	s.leaving.Store(true)
-	p.endIfUnused(s)
+	return err
+}
+
+// noteRole remembers the role of a server. A primary that has become a replica
+// follows another one: it is not held against it any more that it was written to.
+// mu is held.
+func (p *Pool) noteRole(h *host, isReplica bool) {
+	before := h.role
+	h.role = primary
+	if isReplica {
+		h.role, h.written = replica, false
+	}
+	if before != unasked && before != h.role {
+		p.cfg.Log.Warn("immudb role changed", slog.String("host", h.addr), slog.String("before", before.String()), slog.String("now", h.role.String()))
+	}
+}
+
+// failed is the error for a call to the server that got no answer.
+func (h *host) failed(f *wire.Failure) *HostError {
+	err := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
+	if f.Ended != nil { // callers do not end the context: connect_timeout does, or Close
+		err.Err = ErrConnectTimeout
+	}
 	return err
 }
 
@@ -95,8 +150,30 @@ func (s *Session) SetAside() (moved bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.noteRole(s.host, true)
+	p.setAside(s, "immudb server is a replica, another is looked for")
+	return true
+}
+
+// Behind tells the pool that the session's server lacks part of the history that the
+// caller trusts. Where there are others, the sessions on it are retired, and moved is
+// true: the question may be asked again.
+func (s *Session) Behind() (moved bool) {
+	p := s.pool
+	if len(p.hosts) == 1 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setAside(s, "immudb server lacks transactions that are trusted, another is looked for")
+	return true
+}
+
+// setAside retires the sessions on the server of s, which is tried after the others
+// for a while. mu is held.
+func (p *Pool) setAside(s *Session, why string) {
 	if !s.leaving.Load() {
-		p.cfg.Log.Warn("immudb server is a replica, another is looked for", slog.String("host", s.host.addr))
+		p.cfg.Log.Warn(why, slog.String("host", s.host.addr))
 	}
 	s.host.wrongRole = time.Now()
 	for _, other := range slices.Clone(p.sessions) {
@@ -105,5 +182,25 @@ func (s *Session) SetAside() (moved bool) {
 			p.endIfUnused(other)
 		}
 	}
-	return true
 }
+
+// Explain adds to a failure, if the call ended without an answer, that the server
+// waits for its replicas before it answers, where it has said so.
+func (s *Session) Explain(f *wire.Failure) {
+	if f.Ended != nil && s.host.waits.Load() {
+		f.Ended = &awaitsReplicas{s.host.addr, f.Ended}
+	}
+}
+
+// awaitsReplicas is the end of a caller's context during a call to a primary that
+// replicates synchronously.
+type awaitsReplicas struct {
+	addr string
+	err  error
+}
+
+func (e *awaitsReplicas) Error() string {
+	return e.err.Error() + " (the primary " + e.addr + " replicates synchronously: it waits for its replicas before it answers; check that enough of them follow)"
+}
+
+func (e *awaitsReplicas) Unwrap() error { return e.err }

@@ -122,6 +122,17 @@ func (p *Proxy) Ask(method string, req []byte) ([]byte, error) {
 	return answer, err
 }
 
+// AskIn calls the server in a session, by the id that OpenSession answered.
+func (p *Proxy) AskIn(session, method string, req []byte) ([]byte, error) {
+	p.mu.Lock()
+	backend := p.backend
+	p.mu.Unlock()
+	var answer []byte
+	ctx := metadata.AppendToOutgoingContext(context.Background(), "sessionid", session)
+	err := backend.Invoke(ctx, "/immudb.schema.ImmuService/"+method, &req, &answer)
+	return answer, err
+}
+
 // Refuse sets an error for the calls of a method, which are then not made; nil: they are
 // made again.
 func (p *Proxy) Refuse(method string, err error) {

@@ -195,6 +195,25 @@ func (s *Server) Restart() error {
 	return nil
 }
 
+// Promote restarts a replica as a primary, with the data it has: that is how an
+// operator promotes the default database.
+func (s *Server) Promote() error { return s.restartWithout("-replica-of=") }
+
+// restartWithout restarts the server with the flag of that beginning left out, and
+// with others added.
+func (s *Server) restartWithout(flag string, added ...string) error {
+	s.mu.Lock()
+	s.flags = append(slices.DeleteFunc(slices.Clone(s.flags), func(f string) bool { return strings.HasPrefix(f, flag) }), added...)
+	s.mu.Unlock()
+	return s.Restart()
+}
+
+// Follow restarts the server as a replica of the server with the DSN, with the data
+// it has.
+func (s *Server) Follow(dsn string) error {
+	return s.restartWithout("-replica-of=", "-replica-of="+dsn)
+}
+
 func (s *Server) startDev() error {
 	dir := filepath.Join(s.temp, "data")
 	args := slices.Concat(s.flags, []string{"-control", "-temporary", "-dir=" + dir})

@@ -26,9 +26,9 @@ type answered struct {
 }
 
 // Before makes sure that a state is trusted, against which a commit can be proven,
-// and returns [Prover.Now].
+// and that the server stands by it, and returns [Prover.Now].
 func (p *Prover) Before(ctx context.Context) (Begun, error) {
-	if _, err := p.Establish(ctx); err != nil {
+	if err := p.Stands(ctx); err != nil {
 		return Begun{}, err
 	}
 	return p.Now(), nil
@@ -79,7 +79,8 @@ func (p *Prover) claim(begun Begun, tx uint64) error {
 // answered a commit with, extends the trusted history and belongs to no other
 // commit. Other goroutines can move the state while Commit waits for the server, so
 // a proof that never arrives does not block them.
-func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) error {
+func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) (err error) {
+	defer func() { p.proved(err) }()
 	committed, err := p.answered(begun, header)
 	if err != nil {
 		return err
@@ -115,6 +116,7 @@ func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) 
 // CommitEntries is Commit that also returns the transaction with its entries. It takes
 // one call, as Commit does when other clients write too.
 func (p *Prover) CommitEntries(ctx context.Context, begun Begun, header *proof.Header) (tx *proof.Tx, err error) {
+	defer func() { p.proved(err) }()
 	committed, err := p.answered(begun, header)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -19,6 +20,7 @@ const (
 	ServerOlder        // the server's history ends before the trusted state
 	SchemaChanged      // a table's definition gives rows another meaning than the one relied on
 	NoSuchTable        // the proven history has no such table
+	NoSuchRow          // a transaction wrote no such row
 	InvalidValue       // a mistake of the caller
 )
 
@@ -73,6 +75,7 @@ func isVerdict(err error) bool { return is(err, Tampered, BadSignature, ServerOl
 
 func (p *Prover) tampered(t *Tampering) error {
 	t.ServerUUID, t.Database, t.Host = p.server.UUID, p.id.database, p.server.Host
+	p.contradicted("immudb server contradicts what is trusted", slog.String("check", t.Check), slog.Uint64("tx", t.TxID))
 	return &Error{
 		Kind:     Tampered,
 		Message:  fmt.Sprintf("verification failed: what the server at %s says of database %s contradicts what is trusted", t.Host, t.Database),
@@ -89,6 +92,7 @@ func (p *Prover) Tampering(err error) error {
 	case errors.As(err, &e):
 		return p.tampered(&Tampering{Check: e.Check, TxID: e.TxID, Expected: e.Expected, Found: e.Found})
 	case errors.Is(err, proof.ErrSignature):
+		p.contradicted("immudb server does not sign as server_public_key demands")
 		return &Error{
 			Kind:     BadSignature,
 			Message:  fmt.Sprintf("the server at %s does not sign as server_public_key demands: %v", p.server.Host, err),

@@ -20,7 +20,12 @@ func (p *Prover) Establish(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	defer leave()
-	return p.establishInTurn(ctx)
+	_, known := p.snapshot()
+	s, err := p.establishInTurn(ctx)
+	if err == nil && !known {
+		p.nowStanding() // the server has just shown it
+	}
+	return s, err
 }
 
 func (p *Prover) establishInTurn(ctx context.Context) (State, error) {
@@ -92,8 +97,9 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	s := p.moved(State{}, head.state, head.signature)
+	first := !p.known
 	switch {
-	case !p.known && head.state.TxID > 0:
+	case first && head.state.TxID > 0:
 		s = s.begun()
 	case head.state.TxID > 0:
 		if err := p.sinceEmpty(ctx, head.state); err != nil {
@@ -104,9 +110,13 @@ func (p *Prover) firstUse(ctx context.Context) (State, error) {
 		p.mu.Lock()
 		p.state, p.known, p.chain = s, true, proof.NewChain()
 		p.mu.Unlock()
+		p.firstTrusted(s)
 		return s, nil
 	}
-	_, err = p.swap(ctx, State{}, s)
+	stored, err := p.swap(ctx, State{}, s)
+	if stored && first {
+		p.firstTrusted(s)
+	}
 	s, _ = p.snapshot()
 	return s, err
 }

@@ -40,6 +40,8 @@ type history struct {
 	answers *answered
 	// servers are the UUIDs of the servers that were asked.
 	servers []string
+	// standing are the servers that have shown the trusted history.
+	standing []serverKey
 
 	schema schema
 }

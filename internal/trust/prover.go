@@ -45,7 +45,8 @@ func (p *Prover) checkSignature(pr proven) error {
 type check func(ctx context.Context, trusted State) (proven, error)
 
 // verify runs a check and moves the trusted state to what it has proven.
-func (p *Prover) verify(ctx context.Context, c check) error {
+func (p *Prover) verify(ctx context.Context, c check) (err error) {
+	defer func() { p.proved(err) }()
 	trusted, err := p.Establish(ctx)
 	if err != nil {
 		return err

@@ -197,3 +197,11 @@ func (p *Prover) Table(name string) *proof.Table {
 	defer p.mu.Unlock()
 	return p.tables[name]
 }
+
+// Relies reports whether a definition of the table is relied on: some row of it was
+// proven, by this process or by one before.
+func (p *Prover) Relies(name string) bool {
+	s, _ := p.snapshot()
+	_, ok := s.Tables[name]
+	return ok
+}

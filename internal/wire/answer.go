@@ -53,8 +53,15 @@ func fields(msg []byte, f func(num protowire.Number, n uint64, bytes []byte) err
 // Session answers OpenSession.
 type Session struct{ ID, ServerUUID string }
 
+// decode refuses what no call can name: the two are sent with each call of the session,
+// as headers, which hold printable ASCII.
 func (s *Session) decode(msg []byte) error {
 	return fields(msg, func(num protowire.Number, _ uint64, bytes []byte) error {
+		for _, b := range bytes {
+			if (num == 1 || num == 2) && (b < ' ' || b > '~') {
+				return errMalformed
+			}
+		}
 		switch num {
 		case 1:
 			s.ID = string(bytes)
@@ -85,6 +92,7 @@ type DatabaseSettings struct {
 	MaxTxEntries int  // entries one transaction may hold
 	MaxValueLen  int  // bytes of one row
 	Replica      bool // the database follows another server's and takes no writes
+	SyncAcks     int  // replicas that a commit on the primary waits for
 }
 
 func (d *DatabaseSettings) decode(msg []byte) error {
@@ -115,12 +123,16 @@ func (d *DatabaseSettings) decode(msg []byte) error {
 }
 
 func (d *DatabaseSettings) decodeReplication(num protowire.Number, _ uint64, nullable []byte) error {
-	if num != 1 {
+	if num != 1 && num != 8 {
 		return nil
 	}
-	return fields(nullable, func(num protowire.Number, n uint64, _ []byte) error {
-		if num == 1 {
+	return fields(nullable, func(field protowire.Number, n uint64, _ []byte) error {
+		switch {
+		case field != 1:
+		case num == 1:
 			d.Replica = n != 0
+		default:
+			d.SyncAcks = int(n)
 		}
 		return nil
 	})

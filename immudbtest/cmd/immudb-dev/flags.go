@@ -43,6 +43,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	maxAge := fs.Duration("session-max-age", 0, "drop sessions older than this `duration` (default never)")
 	signingKey := fs.String("signing-key", "", "sign states with the ECDSA private key in this PEM `file`")
 	replicaOf := fs.String("replica-of", "", "be a read-only replica of the server with this `DSN`")
+	syncReplicas := fs.Int("sync-replicas", 0, "make each commit wait until this `number` of replicas have it; replicas need it too")
 	pg := fs.Bool("pgsql", false, "also serve the PostgreSQL protocol")
 	pgPort := fs.Int("pgsql-port", 0, "with -pgsql: listen on this `port` of 127.0.0.1 (default a free one)")
 	maxResult := fs.Int("max-result-size", 0, "the most `rows` of one message of a result (default 2048)")
@@ -69,6 +70,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 		"session-max-age": func() { add(immudbtest.WithSessionMaxAge(*maxAge)) },
 		"signing-key":     func() { add(immudbtest.WithSigningKey(*signingKey)) },
 		"replica-of":      func() { add(immudbtest.WithReplicaOf(*replicaOf)) },
+		"sync-replicas":   func() { add(immudbtest.WithSyncReplication(*syncReplicas)) },
 		"max-result-size": func() { add(immudbtest.WithMaxResultSize(*maxResult)) },
 		"synced":          func() { add(immudbtest.WithSynced(*synced)) },
 	}

@@ -1,0 +1,137 @@
+package scripttest
+
+import (
+	"database/sql"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
+	"github.com/immudb-go/immudb/internal/fakeserver"
+)
+
+// target is a Change of target_session_attrs.
+func target(role string) Change {
+	return func(c *immudb.Config) { c.TargetSessionAttrs = role }
+}
+
+// lookPause is a little longer than the driver's pause between two looks at a better
+// host.
+const lookPause = 2*time.Second + time.Second/2
+
+func TestSessionsReturnToTheFirstHost(t *testing.T) {
+	for _, role := range []string{"any", "primary", "standby"} {
+		t.Run(role, func(t *testing.T) {
+			script := fakeserver.Script{Replica: role == "standby"}
+			cluster(t, []fakeserver.Script{script, script}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+				hosts[0].Down()
+				dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+				tx, err := db.Begin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tx.Exec("INSERT INTO t (id) VALUES (2)"); err != nil {
+					t.Fatal(err)
+				}
+				hosts[0].Up()
+				time.Sleep(lookPause)
+				synctest.Wait()
+				dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (3)")
+				if err := tx.Commit(); err != nil {
+					t.Errorf("a transaction begun before the move: %v", err)
+				}
+				ExpectCommitted(t, hosts[0], "INSERT INTO t (id) VALUES (3)")
+				if got := hosts[1].Committed(); len(got) != 2 {
+					t.Errorf("committed on the second host: %q, want the two texts from before the move", got)
+				}
+			}, target(role))
+		})
+	}
+}
+
+func TestAReplicaPromotedBeforeTheUsedPrimaryIsUsedWithinSeconds(t *testing.T) {
+	cluster(t, []fakeserver.Script{{Replica: true}, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+		for range 10 {
+			time.Sleep(lookPause)
+		}
+		if n := len(hosts[0].Log("OpenSession")); n > 2 {
+			t.Errorf("%d logins on the replica in 25 s, want no more than the first question and one to keep asking", n)
+		}
+		hosts[0].SetReplica(false)
+		time.Sleep(lookPause)
+		synctest.Wait()
+		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (2)")
+		ExpectCommitted(t, hosts[0], "INSERT INTO t (id) VALUES (2)")
+		ExpectCommitted(t, hosts[1], "INSERT INTO t (id) VALUES (1)")
+	})
+}
+
+func TestAPrimaryPromotedAfterALossIsUsedByTheNextCall(t *testing.T) {
+	cluster(t, []fakeserver.Script{{}, {Replica: true}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+		hosts[0].Down()
+		hosts[0].Forget()
+		synctest.Wait()
+		if _, err := db.Exec("INSERT INTO t (id) VALUES (2)"); err == nil || !strings.Contains(err.Error(), "replica") {
+			t.Errorf("without a primary: %v, want an error that tells of the replica", err)
+		}
+		hosts[1].SetReplica(false)
+		ExpectWithin(t, 5*time.Second, "the write after the promotion", func() {
+			dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (3)")
+		})
+		ExpectCommitted(t, hosts[1], "INSERT INTO t (id) VALUES (3)")
+	})
+}
+
+func TestPreferStandbyUsesThePrimaryOnlyWhileNoReplicaIsThere(t *testing.T) {
+	cluster(t, []fakeserver.Script{{}, {Replica: true}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		query := func() {
+			t.Helper()
+			dbtest.Get[int](t, db, "SELECT id FROM t")
+		}
+		queries := func() []int { return []int{len(hosts[0].Log("SQLQuery")), len(hosts[1].Log("SQLQuery"))} }
+		query()
+		hosts[1].Down()
+		hosts[1].Forget()
+		synctest.Wait()
+		query()
+		if got := queries(); !slices.Equal(got, []int{1, 1}) {
+			t.Fatalf("queries of the primary and the replica: %v, want 1 each", got)
+		}
+		hosts[1].Up()
+		time.Sleep(lookPause)
+		synctest.Wait()
+		query()
+		if got := queries(); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("queries of the primary and the replica: %v, want 1 and 2 after the replica came back", got)
+		}
+	}, target("prefer-standby"))
+}
+
+func TestRandomHostsShareTheSessions(t *testing.T) {
+	used := map[int]bool{}
+	for round := 0; round < 200 && len(used) < 3; round++ { // all of 200 on two of three hosts: once in 10³⁵
+		cluster(t, make([]fakeserver.Script, 3), func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+			dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+			time.Sleep(lookPause)
+			synctest.Wait()
+			dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (2)")
+			for i, h := range hosts {
+				switch got := len(h.Committed()); got {
+				case 0:
+				case 2:
+					used[i] = true
+				default:
+					t.Errorf("%d of 2 writes on host %d: the sessions have moved without a reason", got, i)
+				}
+			}
+		}, func(c *immudb.Config) { c.LoadBalanceHosts = "random" })
+	}
+	if len(used) != 3 {
+		t.Errorf("hosts %v were used in 200 rounds, want all three", used)
+	}
+}
