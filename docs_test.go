@@ -55,6 +55,7 @@ const around = `package page
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -69,9 +70,13 @@ import (
 	"github.com/immudb-go/immudb/bunimmudb"
 	"github.com/immudb-go/immudb/gooseimmudb"
 	"github.com/immudb-go/immudb/gormimmudb"
+	"github.com/immudb-go/immudb/receipt"
 )
 
 var (
+	cfg  *immudb.Config
+	file []byte
+	key  *ecdsa.PublicKey
 	ctx context.Context
 	db  *sql.DB
 	tx  *sql.Tx
@@ -87,7 +92,7 @@ func page() error {
 func exports(t *testing.T) types.Importer {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}",
-		"testing", "log/slog", "github.com/pressly/goose/v3", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb").Output()
+		"testing", "log/slog", "github.com/pressly/goose/v3", "./receipt", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb").Output()
 	if err != nil {
 		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("%v: %s", err, failed.Stderr)
