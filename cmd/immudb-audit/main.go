@@ -41,6 +41,7 @@
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON
+//	-version      print the version of this program and end
 //	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
 // The exit status:
@@ -101,6 +102,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -136,16 +138,40 @@ type settings struct {
 	opts        immudb.AuditOptions
 	timeout     time.Duration
 	json, quiet bool
+	version     bool
+}
+
+// printUsage prints what fits a screen; the package's documentation says more.
+func printUsage(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
+	})
+	fmt.Fprint(w, `
+exit status:
+  0  the history was checked and is as it was
+  1  it was altered, or is not signed as it should be
+  2  the command line or the DSN is wrong
+  3  it could not be checked: no answer, or an error
+  4  the server is older than what is trusted
+  5  nothing is trusted yet; see verify=trust-first-use
+`)
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	s := settings{dsn: env}
 	fs := flag.NewFlagSet("immudb-audit", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprintln(stderr, "usage: immudb-audit [flags] [DSN]\n\nThe DSN may also be in IMMUDB_DSN. The flags:")
-		fs.PrintDefaults()
-	}
+	fs.Usage = func() { printUsage(stderr, fs) }
+	fs.BoolVar(&s.version, "version", false, "print the version of this program and end")
 	fs.BoolVar(&s.opts.FromStart, "from-start", false, "read the whole history, not only what is new")
 	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
 	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
@@ -160,6 +186,8 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 		}
 	}
 	switch {
+	case s.version:
+		return s, nil
 	case fs.NArg() > 1:
 		// The argument is not quoted, because it may be a DSN with a password.
 		return s, errors.New("give one DSN, after the flags")
@@ -185,6 +213,10 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 	if err != nil {
 		fmt.Fprintln(stderr, "immudb-audit:", err)
 		return statusUsage
+	}
+	if s.version {
+		fmt.Fprintln(stdout, "immudb-audit", programVersion())
+		return statusOK
 	}
 	db, err := sql.Open(immudb.DriverName, s.dsn)
 	if err != nil {

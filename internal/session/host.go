@@ -43,6 +43,8 @@ type host struct {
 
 	count counters
 
+	attempt atomic.Pointer[error] // how the last attempt to connect ended
+
 	// What follows is guarded by Pool.mu.
 	closed    bool        // the channel is closed
 	sessions  int         // on the server: used, being opened, being closed
@@ -77,7 +79,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		connectTimeout = 24 * time.Hour // the callers' contexts bound their waits; the attempt goes on
 	}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(cfg.Credentials),
+		grpc.WithTransportCredentials(attempts{cfg.Credentials, h}),
 		grpc.WithDefaultCallOptions(wire.CallOptions()...),
 		grpc.WithDisableServiceConfig(),
 		// The environment's HTTPS_PROXY is ignored: only the DSN decides where a
@@ -96,6 +98,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, addr, cfg.Dial)
 			if err != nil {
+				h.attempt.Store(&err)
 				return nil, err
 			}
 			h.count.connects.Add(1)
@@ -133,6 +136,31 @@ func (h *host) close() {
 		_ = ch.Close() // fails only when it is closed already
 	}
 	h.closed = true
+}
+
+// attempts are credentials that keep how the handshakes of a host end: of an
+// error, gRPC passes on the text alone.
+type attempts struct {
+	credentials.TransportCredentials
+	host *host
+}
+
+func (a attempts) Clone() credentials.TransportCredentials {
+	return attempts{a.TransportCredentials.Clone(), a.host}
+}
+
+func (a attempts) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := a.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	a.host.attempt.Store(&err)
+	return conn, info, err
+}
+
+// lastAttempt is the error of the last attempt to connect, or nil.
+func (h *host) lastAttempt() error {
+	if err := h.attempt.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // dial connects within ctx, in attempts of dialTimeout each. A refused connection

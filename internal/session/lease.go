@@ -356,7 +356,7 @@ func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok boo
 // elsewhere opens a session on another server than h, which cannot be reached. It
 // returns nil when a session was opened, else an error that names h too.
 func (p *Pool) elsewhere(ctx context.Context, h *host, f *wire.Failure) error {
-	away := &HostError{Addr: h.addr, Failure: f}
+	away := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
 	if f.Ended != nil {
 		away.Err = ErrConnectTimeout
 	}
