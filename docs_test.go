@@ -79,6 +79,7 @@ var (
 	key  *ecdsa.PublicKey
 	ctx context.Context
 	db  *sql.DB
+	conn *sql.Conn
 	tx  *sql.Tx
 )
 

@@ -203,7 +203,9 @@ func (g *groups) leadOne(c *Conn, m *member) {
 		g.mu.Unlock()
 		g.passOn()
 	}()
+	ctx, op := c.trace(ctx, TraceGroup, m.text, "", len(batch), nil)
 	err := c.runGroup(ctx, batch)
+	op.end(ctx, err)
 	panicked = false
 	if err == nil {
 		c.connector.tally.group(len(batch))

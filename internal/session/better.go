@@ -165,7 +165,7 @@ func (p *Pool) candidate(ctx context.Context, h *host) *Session {
 	defer p.mu.Unlock()
 	s.alone, s.idleSince = true, time.Now()
 	p.sessions = append(p.sessions, s)
-	if p.closed {
+	if p.closed || p.resting {
 		p.endIfUnused(s)
 		return nil
 	}
