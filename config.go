@@ -115,7 +115,8 @@ type Config struct {
 	// server's limit of 100.
 	MaxSessions int
 
-	// SessionIdleTimeout is how long a session is kept without being used.
+	// SessionIdleTimeout is how long a session is kept without being used. When there
+	// has been no connection for 5 s, all sessions are closed.
 	// 0: until the Connector closes. Default: 2 min.
 	SessionIdleTimeout time.Duration
 
@@ -149,6 +150,10 @@ type Config struct {
 
 	// StateStore stores the trusted states, instead of Verify.StateDir.
 	StateStore StateStore
+
+	// Tracer is told what the driver does; the module immudbotel has one for
+	// OpenTelemetry. nil: nothing is traced, at no cost.
+	Tracer Tracer
 
 	// Logger receives the driver's log records. nil: nothing is logged.
 	Logger *slog.Logger

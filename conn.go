@@ -26,13 +26,7 @@ var (
 
 // Conn is a connection of database/sql. It uses a session of the [Connector], which
 // other connections may use too, and has at most one transaction. Between two calls
-// outside transactions it may move to another session. Programs get a Conn from
-// sql.Conn.Raw:
-//
-//	err := conn.Raw(func(c any) error {
-//		fmt.Println(c.(*immudb.Conn).SessionTokens().ServerUUID)
-//		return nil
-//	})
+// outside transactions it may move to another session. Programs get a Conn from [Raw].
 //
 // Like every driver.Conn it is used by one goroutine at a time.
 type Conn struct {
@@ -48,7 +42,7 @@ type Conn struct {
 
 	begun trust.Begun // marks the moment before the current commit was sent; see readyToProve
 
-	closeConnector bool // the connector was made for this connection alone
+	afterClose func() error // nil: nothing is to be done
 }
 
 // session is the session that calls outside a transaction use now.
@@ -173,6 +167,9 @@ func (c *Conn) Begin() (driver.Tx, error) {
 
 // Ping makes a round trip, which shows that the server knows the session.
 func (c *Conn) Ping(ctx context.Context) error {
+	if a := askOf(ctx); a != nil {
+		return a.answer(c)
+	}
 	return c.call(ctx, reads, "", wire.MethodKeepAlive, nil, wire.Empty)
 }
 
@@ -234,8 +231,8 @@ func (c *Conn) Close() error {
 	}
 	c.closed = true
 	c.lease.Release()
-	if c.closeConnector {
-		return c.connector.Close()
+	if c.afterClose != nil {
+		return c.afterClose()
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ var (
 
 // Connector opens connections for one [Config]. It owns what they share: one
 // gRPC channel for each host, the sessions and the background goroutines.
-// sql.DB.Close closes it.
+// sql.DB.Close closes it. When it has had no connection for 5 s, it ends all of that
+// by itself, and starts it again for the next connection.
 type Connector struct {
 	cfg   *Config
 	log   *slog.Logger
@@ -75,6 +76,10 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		IdleTimeout:    cfg.SessionIdleTimeout,
 		MaxSessions:    cfg.MaxSessions,
 		Log:            log,
+		Opening: func(ctx context.Context, addr string) (context.Context, func(error)) {
+			ctx, op := c.trace(ctx, TraceSession, addr, "", "", 0, nil)
+			return ctx, func(err error) { op.end(ctx, err) }
+		},
 		Metadata: func(serverUUID, id, tx string) metadata.MD {
 			return SessionTokens{ServerUUID: serverUUID, SessionID: id}.metadata(TransactionTokens{TransactionID: tx})
 		},
@@ -128,6 +133,16 @@ func (c *Connector) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Connect
 // server has broken. While no session is available, Connect waits for one within
 // ctx and connect_timeout.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, op := c.trace(ctx, TraceConnect, "", "", "", 0, nil)
+	conn, err := c.connect(ctx)
+	op.end(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c *Connector) connect(ctx context.Context) (*Conn, error) {
 	lease, err := c.pool.Lease(ctx)
 	if err != nil {
 		return nil, c.leaseError(err)

@@ -267,12 +267,14 @@ func (w *copyWriter) send(req []byte, sent *written.Writes) (tx wire.CommittedTx
 }
 
 // copyBatch runs one request as a transaction of its own.
-func (c *Conn) copyBatch(ctx context.Context, table string, req []byte, sent *written.Writes) (wire.CommittedTx, error) {
+func (c *Conn) copyBatch(ctx context.Context, table string, req []byte, sent *written.Writes) (committed wire.CommittedTx, err error) {
+	ctx, op := c.trace(ctx, TraceBatch, "", table, 0, nil)
+	defer func() { op.end(ctx, err) }()
 	if err := c.readyToProve(ctx); err != nil {
 		return wire.CommittedTx{}, err
 	}
 	var ans wire.ExecResult
-	err := c.retry(ctx, table, func() error {
+	err = c.retry(ctx, table, func() error {
 		ans = wire.ExecResult{}
 		return c.call(ctx, writes, "a batch", wire.MethodSQLExec, req, &ans)
 	})
@@ -306,7 +308,7 @@ func (w *copyWriter) stage(b *batch) int {
 	}
 	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
 	w.request = nil // until it is known to have arrived
-	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, req, w.sent(b, 0, len(b.rows))) }) == nil {
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, w.table, req, w.sent(b, 0, len(b.rows))) }) == nil {
 		w.request = req
 		return len(req)
 	}
@@ -350,7 +352,9 @@ func (w *copyWriter) unstage() {
 
 // stageBatch runs a request in a transaction that it leaves open. After an error
 // there is none.
-func (c *Conn) stageBatch(ctx context.Context, req []byte, sent *written.Writes) error {
+func (c *Conn) stageBatch(ctx context.Context, table string, req []byte, sent *written.Writes) (err error) {
+	ctx, op := c.trace(ctx, TraceBatch, "", table, 0, nil)
+	defer func() { op.end(ctx, err) }()
 	tx, err := c.begin(ctx, false)
 	if err != nil {
 		return err
@@ -368,8 +372,10 @@ func (c *Conn) stageBatch(ctx context.Context, req []byte, sent *written.Writes)
 	return nil
 }
 
-func (c *Conn) commitStaged(ctx context.Context) (wire.CommittedTx, error) {
-	committed, err := c.tx.commit(ctx)
+func (c *Conn) commitStaged(ctx context.Context) (committed wire.CommittedTx, err error) {
+	ctx, op := c.trace(ctx, TraceCommit, "", "", 0, nil)
+	defer func() { op.end(ctx, err) }()
+	committed, err = c.tx.commit(ctx)
 	if committed.TxID != 0 || isVerdict(err) {
 		err = unprovenBatch(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -32,16 +33,58 @@ func TestOpenReportsABadDSNAtOnce(t *testing.T) {
 	}
 }
 
-func TestDriverOpenGivesAConnOfItsOwn(t *testing.T) {
-	conn, err := (&immudb.Driver{}).Open(dbtest.FreshDSN(t))
+// Packages that wrap drivers call sql.Open with an empty name to get the Driver.
+func TestTheEmptyDSNOpensAndDoesNotConnect(t *testing.T) {
+	db, err := sql.Open("immudb", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.(driver.Pinger).Ping(t.Context()); err != nil {
-		t.Error(err)
+	defer db.Close()
+	if _, ok := db.Driver().(*immudb.Driver); !ok {
+		t.Errorf("the driver is %T", db.Driver())
 	}
-	if err := conn.Close(); err != nil {
-		t.Error(err)
+	_, want := immudb.ParseDSN("")
+	if err := db.PingContext(t.Context()); err == nil || err.Error() != want.Error() {
+		t.Errorf("Ping: %v, want %v", err, want)
+	}
+}
+
+func TestDriverOpenSharesSessionsAndClosesThemWithTheLastConn(t *testing.T) {
+	d, dsn := &immudb.Driver{}, dbtest.FreshDSN(t, "max_sessions=1")
+	var conns []driver.Conn
+	ids := map[string]bool{}
+	for range 5 {
+		conn, err := d.Open(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(driver.Pinger).Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+		ids[conn.(*immudb.Conn).SessionTokens().SessionID] = true
+		conns = append(conns, conn)
+	}
+	if len(ids) != 1 {
+		t.Errorf("%d sessions, want one that all conns share", len(ids))
+	}
+	if s := fmt.Sprintf("%v %+v %#v", d, d, d); strings.Contains(s, dsn) {
+		t.Errorf("the driver prints its DSN: %s", s)
+	}
+	for i, conn := range conns {
+		if err := conn.(driver.Pinger).Ping(t.Context()); err != nil {
+			t.Errorf("after %d conns were closed: %v", i, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	conn, err := d.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if id := conn.(*immudb.Conn).SessionTokens().SessionID; ids[id] {
+		t.Errorf("session %s is still used after all conns were closed", id)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb/internal/dsnscan"
-	"github.com/immudb-go/immudb/internal/trust"
+	"github.com/immudb-go/immudb/internal/proof"
 )
 
 // ParseDSN reads a data source name, in URL or in keyword/value form:
@@ -403,7 +403,7 @@ func stateOption() option {
 	o := stringOption("trusted_state", func(c *Config) *string { return &c.Verify.State })
 	o.valid = "tx:hash, a transaction id above 0 and 64 hex digits"
 	o.check = func(c *Config) bool {
-		_, err := trust.ParsePin(c.Verify.State)
+		_, err := proof.ParseState(c.Verify.State)
 		return err == nil || c.Verify.State == ""
 	}
 	return o

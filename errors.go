@@ -1,8 +1,10 @@
 package immudb
 
 import (
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +52,10 @@ var (
 	// or the session expired). The call was not run, and the session's open
 	// transaction was rolled back.
 	ErrSessionLost = errors.New("immudb: session lost")
+	// ErrUnreachable: the server could not be reached, or the connection to it broke.
+	// Nothing was committed. It is retryable unless another try would fail as well: the
+	// host's name is unknown, or the two sides do not agree on TLS.
+	ErrUnreachable = errors.New("immudb: server unreachable")
 	// ErrMaxSessions: the server has as many sessions as it allows.
 	ErrMaxSessions = errors.New("immudb: too many sessions")
 	// ErrTxAborted: an earlier statement failed and the transaction with it. The
@@ -198,6 +204,10 @@ var kinds = [...]error{
 func newCallError(f *wire.Failure) *Error {
 	e := &Error{Message: f.Message, SQLState: f.SQLState, GRPC: f.Code, kind: kinds[f.Class], safe: f.Class.Safe()}
 	switch f.Class {
+	case wire.ClassNone:
+		if f.Code == codes.Unavailable && f.Ended == nil && (f.Fate == wire.NotSent || f.Fate == wire.Unknown) {
+			e.kind, e.SQLState = ErrUnreachable, "08006"
+		}
 	case wire.RequestTooLarge:
 		e.Message = "the request is larger than the server takes (its max-recv-msg-size, 32 MiB by default): send less at once"
 	case wire.IndexedTwice:
@@ -247,7 +257,10 @@ func (c *Connector) hostError(h *session.HostError) error {
 			e.Message, e.cause = whyNot(e.Message), cause
 		}
 		e.GRPC = f.Code
-		e.safe = e.safe || f.Fate == wire.NotSent || f.Fate == wire.Unknown || f.Class == wire.Replica
+		e.safe = e.safe || f.Class == wire.Replica
+		if f.Fate == wire.NotSent || f.Fate == wire.Unknown {
+			e.kind, e.SQLState, e.safe = ErrUnreachable, "08001", !isSettled(h.Connect)
+		}
 	}
 	e.Message = "connect to " + h.Addr + ": " + e.Message
 	if errors.Is(h.Err, session.ErrSplitBrain) {
@@ -257,6 +270,21 @@ func (c *Connector) hostError(h *session.HostError) error {
 		e.Message += " (" + c.cfg.Database + ")"
 	}
 	return e
+}
+
+// isSettled reports whether every attempt to connect fails like the one that ended
+// with err, until a setting of the client, the server or the network is changed.
+func isSettled(err error) bool {
+	var (
+		name   *net.DNSError
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		alert  tls.AlertError
+		remote *net.OpError
+	)
+	return errors.As(err, &name) && name.IsNotFound ||
+		errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) ||
+		errors.As(err, &remote) && remote.Op == "remote error"
 }
 
 // whyNot is the reason why gRPC could not connect, without gRPC's prefixes.

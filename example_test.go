@@ -348,8 +348,7 @@ func ExampleConn() {
 		log.Fatal(err)
 	}
 	defer conn.Close()
-	err = conn.Raw(func(c any) error {
-		session := c.(*immudb.Conn)
+	err = immudb.Raw(ctx, conn, func(session *immudb.Conn) error {
 		fmt.Println("server has a UUID:", session.SessionTokens().ServerUUID != "")
 		fmt.Println("in a transaction:", session.TransactionTokens().TransactionID != "")
 		return nil

@@ -21,6 +21,18 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *Conn) exec(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
+	if len(t.statements) == 0 {
+		if a := askOf(ctx); a != nil {
+			return driver.ResultNoRows, a.answer(c)
+		}
+	}
+	ctx, op := c.trace(ctx, TraceExec, t.Text, "", 0, nil)
+	res, err := c.execFilled(ctx, t, args)
+	op.end(ctx, err)
+	return res, err
+}
+
+func (c *Conn) execFilled(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
 	if t.savepoints {
 		return c.execInSteps(ctx, t, args)
 	}

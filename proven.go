@@ -30,10 +30,12 @@ type ProvenRow struct {
 	Time time.Time // when, by the server's clock, UTC, in whole seconds
 	// Deleted is true if the transaction deleted the row. Values are then its last ones.
 	Deleted bool
+
+	key []byte // of its entry, which tells the table by its id, and the row
 }
 
 func newProvenRow(row *proof.Row) *ProvenRow {
-	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted}
+	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, key: row.Key}
 	for i, c := range row.Table.Columns {
 		r.Columns = append(r.Columns, c.Name)
 		r.Values = append(r.Values, asQueried(row.Values[i]))

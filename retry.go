@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -32,14 +31,15 @@ func (c *Conn) retry(ctx context.Context, table string, work func() error) error
 			return err
 		}
 		c.retried(ctx, try+1, whyRetried(err))
+		waiting, op := c.trace(ctx, TraceRetry, "", table, try+1, err)
 		if try == 0 {
 			leave()
-			if leave, err = c.connector.lanes.enter(ctx, table, true); err != nil {
-				return err
-			}
-			continue
+			leave, err = c.connector.lanes.enter(ctx, table, true)
+		} else {
+			err = sleep(ctx, backoffDelay(try))
 		}
-		if err := sleep(ctx, backoffDelay(try)); err != nil {
+		op.end(waiting, err)
+		if err != nil {
 			return err
 		}
 	}
@@ -197,13 +197,7 @@ func (h *heldConn) useOnce(ctx context.Context, f func(c *Conn) error) error {
 	if err := h.take(ctx); err != nil {
 		return err
 	}
-	err := h.conn.Raw(func(dc any) error {
-		c, ok := dc.(*Conn)
-		if !ok {
-			return unsupported(fmt.Sprintf("this needs a sql.DB of this driver, not one whose conns are %T", dc))
-		}
-		return f(c)
-	})
+	err := Raw(context.WithoutCancel(ctx), h.conn, f)
 	if errors.Is(err, driver.ErrBadConn) {
 		h.conn = nil // closed by database/sql, because of the error
 	}

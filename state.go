@@ -67,7 +67,7 @@ type State struct {
 }
 
 // Pin is the state as the option trusted_state takes it: tx:hash.
-func (s State) Pin() string { return trust.FormatPin(s.TxID, proof.Digest(s.Hash)) }
+func (s State) Pin() string { return proof.State{TxID: s.TxID, Alh: proof.Digest(s.Hash)}.Pin() }
 
 // StateStore keeps states, one for each history and database. Its methods are
 // called from several goroutines.

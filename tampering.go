@@ -1,6 +1,7 @@
 package immudb
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,5 +87,6 @@ var trustKinds = map[trust.Kind]error{
 	trust.ServerOlder:   ErrServerOlder,
 	trust.SchemaChanged: ErrSchemaChanged,
 	trust.NoSuchTable:   ErrNoSuchTable,
+	trust.NoSuchRow:     sql.ErrNoRows,
 	trust.InvalidValue:  ErrInvalidValue,
 }

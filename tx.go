@@ -25,6 +25,10 @@ type tx struct {
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
+	// values is BeginTx's context without its end. Commit and Rollback get no context
+	// from database/sql, and what traces them needs the values.
+	values context.Context
+
 	begin []byte // the request that began it
 	log   *txLog // what its savepoints need; nil: it has none
 
@@ -87,13 +91,18 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if c.tx != nil {
 		return nil, unsupported("a transaction is open on this connection: the server does not nest them")
 	}
+	tracing, op := c.trace(ctx, TraceBegin, "", "", 0, nil)
 	var t *tx
-	err := c.waitForRoom(ctx, func() (err error) {
-		t, err = c.begin(ctx, opts.ReadOnly)
+	err := c.waitForRoom(tracing, func() (err error) {
+		t, err = c.begin(tracing, opts.ReadOnly)
 		return err
 	})
+	op.end(tracing, err)
 	if err != nil {
 		return nil, err
+	}
+	if op != nil {
+		t.values = context.WithoutCancel(ctx) // the end is beside the beginning, not within it
 	}
 	t.log = c.newLog()
 	return t, nil
@@ -118,7 +127,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.tx = &tx{conn: c, server: server, begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, values: context.WithoutCancel(ctx), begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	if !readOnly {
 		if err := c.checkHost(ctx, begins, host); err != nil {
 			c.tx.abandon()
@@ -140,9 +149,11 @@ func (c *Conn) beginOnServer(ctx context.Context, req []byte) (server *session.T
 // Commit commits. If it fails with [ErrOutcomeUnknown] the transaction may have
 // been committed; with any other error it was not.
 func (t *tx) Commit() error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
+	ctx, op := t.conn.trace(ctx, TraceCommit, "", "", 0, nil)
 	_, err := t.commit(ctx)
+	op.end(ctx, err)
 	return err
 }
 
@@ -192,9 +203,11 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 
 // Rollback ends the transaction and undoes what it did. If the server cannot be
 // reached it returns an error, and the driver repeats the rollback in the background.
-func (t *tx) Rollback() error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+func (t *tx) Rollback() (err error) {
+	ctx, cancel := context.WithTimeout(t.values, endTimeout)
 	defer cancel()
+	ctx, op := t.conn.trace(ctx, TraceRollback, "", "", 0, nil)
+	defer func() { op.end(ctx, err) }()
 	if t.err != nil {
 		t.leave()
 		return nil

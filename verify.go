@@ -26,7 +26,7 @@ import (
 // it is the state that the server showed first.
 //
 // VerifiedRow does not promise what no immudb server can prove: that the revision is
-// the latest one, that a row does not exist, that a result is complete, and the
+// the latest one ([Verifier.Latest] proves it for recent rows), that a row does not exist, that a result is complete, and the
 // time, which is the server's clock. The number of the revision is not part of the
 // answer; SELECT _rev FROM (HISTORY OF t) tells it, unproven. A dishonest server can
 // answer with an older revision, which then has an older TxID. An honest one answers
@@ -111,6 +111,26 @@ func (v *Verifier) AcceptSchema(ctx context.Context, table string) error {
 // which is read from its first transaction on, once for a sql.DB.
 func (v *Verifier) RowAt(ctx context.Context, tx uint64, table string, pk ...any) (*ProvenRow, error) {
 	return v.row(ctx, table, tx, pk)
+}
+
+// Latest proves whether a row that was proven before, with its deletion as a revision
+// like any other, is still the latest revision of the row: no transaction after TxID
+// wrote the row again or dropped its table. It reads all transactions since then,
+// without values, which is meant for rows that were written recently: if there are more
+// than maxTxs, the error is [ErrInvalidValue].
+//
+// asOf is the newest transaction that the server shows, which is then trusted, and as of
+// which the answer holds. A server can hold back what came after it.
+func (v *Verifier) Latest(ctx context.Context, row *ProvenRow, maxTxs int) (latest bool, asOf State, err error) {
+	if row == nil || row.key == nil {
+		return false, State{}, newError(ErrInvalidValue, "22023", "Latest needs a row that this package has proven")
+	}
+	var later uint64
+	asOf, err = v.state(ctx, func(p *trust.Prover) (s trust.State, err error) {
+		later, s, err = p.WrittenAfter(ctx, row.key, row.TxID, maxTxs)
+		return s, err
+	})
+	return err == nil && later == 0, asOf, err
 }
 
 // Written returns the rows that transaction tx wrote or deleted, proven and with all

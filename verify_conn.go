@@ -40,7 +40,7 @@ func newVerification(cfg *Config, log *slog.Logger) (*verification, error) {
 	o := trust.Options{History: cfg.Verify.History, FirstUse: cfg.Verify.TrustFirstUse, Commits: cfg.Verify.Commits || cfg.Verify.Writes, Log: log}
 	var err error
 	if cfg.Verify.State != "" {
-		if o.Pin, err = trust.ParsePin(cfg.Verify.State); err != nil {
+		if o.Pin, err = proof.ParseState(cfg.Verify.State); err != nil {
 			return nil, err
 		}
 		o.Pinned = strings.ToLower(cfg.Database)

@@ -67,6 +67,13 @@ func noteRead(ctx context.Context, unproven error) {
 
 // queryOrProve runs a query, and proves its rows with verify=reads.
 func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
+	ctx, op := c.trace(ctx, TraceQuery, t.Text, "", 0, nil)
+	r, err := c.queryUntraced(ctx, t, args)
+	op.end(ctx, err)
+	return r, err
+}
+
+func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
 	if !c.connector.cfg.Verify.Reads || !t.reads || len(t.statements) == 0 || ctx.Value(noProofKey{}) != nil {
 		return orNil(c.query(ctx, t, args))
 	}

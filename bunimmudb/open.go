@@ -47,8 +47,8 @@ var (
 )
 
 // Conn is a connection of the driver that accepts bun's statements. [sql.Conn.Raw] passes
-// it to its function on databases that this package opened. Methods of the driver beyond
-// database/sql are those of the embedded connection.
+// it to its function on databases that this package opened. [immudb.Raw] gives the
+// driver's connection within.
 type Conn struct{ *immudb.Conn }
 
 // ExecContext rewrites a query and runs it.

@@ -32,10 +32,8 @@ func (m Migrator) CurrentDatabase() string {
 	}
 	defer conn.Close()
 	name := ""
-	_ = conn.Raw(func(c any) error {
-		if c, ok := c.(*immudb.Conn); ok {
-			name = c.Database()
-		}
+	_ = immudb.Raw(m.context(), conn, func(c *immudb.Conn) error {
+		name = c.Database()
 		return nil
 	})
 	return name

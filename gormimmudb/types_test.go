@@ -79,7 +79,7 @@ func TestValuesOfEveryKindComeBack(t *testing.T) {
 	const tenIntegers = "INTEGER INTEGER INTEGER INTEGER INTEGER INTEGER INTEGER INTEGER INTEGER INTEGER"
 	check(tenIntegers, &ints{0, math.MinInt8, math.MinInt16, math.MinInt32, math.MinInt64, math.MinInt, 0, 0, 0, 0, 0})
 	check(tenIntegers, &ints{0, math.MaxInt8, math.MaxInt16, math.MaxInt32, math.MaxInt64, math.MaxInt,
-		math.MaxUint8, math.MaxUint16, math.MaxUint32, math.MaxInt64, math.MaxInt64})
+		math.MaxUint8, math.MaxUint16, math.MaxUint32, math.MaxInt64, math.MaxInt})
 	type floats struct {
 		ID  uint
 		F32 float32

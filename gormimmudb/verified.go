@@ -67,9 +67,9 @@ func wantsProof(stmt *gorm.Statement) bool {
 	return set || proving
 }
 
-// unprovable makes the error for a query that Verified cannot prove.
 var errProofInTx = unprovable("in a transaction: what it sees is not committed, and has no proof; read before it or after it")
 
+// unprovable makes the error for a query that Verified cannot prove.
 func unprovable(what string) error { return unsupported("Verified: %s", what) }
 
 // verify runs gorm's query with proven rows.

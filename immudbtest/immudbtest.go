@@ -55,6 +55,8 @@ type Server struct {
 	cert *certificates // nil without TLS
 	log  *logWriter
 
+	unlock func() error // gives the directory up; nil before it is this server's
+
 	mu     sync.Mutex
 	port   int
 	pgPort int
@@ -108,6 +110,12 @@ func newServer(cfg config) (_ *Server, err error) {
 	}()
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return nil, fmt.Errorf("immudbtest: %w", err)
+	}
+	if s.unlock, err = lockDir(s.dir); err != nil {
+		if errors.Is(err, ErrDirInUse) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("immudbtest: locking the directory: %w", err)
 	}
 	if cfg.tls {
 		if s.cert, err = loadOrCreateCertificates(s.dir + ".tls"); err != nil {
@@ -221,18 +229,6 @@ func (s *Server) Restart() error {
 	return s.start()
 }
 
-// Promote makes a replica a primary: the server is restarted with the data it has and follows nobody any more, which is
-// how an operator promotes the default database. On a primary it is Restart.
-func (s *Server) Promote() error {
-	if err := s.Stop(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.cfg.replicaOf = ""
-	s.mu.Unlock()
-	return s.start()
-}
-
 // Close stops the server for good and removes the temporary directory that New made. A second Close does
 // nothing.
 func (s *Server) Close() error {
@@ -244,6 +240,9 @@ func (s *Server) Close() error {
 	s.closed = true
 	err := s.stopLocked()
 	s.log.close()
+	if s.unlock != nil {
+		err = errors.Join(err, s.unlock())
+	}
 	if s.temp != "" {
 		err = errors.Join(err, os.RemoveAll(s.temp))
 	}

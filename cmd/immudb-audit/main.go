@@ -8,6 +8,14 @@
 // the trusted state. Without the argument the DSN is taken from IMMUDB_DSN, so that a
 // password is not in the list of processes.
 //
+// It also makes and checks receipts of rows, which prove them without a server (see
+// docs/receipts.md):
+//
+//	immudb-audit receipt get -table accounts -pk 42 [-tx id] [DSN] >file
+//	immudb-audit receipt extend -in file [DSN] >newer
+//	immudb-audit receipt verify -database ledger [-key server.pem] [-state tx:hash] file
+//	immudb-audit receipt show file
+//
 // # Setting it up
 //
 // The first run trusts the history that the server has, and reads all of it:
@@ -33,6 +41,7 @@
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON
+//	-version      print the version of this program and end
 //	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
 // The exit status:
@@ -66,6 +75,17 @@
 // Status 5: at a first run, set verify=trust-first-use. Otherwise the state was lost:
 // restore it, or take trusted_state=tx:hash from the last report.
 //
+// # The changes
+//
+//	immudb-audit changes [-after cursor] [-follow] [-tables a,b] [-json] [-timeout d] [DSN]
+//
+// prints every change of a row or a table after a cursor, proven, in the order of the
+// transactions. Each line of JSON has the cursor to continue after it; without -json
+// the last cursor is told on standard error. With -follow it waits for new
+// transactions until it is interrupted. Values of BLOB and JSON columns are printed as
+// base64. The exit status is that of an audit, and what is trusted moves as with a
+// verified read. See docs/changes.md.
+//
 // An audit proves the history, not the results of queries: it cannot find that a server
 // leaves rows out of the result of a query, or returns an older revision. It also cannot
 // find that the server hides its newest transactions.
@@ -82,6 +102,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -117,16 +138,40 @@ type settings struct {
 	opts        immudb.AuditOptions
 	timeout     time.Duration
 	json, quiet bool
+	version     bool
+}
+
+// printUsage prints what fits a screen; the package's documentation says more.
+func printUsage(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
+	})
+	fmt.Fprint(w, `
+exit status:
+  0  the history was checked and is as it was
+  1  it was altered, or is not signed as it should be
+  2  the command line or the DSN is wrong
+  3  it could not be checked: no answer, or an error
+  4  the server is older than what is trusted
+  5  nothing is trusted yet; see verify=trust-first-use
+`)
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	s := settings{dsn: env}
 	fs := flag.NewFlagSet("immudb-audit", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprintln(stderr, "usage: immudb-audit [flags] [DSN]\n\nThe DSN may also be in IMMUDB_DSN. The flags:")
-		fs.PrintDefaults()
-	}
+	fs.Usage = func() { printUsage(stderr, fs) }
+	fs.BoolVar(&s.version, "version", false, "print the version of this program and end")
 	fs.BoolVar(&s.opts.FromStart, "from-start", false, "read the whole history, not only what is new")
 	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
 	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
@@ -141,6 +186,8 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 		}
 	}
 	switch {
+	case s.version:
+		return s, nil
 	case fs.NArg() > 1:
 		// The argument is not quoted, because it may be a DSN with a password.
 		return s, errors.New("give one DSN, after the flags")
@@ -153,6 +200,12 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 }
 
 func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
+	if len(args) > 0 && args[0] == "receipt" {
+		return receipts(ctx, args[1:], env, stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "changes" {
+		return runChanges(ctx, args[1:], env, stdout, stderr)
+	}
 	s, err := parse(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return statusOK
@@ -160,6 +213,10 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 	if err != nil {
 		fmt.Fprintln(stderr, "immudb-audit:", err)
 		return statusUsage
+	}
+	if s.version {
+		fmt.Fprintln(stdout, "immudb-audit", programVersion())
+		return statusOK
 	}
 	db, err := sql.Open(immudb.DriverName, s.dsn)
 	if err != nil {

@@ -67,7 +67,7 @@ func run(ctx context.Context, dsn string, out io.Writer) (err error) {
 	return nil
 }
 
-// introduce prints the server and the database of the session, which sql.Conn.Raw gives
+// introduce prints the server and the database of the session, which immudb.Raw gives
 // access to.
 func introduce(ctx context.Context, db *sql.DB, say report, place string) error {
 	conn, err := db.Conn(ctx)
@@ -75,8 +75,7 @@ func introduce(ctx context.Context, db *sql.DB, say report, place string) error 
 		return err
 	}
 	defer conn.Close()
-	return conn.Raw(func(c any) error {
-		session := c.(*immudb.Conn)
+	return immudb.Raw(ctx, conn, func(session *immudb.Conn) error {
 		version, err := session.ServerVersion(ctx)
 		if err != nil {
 			return err

@@ -153,8 +153,8 @@ func Drain[T any](rows *sql.Rows) ([]T, error) {
 // Raw runs f on the driver's connection.
 func Raw(t testing.TB, conn *sql.Conn, f func(c *immudb.Conn)) {
 	t.Helper()
-	err := conn.Raw(func(c any) error {
-		f(c.(*immudb.Conn))
+	err := immudb.Raw(context.Background(), conn, func(c *immudb.Conn) error {
+		f(c)
 		return nil
 	})
 	if err != nil {

@@ -331,16 +331,17 @@ func sameValues(t *table, id int64, values []any) bool {
 }
 
 // accepting reads, and accepts the names of the table if they have changed since they
-// were relied on.
-func (s *session) accepting(c *client, t *table, told int, read func() error) error {
-	err := read()
+// were relied on. read tells how many rows it got: without one nothing was proven of the
+// table.
+func (s *session) accepting(c *client, t *table, told int, read func() (rows int, err error)) error {
+	n, err := read()
 	if errors.Is(err, immudb.ErrSchemaChanged) && (c.relied(t) != t.version || s.lying(told)) {
 		if err = s.verifier(c).AcceptSchema(context.Background(), t.name); err == nil {
 			c.accepted[t] = t.version
-			err = read()
+			n, err = read()
 		}
 	}
-	if err == nil && !s.lying(told) {
+	if err == nil && n > 0 && !s.lying(told) {
 		c.accepted[t] = t.version
 	}
 	return err

@@ -240,9 +240,9 @@ func (s *session) row(c *client) error {
 	}
 	told := s.liar.count()
 	var row *immudb.ProvenRow
-	err := s.accepting(c, t, told, func() (err error) {
+	err := s.accepting(c, t, told, func() (_ int, err error) {
 		row, err = s.verifier(c).Row(context.Background(), t.name, id)
-		return err
+		return 1, err
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -328,9 +328,9 @@ func (s *session) verifyRows(c *client) error {
 		return s.plainly(c, t, tail, from)
 	}
 	var rows []*immudb.ProvenRow
-	err := s.accepting(c, t, told, func() (err error) {
+	err := s.accepting(c, t, told, func() (_ int, err error) {
 		rows, err = s.verifier(c).Rows(context.Background(), t.name, tail, from)
-		return err
+		return len(rows), err
 	})
 	if err != nil {
 		return err
@@ -378,14 +378,14 @@ func (s *session) selectMany(c *client) error {
 func (s *session) query(c *client, t *table, told int, query string, args ...any) (names []string, list [][]any, proven bool, err error) {
 	_, relied := c.state().Tables[t.name]
 	var info immudb.ReadProof
-	err = s.accepting(c, t, told, func() error {
+	err = s.accepting(c, t, told, func() (int, error) {
 		info = immudb.ReadProof{}
 		rows, err := c.db.QueryContext(immudb.WithReadProof(context.Background(), &info), query, args...)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		names, list, err = drain(rows)
-		return err
+		return len(list), err
 	})
 	if err == nil && info.Unproven > 0 && (relied || c.strict || !s.lying(told) || !promises["select"].unproven) {
 		s.faultf("select: the server has talked the driver out of the proof: %s", info.Reason)

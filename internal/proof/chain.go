@@ -51,6 +51,11 @@ func ChainFrom(trusted State, p *DualProof) (*Chain, error) {
 	return c, nil
 }
 
+// Clone returns a chain that continues by itself from the same transaction.
+func (c *Chain) Clone() *Chain {
+	return &Chain{state: c.state, tree: frontier{c.tree.size, slices.Clone(c.tree.peaks)}, pending: slices.Clone(c.pending)}
+}
+
 // State is the state after the last transaction that was appended.
 func (c *Chain) State() State { return c.state }
 

@@ -25,6 +25,11 @@ func (t *Table) RowKey(pk ...any) ([]byte, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	return t.rowKey(pk)
+}
+
+// rowKey is RowKey for a table that was checked.
+func (t *Table) rowKey(pk []any) ([]byte, error) {
 	if len(pk) != len(t.PrimaryKey) {
 		return nil, fmt.Errorf("%w: table %q has %d primary key columns, got %d values", ErrArgument, t.Name, len(t.PrimaryKey), len(pk))
 	}

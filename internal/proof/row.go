@@ -22,7 +22,8 @@ type RowProof struct {
 // Row is a proven revision of a row.
 type Row struct {
 	Table  *Table
-	Values []any // one per element of Table.Columns, see [Table.DecodeRow]
+	Key    []byte // of the row's entry
+	Values []any  // one per element of Table.Columns, see [Table.DecodeRow]
 	TxID   uint64
 	Time   time.Time // commit time by the server's clock
 	// Deleted means that the transaction deleted the row; Values are the ones it had.
@@ -91,30 +92,25 @@ func (tx *Tx) Rows(table *Table) ([]*Row, error) {
 }
 
 // readRow decodes a proven entry and checks that its key follows from its own values, which include
-// those of the primary key.
+// those of the primary key. The table was checked.
 func (t *Table) readRow(h *Header, e *Entry) (*Row, error) {
 	if e.Metadata.Expires || e.Metadata.NonIndexable {
 		return nil, failed(h.ID, "a row entry has no metadata but the mark of its deletion")
 	}
-	values, err := t.DecodeRow(e.Value)
+	values, err := t.decodeRow(e.Value)
 	if err != nil {
 		return nil, fmt.Errorf("row of table %q in tx %d: %w", t.Name, h.ID, err)
 	}
-	row := &Row{Table: t, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}
-	if key, err := row.Key(); err != nil || !bytes.Equal(key, e.Key) {
+	pk := make([]any, len(t.PrimaryKey))
+	for i, id := range t.PrimaryKey {
+		c, _ := t.index(id)
+		pk[i] = values[c]
+	}
+	key, err := t.rowKey(pk)
+	if err != nil || !bytes.Equal(key, e.Key) {
 		return nil, failed(h.ID, "a row of table %q stands under its own primary key", t.Name)
 	}
-	return row, nil
-}
-
-// Key returns the key that the row is stored under.
-func (r *Row) Key() ([]byte, error) {
-	pk := make([]any, len(r.Table.PrimaryKey))
-	for i, id := range r.Table.PrimaryKey {
-		c, _ := r.Table.index(id)
-		pk[i] = r.Values[c]
-	}
-	return r.Table.RowKey(pk...)
+	return &Row{Table: t, Key: key, Values: values, TxID: h.ID, Time: h.When(), Deleted: e.Metadata.Deleted}, nil
 }
 
 // RowTables returns the ids of the tables that the transaction wrote rows of, in ascending order.

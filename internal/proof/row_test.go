@@ -56,7 +56,7 @@ func TestARowProofGivesTheRowAndTheNewestState(t *testing.T) {
 			t.Errorf("from %d: %v, %v", c.trusted, next, err)
 			continue
 		}
-		want := &Row{Table: all, TxID: 4, Time: h.headers[3].When(), Values: []any{int64(2), "", nil, nil, nil, nil, nil, nil, nil}}
+		want := &Row{Table: all, Key: h.entries[3][1].Key, TxID: 4, Time: h.headers[3].When(), Values: []any{int64(2), "", nil, nil, nil, nil, nil, nil, nil}}
 		if !reflect.DeepEqual(row, want) {
 			t.Errorf("from %d: %+v, want %+v", c.trusted, row, want)
 		}

@@ -23,6 +23,11 @@ func (t *Table) DecodeRow(value []byte) ([]any, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	return t.decodeRow(value)
+}
+
+// decodeRow is DecodeRow for a table that was checked.
+func (t *Table) decodeRow(value []byte) ([]any, error) {
 	count, rest, ok := cutUint32(value)
 	if !ok {
 		return nil, failed(0, "a row value of %d bytes begins with its number of columns", len(value))

@@ -45,14 +45,14 @@ func (p *Pool) leaveWorse(s *Session) {
 	}
 }
 
-// lookForBetter runs until the pool is closed. While sessions are on a server that
+// lookForBetter runs until quit is closed. While sessions are on a server that
 // is not the most preferred, it asks the better ones whether they can be used again.
-func (p *Pool) lookForBetter(ctx context.Context) {
+func (p *Pool) lookForBetter(ctx context.Context, quit <-chan struct{}) {
 	look := time.NewTicker(lookPause)
 	defer look.Stop()
 	for {
 		select {
-		case <-p.quit:
+		case <-quit:
 			return
 		case <-look.C:
 		}

@@ -14,6 +14,7 @@ type HostError struct {
 	Addr    string
 	Failure *wire.Failure // the failed call; nil if none was made
 	Err     error         // what ended the call or the attempt, or nil
+	Connect error         // why the last attempt to connect failed; nil if it did not
 }
 
 func (e *HostError) Error() string {

@@ -31,9 +31,10 @@ type HostConfig struct {
 // host is a server: the channel to it, the connections beneath, and how many
 // sessions of ours it has.
 type host struct {
-	addr    string
-	channel *wire.Channel
-	watch   watch
+	addr  string
+	ch    atomic.Pointer[wire.Channel] // see channel
+	dials func() (*grpc.ClientConn, error)
+	watch watch
 
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
@@ -42,7 +43,10 @@ type host struct {
 
 	count counters
 
+	attempt atomic.Pointer[error] // how the last attempt to connect ended
+
 	// What follows is guarded by Pool.mu.
+	closed    bool        // the channel is closed
 	sessions  int         // on the server: used, being opened, being closed
 	ghosts    []time.Time // an OpenSession whose answer was lost may have left a session: when each such has expired
 	uuid      string      // the server's UUID in its last answer to OpenSession
@@ -75,7 +79,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		connectTimeout = 24 * time.Hour // the callers' contexts bound their waits; the attempt goes on
 	}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(cfg.Credentials),
+		grpc.WithTransportCredentials(attempts{cfg.Credentials, h}),
 		grpc.WithDefaultCallOptions(wire.CallOptions()...),
 		grpc.WithDisableServiceConfig(),
 		// The environment's HTTPS_PROXY is ignored: only the DSN decides where a
@@ -94,6 +98,7 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, addr, cfg.Dial)
 			if err != nil {
+				h.attempt.Store(&err)
 				return nil, err
 			}
 			h.count.connects.Add(1)
@@ -101,12 +106,61 @@ func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*h
 		}),
 	}
 	target := "passthrough:///" + strings.ReplaceAll(cfg.Addr, "%", "%25") // of an IPv6 zone
-	cc, err := grpc.NewClient(target, append(options, cfg.Options...)...)
-	if err != nil {
-		return nil, err
+	options = append(options, cfg.Options...)
+	h.dials = func() (*grpc.ClientConn, error) { return grpc.NewClient(target, options...) }
+	return h, h.open()
+}
+
+// channel is the channel to the server. It is closed only while the pool rests, and
+// when the pool has been closed.
+func (h *host) channel() *wire.Channel { return h.ch.Load() }
+
+// open makes the channel if there is none or it is closed. It does not connect.
+// Pool.mu is held, or nobody else knows h.
+func (h *host) open() error {
+	if h.ch.Load() != nil && !h.closed {
+		return nil
 	}
-	h.channel = wire.NewChannel(cc)
-	return h, nil
+	cc, err := h.dials()
+	if err != nil {
+		return err
+	}
+	h.ch.Store(wire.NewChannel(cc))
+	h.closed = false
+	return nil
+}
+
+// close closes the channel. Pool.mu is held, or nobody else knows h.
+func (h *host) close() {
+	if ch := h.ch.Load(); ch != nil {
+		_ = ch.Close() // fails only when it is closed already
+	}
+	h.closed = true
+}
+
+// attempts are credentials that keep how the handshakes of a host end: of an
+// error, gRPC passes on the text alone.
+type attempts struct {
+	credentials.TransportCredentials
+	host *host
+}
+
+func (a attempts) Clone() credentials.TransportCredentials {
+	return attempts{a.TransportCredentials.Clone(), a.host}
+}
+
+func (a attempts) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := a.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	a.host.attempt.Store(&err)
+	return conn, info, err
+}
+
+// lastAttempt is the error of the last attempt to connect, or nil.
+func (h *host) lastAttempt() error {
+	if err := h.attempt.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // dial connects within ctx, in attempts of dialTimeout each. A refused connection
@@ -131,11 +185,11 @@ func dialOnce(ctx context.Context, addr string, attempt func(context.Context, st
 
 // down reports whether the last attempt to connect failed.
 func (h *host) down() bool {
-	return h.channel.Connection().GetState() == connectivity.TransientFailure
+	return h.channel().Connection().GetState() == connectivity.TransientFailure
 }
 
 // tryNow ends the pause before the next attempt to connect.
-func (h *host) tryNow() { h.channel.Connection().ResetConnectBackoff() }
+func (h *host) tryNow() { h.channel().Connection().ResetConnectBackoff() }
 
 // call makes a call. While a channel is down, gRPC fails each call with the error
 // of the last attempt to connect. With patiently, call then waits up to
@@ -158,7 +212,7 @@ func (h *host) call(ctx context.Context, patiently bool, call func(ctx context.C
 func (h *host) connects(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, reconnectPatience)
 	defer cancel()
-	cc := h.channel.Connection()
+	cc := h.channel().Connection()
 	for {
 		switch state := cc.GetState(); state {
 		case connectivity.Ready:
@@ -249,7 +303,7 @@ func (w *watch) start() {
 
 // tick checks the connections, and schedules the next check while an answer is due.
 func (w *watch) tick() {
-	pending := w.host.channel.Pending() > 0
+	pending := w.host.channel().Pending() > 0
 	var dead []*watchedConn
 	again, probe := false, false
 	w.mu.Lock()
@@ -287,5 +341,5 @@ func (w *watch) probe() {
 	defer w.probing.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), (deadTicks-probeTicks)*watchTick)
 	defer cancel()
-	_ = w.host.channel.Probe(ctx)
+	_ = w.host.channel().Probe(ctx)
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// keepSessions runs until the pool is closed. It keeps silent sessions alive, as
+// keepSessions runs until quit is closed. It keeps silent sessions alive, as
 // the server drops a session after a few minutes without a call, and closes those
 // that no lease used for IdleTimeout, so that the sessions of a burst go again.
-func (p *Pool) keepSessions(ctx context.Context) {
+func (p *Pool) keepSessions(ctx context.Context, quit <-chan struct{}) {
 	var touch, unused <-chan time.Time // never, where the config says 0
 	if d := p.cfg.KeepAlive; d > 0 {
 		touch = time.Tick(d / 4)
@@ -22,7 +22,7 @@ func (p *Pool) keepSessions(ctx context.Context) {
 	}
 	for {
 		select {
-		case <-p.quit:
+		case <-quit:
 			return
 		case <-unused:
 			p.retireUnused(time.Now().Add(-p.cfg.IdleTimeout))

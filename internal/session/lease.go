@@ -29,13 +29,13 @@ type Lease struct {
 // *LimitError. Any other error is a *HostError, several of those joined, ErrClosed,
 // or the error of ctx.
 func (p *Pool) Lease(ctx context.Context) (*Lease, error) {
-	p.mu.Lock()
-	p.leases++
-	p.mu.Unlock()
+	if err := p.addLease(); err != nil {
+		return nil, err
+	}
 	l := &Lease{pool: p}
 	if err := l.wait(ctx, l.join); err != nil {
 		p.mu.Lock()
-		p.leases--
+		p.dropLease()
 		p.mu.Unlock()
 		p.closeHostsWhenUnused()
 		return nil, err
@@ -48,7 +48,7 @@ func (l *Lease) Release() {
 	p := l.pool
 	p.mu.Lock()
 	p.leave(l.session.Load(), l.alone)
-	p.leases--
+	p.dropLease()
 	if p.closed {
 		p.waitForJobs() // the session may be ending
 	}
@@ -356,7 +356,7 @@ func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok boo
 // elsewhere opens a session on another server than h, which cannot be reached. It
 // returns nil when a session was opened, else an error that names h too.
 func (p *Pool) elsewhere(ctx context.Context, h *host, f *wire.Failure) error {
-	away := &HostError{Addr: h.addr, Failure: f}
+	away := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
 	if f.Ended != nil {
 		away.Err = ErrConnectTimeout
 	}

@@ -8,6 +8,10 @@ const (
 	// to close a session wait for a server that does not answer.
 	closeTimeout = 5 * time.Second
 
+	// restDelay is how long a pool that no lease uses keeps its sessions, so that a
+	// program that opens and closes connections one by one does not log in each time.
+	restDelay = 5 * time.Second
+
 	// detachedTimeout bounds a call that its caller has left. The server answers
 	// OpenSession and NewTx within milliseconds, or within the wait for its index.
 	detachedTimeout = time.Minute

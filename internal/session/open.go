@@ -121,9 +121,14 @@ func isFinal(err error) bool {
 }
 
 // openOn opens a session on h within connect_timeout.
-func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, error) {
+func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (s *Session, err error) {
 	if !p.reserve(h) {
 		return nil, &LimitError{Own: true}
+	}
+	if p.cfg.Opening != nil {
+		own, ended := p.cfg.Opening(ctx, h.addr)
+		defer func() { ended(err) }()
+		ctx = own
 	}
 	ctx, cancel := p.patience(ctx)
 	defer cancel()
@@ -136,7 +141,7 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 	var ans wire.Session
 	login := func() *wire.Failure {
 		return h.call(ctx, patiently, func(ctx context.Context) *wire.Failure {
-			return h.channel.Call(ctx, wire.MethodOpenSession, req, &ans)
+			return h.channel().Call(ctx, wire.MethodOpenSession, req, &ans)
 		})
 	}
 	f := login()
@@ -162,14 +167,15 @@ func (p *Pool) openOn(ctx context.Context, h *host, patiently bool) (*Session, e
 		return nil, h.failed(f)
 	}
 	p.noteOpened(h)
-	s := &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
+	s = &Session{ID: ans.ID, ServerUUID: ans.ServerUUID, pool: p, host: h}
 	s.Scope = s.scope("")
 	s.confirmed.Store(epoch)
 	s.touch()
 	return s, nil
 }
 
-// adopt adds a session just opened to the pool, or closes it if the pool is closed.
+// adopt adds a session just opened to the pool, or closes it if the pool is closed
+// or rests.
 func (p *Pool) adopt(s *Session, o *opening) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +183,7 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 	p.noteServer(s)
 	p.noteUsed(s)
 	s.idleSince = time.Now()
-	if p.closed {
+	if p.closed || p.resting {
 		p.endIfUnused(s)
 		return ErrClosed
 	}
@@ -191,11 +197,12 @@ func (p *Pool) adopt(s *Session, o *opening) error {
 		}
 	}
 	p.leaveWorse(s)
-	if !p.keeping {
-		p.keeping = true
-		p.start(p.keepSessions)
+	if p.keeping == nil {
+		quit := make(chan struct{})
+		p.keeping = quit
+		p.start(func(ctx context.Context) { p.keepSessions(ctx, quit) })
 		if len(p.hosts) > 1 {
-			p.start(p.lookForBetter)
+			p.start(func(ctx context.Context) { p.lookForBetter(ctx, quit) })
 		}
 	}
 	p.signalFreed()

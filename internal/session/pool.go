@@ -27,6 +27,9 @@ type Config struct {
 	IdleTimeout    time.Duration // 0: unused sessions are kept
 	MaxSessions    int           // on one server
 	Log            *slog.Logger
+	// Opening is called before a session is opened, and its result when that has ended.
+	// The opening uses the context. nil: nothing is called.
+	Opening func(ctx context.Context, addr string) (context.Context, func(error))
 	// Metadata returns the gRPC metadata of a call in a session; tx is the id of the
 	// transaction, or "" outside one.
 	Metadata func(serverUUID, session, tx string) metadata.MD
@@ -46,8 +49,12 @@ type Pool struct {
 	last     *host         // the server of the session opened last
 	freed    chan struct{} // closed, and replaced, when waiting leases should look for a session again
 	closed   bool
-	keeping  bool // the keep-alive loop runs
 	lineage  lineage
+	keeping  chan struct{} // ends the keep-alive loop when closed; nil: the loop does not run
+
+	resting     bool        // see rest.go
+	unusedSince time.Time   // when the last lease was released
+	restTimer   *time.Timer // calls rest; nil before the first lease is released
 
 	jobs   int                // goroutines that open, keep, close and undo
 	idle   *sync.Cond         // on mu: jobs may have become 0
@@ -86,10 +93,12 @@ func (p *Pool) Close() {
 	}
 	p.closed = true
 	close(p.quit)
-	p.signalFreed()
-	for _, s := range slices.Clone(p.sessions) {
-		p.endIfUnused(s)
+	if p.restTimer != nil {
+		p.restTimer.Stop()
 	}
+	p.stopKeeping()
+	p.signalFreed()
+	p.endUnused()
 	late := time.AfterFunc(closeTimeout, p.giveUp)
 	p.waitForJobs()
 	p.mu.Unlock()
@@ -97,26 +106,33 @@ func (p *Pool) Close() {
 	p.closeHostsWhenUnused()
 }
 
-func (p *Pool) isClosed() bool {
+// ending reports that the pool is closed or rests.
+func (p *Pool) ending() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closed
+	return p.closed || p.resting
 }
 
-// closeHostsWhenUnused closes the channels of a closed pool once it has no lease,
-// no session and no job.
+// endUnused closes the sessions that endIfUnused closes. mu is held.
+func (p *Pool) endUnused() {
+	for _, s := range slices.Clone(p.sessions) {
+		p.endIfUnused(s)
+	}
+}
+
+// closeHostsWhenUnused closes the channels of a pool that is closed or rests, once
+// it has no lease, no session and no job.
 func (p *Pool) closeHostsWhenUnused() {
 	p.mu.Lock()
-	unused := p.closed && p.leases == 0 && len(p.sessions) == 0 && p.jobs == 0
-	p.mu.Unlock()
-	if unused {
+	defer p.mu.Unlock()
+	if (p.closed || p.resting) && p.leases == 0 && len(p.sessions) == 0 && p.jobs == 0 {
 		p.closeHosts()
 	}
 }
 
 func (p *Pool) closeHosts() {
 	for _, h := range p.hosts {
-		_ = h.channel.Close() // fails only when it is closed already
+		h.close()
 	}
 }
 
@@ -205,11 +221,11 @@ func (p *Pool) retireGently(s *Session) {
 	}
 }
 
-// endIfUnused closes a session that is leaving, or that no lease uses in a closed
-// pool. It keeps the session while a transaction is open in it, or while it is
+// endIfUnused closes a session that is leaving, or that no lease uses in a pool that
+// is closed or rests. It keeps the session while a transaction is open in it, or while it is
 // needed. mu is held.
 func (p *Pool) endIfUnused(s *Session) {
-	toGo := s.leaving.Load() || p.closed && s.leases.Load() == 0
+	toGo := s.leaving.Load() || (p.closed || p.resting) && s.leases.Load() == 0
 	if s.ended || !toGo || s.txs > 0 || p.needed(s) {
 		return
 	}

@@ -130,7 +130,7 @@ func (p *Pool) noteRole(h *host, isReplica bool) {
 
 // failed is the error for a call to the server that got no answer.
 func (h *host) failed(f *wire.Failure) *HostError {
-	err := &HostError{Addr: h.addr, Failure: f}
+	err := &HostError{Addr: h.addr, Failure: f, Connect: h.lastAttempt()}
 	if f.Ended != nil { // callers do not end the context: connect_timeout does, or Close
 		err.Err = ErrConnectTimeout
 	}

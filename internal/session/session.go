@@ -84,12 +84,12 @@ func (sc *Scope) Session() *Session { return sc.session }
 
 // Call makes a unary call. It returns nil if ans holds the answer.
 func (sc *Scope) Call(ctx context.Context, method string, req []byte, ans wire.Answer) *wire.Failure {
-	return sc.session.host.channel.Call(sc.context(ctx), method, req, ans)
+	return sc.session.host.channel().Call(sc.context(ctx), method, req, ans)
 }
 
 // Fetch asks for an answer of one message, see [wire.Stream.Fetch].
 func (sc *Scope) Fetch(ctx context.Context, stream *wire.Stream, method string, req *wire.Request, known []wire.Column, b *wire.Batch) (whole bool, f *wire.Failure) {
-	return stream.Fetch(sc.context(ctx), sc.session.host.channel, method, req, known, b)
+	return stream.Fetch(sc.context(ctx), sc.session.host.channel(), method, req, known, b)
 }
 
 // Open sends a query whose answer is read from stream until own ends. Open makes
@@ -98,7 +98,7 @@ func (sc *Scope) Fetch(ctx context.Context, stream *wire.Stream, method string, 
 func (sc *Scope) Open(ctx context.Context, own *StreamContext, stream *wire.Stream, method string, req *wire.Request, known []wire.Column) *wire.Failure {
 	sc.session.touch()
 	own.begin(ctx, sc.md)
-	return stream.Open(own, sc.session.host.channel, method, req, known)
+	return stream.Open(own, sc.session.host.channel(), method, req, known)
 }
 
 // context is ctx with the scope's tokens. gRPC metadata that the caller put into

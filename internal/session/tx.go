@@ -84,9 +84,9 @@ func (t *Tx) Undo() {
 	defer p.mu.Unlock()
 	p.start(func(ctx context.Context) {
 		defer t.End()
-		// A closed pool closes the session, which rolls back as well.
-		closed := func(*wire.Failure) bool { return p.isClosed() }
-		tell(ctx, p.quit, closed, func(ctx context.Context) *wire.Failure {
+		// A pool that ends closes the session, which rolls back as well.
+		ending := func(*wire.Failure) bool { return p.ending() }
+		tell(ctx, p.quit, ending, func(ctx context.Context) *wire.Failure {
 			return t.Call(ctx, wire.MethodRollback, nil, wire.Empty)
 		})
 	})

@@ -34,10 +34,10 @@ func tell(ctx context.Context, quit <-chan struct{}, enough func(f *wire.Failure
 }
 
 // closeOnServer closes the session on the server, which also ends its
-// transactions. A closed pool does not repeat the call to a server that cannot be
+// transactions. A pool that is closed or rests does not repeat the call to a server that cannot be
 // reached: the session will expire there.
 func (s *Session) closeOnServer(ctx context.Context) {
-	away := func(f *wire.Failure) bool { return f.Fate == wire.NotSent && s.pool.isClosed() }
+	away := func(f *wire.Failure) bool { return f.Fate == wire.NotSent && s.pool.ending() }
 	tell(ctx, s.pool.quit, away, func(ctx context.Context) *wire.Failure {
 		return s.host.call(ctx, true, func(ctx context.Context) *wire.Failure {
 			return s.Call(ctx, wire.MethodCloseSession, nil, wire.Empty)

@@ -116,6 +116,7 @@ func (p *Prover) Commit(ctx context.Context, begun Begun, header *proof.Header) 
 // CommitEntries is Commit that also returns the transaction with its entries. It takes
 // one call, as Commit does when other clients write too.
 func (p *Prover) CommitEntries(ctx context.Context, begun Begun, header *proof.Header) (tx *proof.Tx, err error) {
+	defer func() { p.proved(err) }()
 	committed, err := p.answered(begun, header)
 	if err != nil {
 		return nil, err

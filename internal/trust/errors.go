@@ -20,6 +20,7 @@ const (
 	ServerOlder        // the server's history ends before the trusted state
 	SchemaChanged      // a table's definition gives rows another meaning than the one relied on
 	NoSuchTable        // the proven history has no such table
+	NoSuchRow          // a transaction wrote no such row
 	InvalidValue       // a mistake of the caller
 )
 

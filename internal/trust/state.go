@@ -37,8 +37,8 @@ type State struct {
 	DroppedTables []uint32 `json:"dropped_tables,omitempty"`
 }
 
-// Pin is the state as [ParsePin] reads it.
-func (s State) Pin() string { return FormatPin(s.TxID, s.Hash) }
+// Pin is the state as [proof.ParseState] reads it.
+func (s State) Pin() string { return s.proof().Pin() }
 
 func (s State) proof() proof.State { return proof.State{TxID: s.TxID, Alh: s.Hash} }
 

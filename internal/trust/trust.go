@@ -11,12 +11,8 @@ package trust
 import (
 	"context"
 	"crypto/ecdsa"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -113,17 +109,3 @@ func (h *history) isNew(uuid string) bool {
 	h.servers = append(h.servers, uuid)
 	return len(h.servers) > 1
 }
-
-// ParsePin reads a pinned state, tx:hash.
-func ParsePin(pin string) (proof.State, error) {
-	id, digits, ok := strings.Cut(pin, ":")
-	tx, err := strconv.ParseUint(id, 10, 64)
-	var hash proof.Digest
-	if !ok || err != nil || tx == 0 || hash.UnmarshalText([]byte(digits)) != nil {
-		return proof.State{}, errors.New("immudb: a pinned state is tx:hash, a transaction id above 0 and 64 hex digits")
-	}
-	return proof.State{TxID: tx, Alh: hash}, nil
-}
-
-// FormatPin writes what [ParsePin] reads.
-func FormatPin(tx uint64, hash proof.Digest) string { return fmt.Sprintf("%d:%s", tx, hash) }

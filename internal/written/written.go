@@ -210,16 +210,12 @@ func (c *check) run() error {
 	}
 	var others []*proof.Row
 	for _, row := range c.rows {
-		key, err := row.Key()
-		if err != nil {
-			return err
-		}
-		e, ok := c.byKey[string(key)]
+		e, ok := c.byKey[string(row.Key)]
 		if !ok {
 			others = append(others, row)
 			continue
 		}
-		delete(c.byKey, string(key))
+		delete(c.byKey, string(row.Key))
 		if err := c.compare(row, e); err != nil {
 			return err
 		}

@@ -15,16 +15,22 @@ type settings struct {
 	opts      []immudbtest.Option
 	dir       string
 	control   bool
+	version   bool
 	temporary bool // dir is to be removed when the parent has died
 }
 
 // parse turns flags into options. It passes only settings that were given, because a zero value may mean something else.
-func parse(args []string, stderr io.Writer) (settings, error) {
-	var s settings
+func parse(args []string, stderr io.Writer) (s settings, err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, flag.ErrHelp) {
+			err = usageError{err}
+		}
+	}()
 	add := func(o immudbtest.Option) { s.opts = append(s.opts, o) }
 	fs := flag.NewFlagSet("immudb-dev", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	fs.SetOutput(io.Discard) // main says what is wrong
 
+	fs.BoolVar(&s.version, "version", false, "print the version of this program and end")
 	fs.StringVar(&s.dir, "dir", "", "keep the data in this `directory` (default a temporary one, removed at the end)")
 	fs.BoolVar(&s.control, "control", false, "end when standard input ends, and obey commands read there")
 	fs.BoolVar(&s.temporary, "temporary", false, "with -control: remove -dir when standard input ends")
@@ -43,8 +49,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	maxResult := fs.Int("max-result-size", 0, "the most `rows` of one message of a result (default 2048)")
 	synced := fs.Bool("synced", false, "make each commit wait for the disk (default true with -dir)")
 	log := fs.Bool("log", false, "write the server's log to standard error")
-	if err := fs.Parse(args); err != nil {
+	fs.Usage = func() { printUsage(stderr, fs) }
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return s, err
+	} else if err != nil {
+		return s, fmt.Errorf("%w; run with -help for the settings", err)
 	}
 	if fs.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q; run with -help for the settings", fs.Arg(0))
@@ -92,4 +101,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		add(immudbtest.WithAdminPassword(strings.TrimRight(string(text), "\r\n")))
 	}
 	return s, nil
+}
+
+// printUsage prints a line for each flag.
+func printUsage(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprint(w, "usage: immudb-dev [flags]\n\nRuns an immudb server on 127.0.0.1 and prints its DSN in a line of JSON, until SIGINT or SIGTERM.\n\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  %-32s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
+	})
+	fmt.Fprint(w, "\nexit status: 0 after a signal; 1 the server could not start or run; 2 wrong command line\n")
 }

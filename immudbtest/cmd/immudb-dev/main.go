@@ -15,6 +15,9 @@
 //	discard DSN     {}: the database is not needed any more; it is dropped when the next one is created
 //
 // The answer to a command that fails is {"error":"…"}.
+//
+// The exit status is 0 after a signal, 1 if the server could not start or run (also if another one uses -dir), and 2 for a wrong
+// command line.
 package main
 
 import (
@@ -27,6 +30,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -45,8 +49,26 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "immudb-dev:", err)
-		os.Exit(1)
+		os.Exit(statusOf(err))
 	}
+}
+
+// usageError is an error of the command line.
+type usageError struct{ error }
+
+// statusOf is the exit status for an error of run.
+func statusOf(err error) int {
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 // ready is the line that is printed when the server is ready.
@@ -72,6 +94,10 @@ type answer struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stderr)
 	if err != nil {
+		return err
+	}
+	if s.version {
+		_, err := fmt.Fprintln(stdout, "immudb-dev", programVersion())
 		return err
 	}
 	srv, err := immudbtest.New(s.opts...)

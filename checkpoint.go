@@ -1,0 +1,98 @@
+package immudb
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/immudb-go/immudb/internal/trust"
+)
+
+// ErrSplitView: two states of one database belong to different histories: the server
+// has shown another history to somebody else. errors.As finds a [*SplitView], which
+// holds both. The error matches [ErrTampered], too.
+var ErrSplitView = errors.New("immudb: the server shows different histories")
+
+// SplitView holds two states of one transaction that differ. If the server signed
+// both, anybody who has its public key can check that it did.
+type SplitView struct {
+	Own   State // proven to be part of the trusted history
+	Other State // the one to confirm, as it was given
+}
+
+// Error names both states.
+func (s *SplitView) Error() string {
+	return fmt.Sprintf("the trusted history of database %s holds %s, but somebody else was shown %s", s.Own.Database, s.Own.Pin(), s.Other.Pin())
+}
+
+// Is makes a SplitView match [ErrTampered].
+func (s *SplitView) Is(target error) bool { return target == ErrTampered }
+
+// Confirm proves that the trusted history holds each of the states, which other
+// clients of the same database trust ([Verifier.State]). The states come from them,
+// not from the server. Two clients that were shown different histories find it so:
+// the error is an [ErrSplitView]. A state that is newer than the server's history is
+// an [ErrServerOlder]: the server hides it, or is a replica that lags behind.
+//
+// Confirm cannot tell who gave a wrong state: the server, or the one who passed it
+// on. Signed states can; with server_public_key the signature of each state that has
+// one is checked first, and a wrong one is an [ErrSignature].
+func (v *Verifier) Confirm(ctx context.Context, states ...State) error {
+	for _, s := range states {
+		if s.TxID == 0 {
+			return newError(ErrInvalidValue, "22023", "confirm: a state without a transaction cannot be confirmed")
+		}
+		own, err := v.state(ctx, func(p *trust.Prover) (trust.State, error) { return p.Confirm(ctx, s.trusted()) })
+		if err != nil {
+			return err
+		}
+		if s.Database != "" && s.Database != own.Database {
+			return newError(ErrInvalidValue, "22023", fmt.Sprintf("confirm: the state is one of database %s, not of %s", s.Database, own.Database))
+		}
+		if own.Hash != s.Hash {
+			e := newError(ErrSplitView, "XX001", "two clients of the server were shown different histories")
+			e.cause = &SplitView{Own: own, Other: s}
+			return e
+		}
+	}
+	return nil
+}
+
+// Checkpoint is a state in the form that transparency logs exchange, see
+// https://c2sp.org/tlog-checkpoint: the RFC 9162 tree whose leaf N-1 is the hash of
+// transaction N.
+type Checkpoint struct {
+	Origin string // the name of the log
+	Size   uint64 // the number of transactions
+	Root   Hash   // of the tree
+	State  State  // the same history as a State
+}
+
+// Checkpoint moves the trusted state to the newest transaction, and returns a
+// checkpoint of it. origin is the name that the log is to have, such as
+// "db1.example.com/ledger".
+func (v *Verifier) Checkpoint(ctx context.Context, origin string) (Checkpoint, error) {
+	if origin == "" || strings.ContainsFunc(origin, func(r rune) bool { return unicode.IsSpace(r) || r == '+' || r == unicode.ReplacementChar }) {
+		return Checkpoint{}, newError(ErrInvalidValue, "22023", "checkpoint: an origin is a name without spaces and plus signs")
+	}
+	c := Checkpoint{Origin: origin}
+	var err error
+	c.State, err = v.state(ctx, func(p *trust.Prover) (trust.State, error) {
+		s, root, err := p.Checkpoint(ctx)
+		c.Size, c.Root = s.TxID, Hash(root)
+		return s, err
+	})
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return c, nil
+}
+
+// String returns the text that a log or an auditor signs, with the newline that ends
+// it: origin, size and root in base64, a line each.
+func (c Checkpoint) String() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+}
