@@ -69,7 +69,7 @@ func (p *Pool) Stats() []HostStats {
 
 // state is the state of the channel in words.
 func (h *host) state() string {
-	switch h.channel.Connection().GetState() {
+	switch h.channel().Connection().GetState() {
 	case connectivity.Ready:
 		return "connected"
 	case connectivity.Connecting:
