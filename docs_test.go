@@ -70,6 +70,7 @@ import (
 	"github.com/immudb-go/immudb/bunimmudb"
 	"github.com/immudb-go/immudb/gooseimmudb"
 	"github.com/immudb-go/immudb/gormimmudb"
+	"github.com/immudb-go/immudb/immudbotel"
 	"github.com/immudb-go/immudb/receipt"
 )
 
@@ -81,6 +82,8 @@ var (
 	db  *sql.DB
 	conn *sql.Conn
 	tx  *sql.Tx
+	dsn string
+	cursor immudb.Cursor
 )
 
 type Account struct{ ID int64 }
@@ -93,7 +96,7 @@ func page() error {
 func exports(t *testing.T) types.Importer {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}",
-		"testing", "log/slog", "github.com/pressly/goose/v3", "./receipt", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb").Output()
+		"testing", "log/slog", "github.com/pressly/goose/v3", "./receipt", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb", "./immudbotel").Output()
 	if err != nil {
 		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("%v: %s", err, failed.Stderr)
