@@ -104,6 +104,7 @@ func (s *session) addClients(pin string) {
 	shared := s.rnd.IntN(4) == 0
 	for i := range 1 + s.rnd.IntN(2) {
 		c := &client{commits: s.rnd.IntN(3) != 0, strict: s.rnd.IntN(2) == 0}
+		c.writes = c.commits && s.rnd.IntN(2) == 0
 		if c.memory = (&memory{store: new(immudb.MemoryStateStore), pin: pin, accepted: make(map[*table]int)}); i > 0 && shared {
 			c.memory = s.clients[0].memory
 		}

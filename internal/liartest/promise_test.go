@@ -13,9 +13,7 @@ type allowance struct {
 	unseen    bool // a commit answered with one of another client that this one has not seen
 }
 
-// promises holds what is not caught, by what the driver was asked for. A mode such as
-// one that compares what a commit wrote is a row of its own here, and an option of
-// [newClient].
+// promises holds what is not caught, by what the driver was asked for.
 var promises = map[string]allowance{
 	"row":     {older: true, missing: true, misnamed: true, false1st: true},
 	"rows":    {older: true, missing: true, misnamed: true, false1st: true},
@@ -25,5 +23,6 @@ var promises = map[string]allowance{
 	"audit":   {false1st: true},
 	"accept":  {false1st: true},
 	"commit":  {false1st: true, forged: true, otherData: true, unseen: true},
+	"write":   {false1st: true, unseen: true}, // with verify=writes
 	"open":    {false1st: true},
 }

@@ -62,6 +62,7 @@ type client struct {
 	*memory
 	db      *sql.DB
 	commits bool
+	writes  bool
 	strict  bool
 	own     map[*table]map[int64]bool // the rows that were last written by this sql.DB
 }
@@ -74,6 +75,8 @@ type session struct {
 	clients []*client
 	skip    bool // the planted fault: nothing is proven
 
+	sent sentRows // what the step sends to be written, if it is known
+
 	lie      string // which kind of lie was planned, if any
 	log      []string
 	faults   []string
@@ -85,6 +88,12 @@ var errSkip = errors.New("not now")
 
 func (s *session) faultf(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+}
+
+// sentRows are rows that are sent to be written.
+type sentRows struct {
+	table *table
+	rows  [][]any // by column
 }
 
 // step does something for a client and says what was asked for: a key of promises.
@@ -100,7 +109,7 @@ func (s *session) open(c *client) error {
 		return err
 	}
 	cfg.StateStore = c.store
-	cfg.Verify = immudb.VerifyConfig{TrustFirstUse: c.pin == "", Commits: c.commits && !s.skip, Reads: !s.skip, Strict: c.strict && !s.skip, State: c.pin}
+	cfg.Verify = immudb.VerifyConfig{TrustFirstUse: c.pin == "", Commits: c.commits && !s.skip, Writes: c.writes && !s.skip, Reads: !s.skip, Strict: c.strict && !s.skip, State: c.pin}
 	connector, err := immudb.NewConnector(cfg)
 	if err != nil {
 		return err
@@ -182,6 +191,7 @@ func (s *session) lying(told int) bool { return s.liar.count() > told }
 // write does what writes, and takes the result into the model: as predicted, or after a
 // lie as the honest server has it.
 func (s *session) write(c *client, must bool, do func(ctx context.Context) error, predict func(tx uint64)) error {
+	defer func() { s.sent = sentRows{} }()
 	told, trusted := s.liar.count(), c.state()
 	var info immudb.CommitInfo
 	err := do(immudb.WithCommitInfo(context.Background(), &info))
@@ -200,6 +210,16 @@ func (s *session) write(c *client, must bool, do func(ctx context.Context) error
 		return err
 	}
 	allowed := promises["commit"]
+	if c.writes {
+		allowed = promises["write"]
+	}
+	if t := s.sent.table; t != nil && !allowed.otherData {
+		for _, row := range s.sent.rows {
+			if !t.ever(row[0].(int64), info.TxID, t.columns, row) {
+				s.faultf("a write of %v is accepted as tx %d, which did not write it: %v", row, info.TxID, t.rows[row[0].(int64)])
+			}
+		}
+	}
 	switch tx := info.TxID; {
 	case tx == 0 && must:
 		s.faultf("a write that is answered without its transaction is accepted")

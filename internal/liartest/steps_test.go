@@ -91,6 +91,7 @@ func (s *session) insert(c *client) error {
 		rows[i] = s.newRow(t, s.next)
 	}
 	query, args := put("INSERT", t, rows...)
+	s.sent = sentRows{t, rows}
 	return s.exec(c, t, true, query, args, func(tx uint64) {
 		for _, row := range rows {
 			t.write(row[0].(int64), tx, row)
@@ -107,6 +108,7 @@ func (s *session) upsert(c *client) error {
 	}
 	row := s.newRow(t, id)
 	query, args := put("UPSERT", t, row)
+	s.sent = sentRows{t, [][]any{row}}
 	return s.exec(c, t, true, query, args, func(tx uint64) {
 		t.write(id, tx, row)
 		s.mine(c, t, id)
@@ -153,6 +155,9 @@ func (s *session) transaction(c *client) error {
 	id, ok := s.anyRow(t)
 	s.next++
 	row, n := s.newRow(t, s.next), s.rnd.Int64N(60)
+	if !ok {
+		s.sent = sentRows{t, [][]any{row}} // else the UPDATE may have changed it
+	}
 	return s.write(c, true, func(ctx context.Context) error {
 		tx, err := c.db.BeginTx(ctx, nil)
 		if err != nil {
@@ -184,6 +189,7 @@ func (s *session) copyRows(c *client) error {
 		s.next++
 		rows = append(rows, s.newRow(t, s.next))
 	}
+	s.sent = sentRows{t, rows}
 	return s.write(c, false, func(ctx context.Context) error {
 		_, err := immudb.CopyFrom(ctx, c.db, t.name, t.columns, dbtest.Rows(rows...), &immudb.CopyOptions{Writers: 1})
 		return err
