@@ -32,7 +32,7 @@ func (g *ground) play(seed uint64, skip bool) *session {
 	s := &session{ground: g, rnd: rnd, skip: skip}
 	s.liar = &liar{rnd: rand.New(rand.NewPCG(seed, 41)), sessions: &g.sessions, answered: g.answered, asked: g.asked}
 	ctx := context.Background()
-	if seed%perTables == 0 || g.model == nil {
+	if seed%perTables == 0 || g.model == nil || g.lost {
 		s.freshTables(fmt.Sprintf("t%d", seed))
 	}
 	s.liar.words = [][2]string{{"ann", "bob"}, {"eve", "dan"}, {"owner", "payee"}, {"debit", "money"}, {"debit", "gives"},
@@ -68,6 +68,9 @@ func (g *ground) play(seed uint64, skip bool) *session {
 	}
 	for range 8 + rnd.IntN(8) {
 		name := deck[rnd.IntN(len(deck))]
+		if s.lost {
+			break
+		}
 		s.run(s.clients[rnd.IntN(len(s.clients))], steps[name], name)
 	}
 	s.end()
@@ -77,7 +80,7 @@ func (g *ground) play(seed uint64, skip bool) *session {
 // freshTables makes two tables alike, with a row each. Making them costs more than the
 // rest of a session, so that some sessions share them.
 func (g *ground) freshTables(name string) {
-	g.model, g.name = &model{}, name
+	g.model, g.name, g.lost = &model{}, name, false
 	for _, name := range []string{name + "ax", name + "bx"} {
 		t := &table{name: name, columns: []string{"id", "owner", "payee", "debit", "money"}, rows: make(map[int64][]revision)}
 		var info immudb.CommitInfo
@@ -141,7 +144,9 @@ func (s *session) end() {
 	s.sessions.freeAll()
 	s.proxy.Answer(nil)
 	s.proxy.Tamper(nil, nil)
-	s.sameAsServer()
+	if !s.lost {
+		s.sameAsServer()
+	}
 }
 
 // report is the session in words.
@@ -158,6 +163,7 @@ func (s *session) report(seed uint64) string {
 type tally struct {
 	mu                                        sync.Mutex
 	sessions, lied, refused, accepted, faults int
+	lost                                      int            // sessions that ended early
 	kinds                                     map[string]int // sessions in which it was told
 }
 
@@ -168,6 +174,9 @@ func (n *tally) add(s *session) {
 	if s.liar.told > 0 {
 		n.lied++
 		n.kinds[s.lie]++
+	}
+	if s.lost {
+		n.lost++
 	}
 	n.refused += s.refused
 	n.accepted += s.accepted
@@ -186,8 +195,8 @@ func (n *tally) text() string {
 	for _, kind := range slices.Sorted(maps.Keys(n.kinds)) {
 		kinds = append(kinds, fmt.Sprintf("%s: %d", kind, n.kinds[kind]))
 	}
-	return fmt.Sprintf("%d sessions, lies told in %d; steps with a lie: %d refused, %d not (true all the same, or not promised); faults: %d\n%s",
-		n.sessions, n.lied, n.refused, n.accepted, n.faults, strings.Join(kinds, "\n"))
+	return fmt.Sprintf("%d sessions, lies told in %d; steps with a lie: %d refused, %d not (true all the same, or not promised); ended early: %d; faults: %d\n%s",
+		n.sessions, n.lied, n.refused, n.accepted, n.lost, n.faults, strings.Join(kinds, "\n"))
 }
 
 func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {

@@ -318,7 +318,8 @@ func (s *session) judgeMany(c *client, asks string, t *table, told int, from int
 	}
 	want := 0
 	for _, id := range t.live() {
-		if r, _ := t.latest(id); r.values[3].(int64) >= from {
+		r, _ := t.latest(id)
+		if n, ok := r.values[3].(int64); ok && n >= from { // NULL is not, as in SQL
 			want++
 		}
 	}
