@@ -48,7 +48,7 @@ type (
 var errWrapper = errors.New("changed by the wrapper")
 
 func (c unwraps) Unwrap() driver.Conn               { return c.Conn }
-func (c raws) Raw() any                             { return unwraps{c.bare} }
+func (c raws) Raw() any                             { return unwraps(c) }
 func (c wrapped) WrappedConn() (driver.Conn, error) { return c.Conn, nil }
 func (c rawConns) RawConn() (*immudb.Conn, bool)    { return c.Conn.(*immudb.Conn), true }
 func (c endless) Unwrap() driver.Conn               { return c }

@@ -142,5 +142,4 @@ func rowText(table string, columns []string, values []any, deleted bool) string 
 // model is what is true of a database.
 type model struct {
 	tables []*table
-	txs    []uint64 // those that wrote rows, as honestly answered
 }
