@@ -128,3 +128,22 @@ func BenchmarkAudit(b *testing.B) {
 	}
 	b.ReportMetric(float64(1001*b.N)/b.Elapsed().Seconds(), "tx/s")
 }
+
+// One writer's INSERTs: without a proof, with that of the commit, and with that of what
+// it wrote.
+func BenchmarkWrites(b *testing.B) {
+	dsn := dbtest.FreshDSN(b)
+	db := dbtest.OpenDSN(b, dsn)
+	dbtest.Exec(b, db, "CREATE TABLE accounts (id INTEGER AUTO_INCREMENT, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
+	for _, mode := range []string{"plain", "commits", "writes"} {
+		b.Run(mode, func(b *testing.B) {
+			db := db
+			if mode != "plain" {
+				db = dbtest.OpenDSN(b, dbtest.WithOptions(dsn, "verify=trust-first-use,"+mode))
+			}
+			for n := 0; b.Loop(); n++ {
+				dbtest.Exec(b, db, "INSERT INTO accounts (owner, balance) VALUES (?, ?)", "somebody", n)
+			}
+		})
+	}
+}

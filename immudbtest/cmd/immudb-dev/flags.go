@@ -105,7 +105,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 
 // printUsage prints a line for each flag.
 func printUsage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "usage: immudb-dev [flags]\n\nRuns an immudb server on 127.0.0.1 and prints its DSN in a line of JSON, until SIGINT or SIGTERM.\n\n")
+	fmt.Fprint(w, "usage: immudb-dev [flags]\nRuns an immudb server on 127.0.0.1 and prints its DSN in a line of JSON, until SIGINT or SIGTERM.\n\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "  %-32s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
