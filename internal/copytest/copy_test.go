@@ -493,6 +493,7 @@ type otherConn struct{ driver.Conn }
 func (otherConnector) Connect(context.Context) (driver.Conn, error) { return otherConn{}, nil }
 func (otherConnector) Driver() driver.Driver                        { return nil }
 func (otherConn) Close() error                                      { return nil }
+func (otherConn) Prepare(string) (driver.Stmt, error)               { return nil, errors.ErrUnsupported }
 
 func TestCopyFromEndsWithItsContext(t *testing.T) {
 	db := openTable(t)

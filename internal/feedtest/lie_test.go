@@ -191,7 +191,7 @@ func TestABitFlipNeverChangesWhatAFeedGives(t *testing.T) {
 	size := 0
 	h.proxy.Tamper(nil, func(method string, msg []byte) []byte {
 		if method == "TxScan" {
-			size = len(msg)
+			size = max(size, len(msg))
 		}
 		return msg
 	})
@@ -202,7 +202,7 @@ func TestABitFlipNeverChangesWhatAFeedGives(t *testing.T) {
 	step := testserver.Rounds(t, 7, 1)
 	for at := 0; at < size; at += step {
 		h.proxy.Tamper(nil, func(method string, msg []byte) []byte {
-			if method == "TxScan" {
+			if method == "TxScan" && at < len(msg) { // a page may be shorter than the longest
 				msg = bytes.Clone(msg)
 				msg[at] ^= byte(1) << (at * 5 % 8)
 			}
