@@ -67,6 +67,8 @@ type splitLog struct {
 	hosts chan<- string
 }
 
+func (l splitLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
 func (splitLog) Enabled(_ context.Context, level slog.Level) bool { return level == slog.LevelError }
 
 func (l splitLog) Handle(_ context.Context, r slog.Record) error {
