@@ -57,6 +57,9 @@ func (p *Prover) AcceptSchema(ctx context.Context, name string) error {
 func (p *Prover) proveDefinition(ctx context.Context, name string, accepted bool) error {
 	return p.withCatalog(ctx, func(catalog *proof.Catalog) error {
 		t, err := p.definedNow(catalog, name, accepted)
+		if is(err, SchemaChanged) {
+			t, err = p.acceptedElsewhere(ctx, catalog, name, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -176,6 +179,20 @@ func (p *Prover) rely(ctx context.Context, dropped []uint32, tables ...*proof.Ta
 			return err
 		}
 	}
+}
+
+// acceptedElsewhere returns the history's current definition of a table if another user
+// of the store has accepted it meanwhile, else the error changed.
+func (p *Prover) acceptedElsewhere(ctx context.Context, catalog *proof.Catalog, name string, changed error) (*proof.Table, error) {
+	stored, err := p.refresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := catalog.Table(name)
+	if err != nil || stored.Tables[name] != t.Fingerprint() {
+		return nil, changed
+	}
+	return t, nil
 }
 
 // noDefinition returns the error for a table without a usable definition.

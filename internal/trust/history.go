@@ -139,6 +139,12 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 			return false, err
 		}
 	}
+	h.take(newer)
+	return ok, nil
+}
+
+// take makes a state that is stored the trusted one in memory.
+func (h *history) take(newer State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if newer.TxID != h.state.TxID {
@@ -148,7 +154,21 @@ func (h *history) swap(ctx context.Context, old, newer State) (bool, error) {
 		return newer.Tables[name] != t.Fingerprint() || newer.dropped(t.ID)
 	})
 	h.state, h.known = newer, true
-	return ok, nil
+}
+
+// refresh takes the state that is stored, which another user of the store may have
+// moved.
+func (h *history) refresh(ctx context.Context) (State, error) {
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	defer leave()
+	stored, err := h.reload(ctx)
+	if err == nil {
+		h.take(stored)
+	}
+	return stored, err
 }
 
 // reload returns the state that another process has stored. That process has proven
