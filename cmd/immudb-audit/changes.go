@@ -24,7 +24,7 @@ type changesSettings struct {
 }
 
 func parseChanges(args []string, env string, stderr io.Writer) (changesSettings, error) {
-	s := changesSettings{dsn: env}
+	var s changesSettings
 	fs := flag.NewFlagSet("immudb-audit changes", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
@@ -39,21 +39,11 @@ func parseChanges(args []string, env string, stderr io.Writer) (changesSettings,
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}
-	for name := range strings.SplitSeq(*tables, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			s.opts.Tables = append(s.opts.Tables, name)
-		}
-	}
-	switch {
-	case fs.NArg() > 1:
-		// What stands there may be a DSN with a password.
-		return s, errors.New("give one DSN, after the flags")
-	case fs.NArg() == 1:
-		s.dsn = fs.Arg(0)
-	case s.dsn == "":
-		return s, errors.New("the DSN is missing: give it as the argument or in IMMUDB_DSN")
-	}
+	s.opts.Tables = tableNames(*tables)
 	var err error
+	if s.dsn, err = dsnOf(fs, env); err != nil {
+		return s, err
+	}
 	s.opts.After, err = immudb.ParseCursor(*after)
 	return s, err
 }

@@ -167,7 +167,7 @@ func programVersion() string {
 }
 
 func parse(args []string, env string, stderr io.Writer) (settings, error) {
-	s := settings{dsn: env}
+	var s settings
 	fs := flag.NewFlagSet("immudb-audit", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() { printUsage(stderr, fs) }
@@ -180,23 +180,37 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}
-	for name := range strings.SplitSeq(*tables, ",") {
+	s.opts.Tables = tableNames(*tables)
+	if s.version {
+		return s, nil
+	}
+	var err error
+	s.dsn, err = dsnOf(fs, env)
+	return s, err
+}
+
+// tableNames splits a list with commas.
+func tableNames(list string) (names []string) {
+	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name != "" {
-			s.opts.Tables = append(s.opts.Tables, name)
+			names = append(names, name)
 		}
 	}
+	return names
+}
+
+// dsnOf is the DSN after the flags, or else that of the environment.
+func dsnOf(fs *flag.FlagSet, env string) (string, error) {
 	switch {
-	case s.version:
-		return s, nil
 	case fs.NArg() > 1:
 		// The argument is not quoted, because it may be a DSN with a password.
-		return s, errors.New("give one DSN, after the flags")
+		return "", errors.New("give one DSN, after the flags")
 	case fs.NArg() == 1:
-		s.dsn = fs.Arg(0)
-	case s.dsn == "":
-		return s, errors.New("the DSN is missing: give it as the argument or in IMMUDB_DSN")
+		return fs.Arg(0), nil
+	case env == "":
+		return "", errors.New("the DSN is missing: give it as the argument or in IMMUDB_DSN")
 	}
-	return s, nil
+	return env, nil
 }
 
 func run(ctx context.Context, args []string, env string, stdout, stderr io.Writer, terminal bool) int {
