@@ -27,7 +27,7 @@ type CopyOptions struct {
 	// Writers is how many batches are written at once, each on a connection of its
 	// own, as far as sql.DB.SetMaxOpenConns allows. Batches are always committed in
 	// their order; while one is committed, the server already runs the next ones. 0:
-	// three. A table with an AUTO_INCREMENT key always has one writer, because the
+	// four. A table with an AUTO_INCREMENT key always has one writer, because the
 	// keys that two transactions generate at once conflict.
 	Writers int
 
@@ -145,7 +145,7 @@ type copier struct {
 }
 
 const (
-	defaultWriters    = 3
+	defaultWriters    = 4
 	defaultBatchBytes = 4 << 20
 	maxBatchBytes     = 1 << 30
 	// maxRequestBytes is what a server receives in one message by default.
