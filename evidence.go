@@ -10,6 +10,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/evidence"
 	"github.com/immudb-go/immudb/internal/trust"
+	"github.com/immudb-go/immudb/internal/value"
 	"github.com/immudb-go/immudb/receipt"
 )
 
@@ -32,7 +33,7 @@ func (v *Verifier) Receipt(ctx context.Context, table string, tx uint64, pk ...a
 	}
 	key := make([]any, len(pk))
 	for i := range pk {
-		if key[i], err = convert(pk[i]); err != nil {
+		if key[i], err = value.Convert(pk[i]); err != nil {
 			return nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
 		}
 	}

@@ -86,10 +86,10 @@ func (c *Conn) sentByGroup(batch []*member, results []*result) *written.Writes {
 // sent is what rows from ≤ i < to of a batch are sent to write; nil: it is not to be
 // proven.
 func (w *copyWriter) sent(b *batch, from, to int) *written.Writes {
-	if !b.keeps {
+	if !b.rows.Keeps {
 		return nil
 	}
-	rows := &written.Rows{Values: b.values[from:to]}
+	rows := &written.Rows{Values: b.rows.Values()[from:to]}
 	for i := range w.columns {
 		rows.Columns = append(rows.Columns, w.columns[i].Name)
 	}
