@@ -42,9 +42,15 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+		if errors.As(err, new(usageError)) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// usageError is an error of the command line.
+type usageError struct{ error }
 
 type settings struct {
 	only       []*workload

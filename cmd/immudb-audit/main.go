@@ -27,9 +27,12 @@
 // and not a new first use. In crontab, each night the new transactions, and on Sundays the
 // whole history with the values of all tables:
 //
-//	IMMUDB_DSN='immudb://auditor:secret@db1/ledger?state_dir=/var/lib/immudb-audit'
+//	IMMUDB_DSN='immudb://auditor:p%40ss@db1/ledger?state_dir=/var/lib/immudb-audit'
 //	15 3 * * 1-6  immudb-audit -json >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
 //	15 3 * * 0    immudb-audit -json -tables '*' >>/var/log/immudb-audit.json || mail -s 'immudb audit' ops@example.com </dev/null
+//
+// The DSN stands in a line of its own because cron ends a command at the first %, which a
+// DSN with an encoded password has; it takes the value of a variable as it is.
 //
 // Keep state_dir on another machine than the server: a person who can change both can
 // change the trusted state. With server_public_key=file the server's signature of the
@@ -40,7 +43,7 @@
 //	-from-start   read the whole history, not only new transactions
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
 //	-timeout d    give up after this time (default none)
-//	-json         report as one line of JSON
+//	-json         report as one line of JSON; docs/audit.md has its fields
 //	-version      print the version of this program and end
 //	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
@@ -156,6 +159,8 @@ exit status:
   3  it could not be checked: no answer, or an error
   4  the server is older than what is trusted
   5  nothing is trusted yet; see verify=trust-first-use
+
+More commands: immudb-audit receipt -help, immudb-audit changes -help
 `)
 }
 
@@ -169,16 +174,19 @@ func programVersion() string {
 func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	var s settings
 	fs := flag.NewFlagSet("immudb-audit", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { printUsage(stderr, fs) }
+	fs.SetOutput(io.Discard) // run says what is wrong
+	fs.Usage = func() {}
 	fs.BoolVar(&s.version, "version", false, "print the version of this program and end")
 	fs.BoolVar(&s.opts.FromStart, "from-start", false, "read the whole history, not only what is new")
 	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
 	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
 	fs.BoolVar(&s.json, "json", false, "report as one line of JSON")
 	fs.BoolVar(&s.quiet, "quiet", false, "no progress bar")
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		printUsage(stderr, fs)
 		return s, err
+	} else if err != nil {
+		return s, fmt.Errorf("%w; run with -help for the flags", err)
 	}
 	s.opts.Tables = tableNames(*tables)
 	if s.version {
@@ -248,10 +256,11 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 		s.opts.Progress = func(p immudb.AuditProgress) { drawBar(stderr, p) }
 		clear = func() { fmt.Fprint(stderr, "\r\x1b[K") }
 	}
+	began := time.Now()
 	report, err := immudb.Audit(ctx, db, s.opts)
 	clear()
 	if s.json {
-		writeJSON(stdout, report, err)
+		writeJSON(stdout, began, report, err)
 	} else {
 		writeText(stdout, report, err)
 	}
@@ -288,25 +297,43 @@ func drawBar(w io.Writer, p immudb.AuditProgress) {
 	fmt.Fprintf(w, "\r\x1b[K[%s%s] %3.0f%%  tx %d of %d", strings.Repeat("#", n), strings.Repeat(".", width-n), 100*done, p.TxID, p.Last)
 }
 
-func writeJSON(w io.Writer, r *immudb.AuditReport, err error) {
-	type tampering struct {
-		Check    string `json:"check"`
-		TxID     uint64 `json:"tx_id,omitempty"`
-		Expected string `json:"expected,omitempty"`
-		Found    string `json:"found,omitempty"`
-	}
-	line := struct {
-		Result    string              `json:"result"`
-		Error     string              `json:"error,omitempty"`
-		Tampering *tampering          `json:"tampering,omitempty"`
-		Report    *immudb.AuditReport `json:"report"`
-	}{Result: results[statusOf(err)], Report: r}
+// reportSchema is the version of the report in JSON. A new field leaves it as it is.
+const reportSchema = 1
+
+// jsonReport is the line of -json. docs/audit.md describes its fields.
+type jsonReport struct {
+	Schema     int                 `json:"schema"`
+	Time       time.Time           `json:"time"`
+	Version    string              `json:"version"`
+	Result     string              `json:"result"`
+	ExitStatus int                 `json:"exit_status"`
+	Error      string              `json:"error,omitempty"`
+	SQLState   string              `json:"sqlstate,omitempty"`
+	Tampering  *jsonTampering      `json:"tampering,omitempty"`
+	Report     *immudb.AuditReport `json:"report"`
+}
+
+type jsonTampering struct {
+	Check    string `json:"check"`
+	TxID     uint64 `json:"tx_id,omitempty"`
+	Expected string `json:"expected,omitempty"`
+	Found    string `json:"found,omitempty"`
+}
+
+// writeJSON writes the report of an audit that began at the time given.
+func writeJSON(w io.Writer, began time.Time, r *immudb.AuditReport, err error) {
+	status := statusOf(err)
+	line := jsonReport{Schema: reportSchema, Time: began.UTC(), Version: programVersion(), Result: results[status], ExitStatus: status, Report: r}
 	if err != nil {
 		line.Error = err.Error()
 	}
+	var failed *immudb.Error
+	if errors.As(err, &failed) {
+		line.SQLState = failed.SQLState
+	}
 	var found *immudb.Tampering
 	if errors.As(err, &found) {
-		line.Tampering = &tampering{found.Check, found.TxID, found.Expected, found.Found}
+		line.Tampering = &jsonTampering{found.Check, found.TxID, found.Expected, found.Found}
 	}
 	_ = json.NewEncoder(w).Encode(line) // the exit status has the result too
 }

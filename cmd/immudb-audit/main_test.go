@@ -12,9 +12,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
@@ -87,6 +89,49 @@ func TestTheReportInJSONIsOneLine(t *testing.T) {
 	}
 }
 
+func TestTheReportInJSONSaysWhenAndHowTheRunEnded(t *testing.T) {
+	began := time.Now().Add(-time.Second)
+	status, out, _ := audit(t, "immudb://u:p@127.0.0.1:1/db?connect_timeout=1", "-json")
+	var line jsonReport
+	if err := json.Unmarshal([]byte(out), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.Schema != reportSchema || line.Time.Before(began) || line.ExitStatus != status || status != statusUnchecked || line.SQLState != "08001" {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+// Each field of the report, and of what it holds, is a row of the page.
+func TestEachFieldOfTheReportInJSONIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var look func(prefix string, of reflect.Type)
+	look = func(prefix string, of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || of == reflect.TypeFor[time.Time]() {
+			return
+		}
+		if of == reflect.TypeFor[immudb.State]() {
+			prefix = "state."
+		}
+		for field := range of.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if name == "" {
+				t.Errorf("%s.%s has no name in JSON", of, field.Name)
+			}
+			if !strings.Contains(string(page), "| `"+prefix+name+"` |") {
+				t.Errorf("docs/audit.md has no row for %s%s", prefix, name)
+			}
+			look(prefix+name+".", field.Type)
+		}
+	}
+	look("", reflect.TypeFor[jsonReport]())
+}
+
 func TestEachOutcomeHasItsStatus(t *testing.T) {
 	_, dsn := ledger(t)
 	zeros := strings.Repeat("0", 64)
@@ -106,7 +151,7 @@ func TestEachOutcomeHasItsStatus(t *testing.T) {
 		{"no DSN", "", nil, statusUsage, "IMMUDB_DSN"},
 		{"a wrong DSN", "immudb://u:hunter2@h/db?nosuch=1", nil, statusUsage, "nosuch"},
 		{"two DSNs", dsn, []string{"immudb://u:hunter2@h", "immudb://u:hunter2@h"}, statusUsage, "one DSN"},
-		{"a wrong flag", dsn, []string{"-nosuch"}, statusUsage, "usage"},
+		{"a wrong flag", dsn, []string{"-nosuch"}, statusUsage, "-nosuch"},
 	} {
 		status, out, errs := audit(t, row.dsn, row.args...)
 		if status != row.status || !strings.Contains(out+errs, row.say) {

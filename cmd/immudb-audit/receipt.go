@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,10 @@ const receiptUsage = `usage:
 func receipts(ctx context.Context, args []string, env string, stdout, stderr io.Writer) int {
 	commands := map[string]func(context.Context, []string, string, io.Writer, io.Writer) error{
 		"get": receiptGet, "extend": receiptExtend, "verify": receiptVerify, "show": receiptShow,
+	}
+	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		fmt.Fprint(stderr, receiptUsage)
+		return statusOK
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(stderr, receiptUsage)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -192,9 +193,7 @@ func TestEachCommandCanBeInstalledAndAProgramRuns(t *testing.T) {
 			commands++
 			name := filepath.Base(filepath.Dir(main))
 			consumer(t, dir, "install", m.path+"/cmd/"+name+"@"+made.version)
-			if _, err := output(t.Context(), dir, nil, filepath.Join(dir, "bin", name), "-help"); err != nil {
-				t.Error(err)
-			}
+			checkCommand(t, filepath.Join(dir, "bin", name))
 		}
 	}
 	if commands < 3 {
@@ -239,6 +238,42 @@ func TestEachCommandCanBeInstalledAndAProgramRuns(t *testing.T) {
 	consumer(t, dir, "mod", "tidy")
 	if out := consumer(t, dir, "run", ".", ready.DSN); out != "gorm wrote it, bun read 1" {
 		t.Errorf("the program printed %q", out)
+	}
+}
+
+// checkCommand checks what users expect of every command, whatever it does.
+func checkCommand(t *testing.T, program string) {
+	t.Helper()
+	for _, row := range []struct {
+		args   []string
+		status int
+		says   string // of both streams
+	}{
+		{[]string{"--version"}, 0, made.version},
+		{[]string{"-version"}, 0, made.version},
+		{[]string{"--help"}, 0, "xit status"},
+		{[]string{"-h"}, 0, "xit status"},
+		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
+		{[]string{"no", "such", "arguments"}, 2, ""},
+	} {
+		cmd := exec.CommandContext(t.Context(), program, row.args...)
+		said, err := cmd.CombinedOutput()
+		if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
+			t.Fatal(err)
+		}
+		name := filepath.Base(program) + " " + strings.Join(row.args, " ")
+		if status := cmd.ProcessState.ExitCode(); status != row.status {
+			t.Errorf("%s: status %d, want %d\n%s", name, status, row.status, said)
+		}
+		if !strings.Contains(string(said), row.says) {
+			t.Errorf("%s does not say %q:\n%s", name, row.says, said)
+		}
+		if lines := strings.Count(string(said), "\n"); lines > 24 {
+			t.Errorf("%s says %d lines, and a screen has 24", name, lines)
+		}
+		if strings.ContainsRune(string(said), '\x1b') {
+			t.Errorf("%s sends colours to what is no terminal: %q", name, said)
+		}
 	}
 }
 

@@ -49,8 +49,9 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	maxResult := fs.Int("max-result-size", 0, "the most `rows` of one message of a result (default 2048)")
 	synced := fs.Bool("synced", false, "make each commit wait for the disk (default true with -dir)")
 	log := fs.Bool("log", false, "write the server's log to standard error")
-	fs.Usage = func() { printUsage(stderr, fs) }
+	fs.Usage = func() {} // the flags are not listed below an error
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		printUsage(stderr, fs)
 		return s, err
 	} else if err != nil {
 		return s, fmt.Errorf("%w; run with -help for the settings", err)

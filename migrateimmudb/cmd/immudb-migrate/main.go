@@ -36,7 +36,6 @@ import (
 const databaseVariable = "IMMUDB_MIGRATE_DATABASE"
 
 const usage = `Usage: immudb-migrate OPTIONS COMMAND [arguments]
-
 Options:
   -path DIR          directory of the migrations, short for -source file://DIR
   -source URL        where the migrations are
@@ -45,9 +44,7 @@ Options:
   -prefetch N        migrations to load in advance (default 10)
   -lock-timeout N    seconds to wait for another process's migrations (default 15)
   -verbose           say what is being done, and when
-  -version           print the version of this program
-  -help              print this text
-
+  -version, -help    print the version of this program, or this text
 Commands:
   up [N]             apply all or N up migrations
   down [N | -all]    apply N or all down migrations; asks before all
@@ -58,6 +55,7 @@ Commands:
   create [-ext E] [-dir D] [-seq [-digits N] | -format F] [-tz Z] NAME
                      make an empty up and down migration; the version is a time
                      (-format in Go's words, or unix, unixNano), or with -seq the next number
+Exit status: 0 done, or nothing to do; 1 failed or stopped by a signal; 2 wrong command line
 `
 
 func main() {
