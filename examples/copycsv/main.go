@@ -1,5 +1,11 @@
-// Copycsv loads a CSV file into a table of immudb and draws a progress bar. The
-// first line of the file names the columns; an empty field is NULL.
+// Copycsv loads a CSV file into a table of immudb. The first line of the file names
+// the columns; an empty field is NULL. On a terminal it draws a progress bar,
+// elsewhere it writes a line to the log every ten seconds, and one at the end.
+//
+// Times are read as RFC 3339 and as PostgreSQL, MySQL, SQLite and spreadsheets write
+// them in ISO order, or in the -time layout (as of Go's package time, or unix, unixms).
+// One without a zone is in the -zone, which is UTC if none is given. A date such as
+// 03/04/2026 is refused: it needs -time 02/01/2006 or -time 01/02/2006.
 //
 //	copycsv -dsn immudb://user:password@localhost:3322/defaultdb -table people people.csv
 //
@@ -16,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log"
 	"os"
 	"os/signal"
 	"slices"
@@ -33,10 +40,20 @@ func main() {
 	flag.Int64Var(&l.skip, "skip", 0, "rows to leave out because they are there")
 	flag.BoolVar(&l.opts.Upsert, "upsert", false, "replace rows whose key exists")
 	flag.IntVar(&l.opts.Writers, "writers", 3, "batches sent at once")
+	flag.StringVar(&l.layout, "time", "", "the `layout` of times, as of Go's package time, or unix, unixms")
+	zone := flag.String("zone", "UTC", "the time `zone` of times that name none, such as Europe/Zurich")
 	flag.Parse()
 	if flag.NArg() != 1 || l.table == "" || *dsn == "" {
-		fmt.Fprintln(os.Stderr, "usage: copycsv -dsn immudb://… -table t [-upsert] [-writers n] [-skip n] file.csv")
+		fmt.Fprintln(os.Stderr, "usage: copycsv -dsn immudb://… -table t [-upsert] [-writers n] [-skip n] [-time layout] [-zone name] file.csv")
 		os.Exit(2)
+	}
+	var err error
+	if l.zone, err = time.LoadLocation(*zone); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	if info, err := os.Stderr.Stat(); err == nil {
+		l.terminal = info.Mode()&os.ModeCharDevice != 0
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -72,6 +89,10 @@ type load struct {
 	opts  immudb.CopyOptions
 	size  int64 // bytes of the file
 
+	layout   string         // of times; "": those of timeLayouts
+	zone     *time.Location // of times that name none; nil: UTC
+	terminal bool           // what reports go to can show a bar
+
 	read int64 // bytes of it read so far; used by CopyFrom's caller only
 }
 
@@ -87,9 +108,22 @@ func (l *load) run(ctx context.Context, db *sql.DB, file io.Reader, screen io.Wr
 	if err != nil {
 		return err
 	}
-	l.opts.Progress = func(p immudb.CopyProgress) { l.draw(screen, p) }
+	logger, logged := log.New(screen, "copycsv: ", log.LstdFlags), time.Now()
+	l.opts.Progress = func(p immudb.CopyProgress) {
+		if l.terminal {
+			l.draw(screen, p)
+		} else if time.Since(logged) >= logEvery {
+			logged = time.Now()
+			logger.Print(l.summary(p))
+		}
+	}
+	began := time.Now()
 	n, err := immudb.CopyFrom(ctx, db, l.table, columns, l.rows(r, parsers), &l.opts)
-	fmt.Fprintln(screen)
+	if l.terminal {
+		fmt.Fprintln(screen)
+	} else {
+		logger.Printf("%d rows are committed after %v", n, time.Since(began).Round(time.Millisecond))
+	}
 	var failed *immudb.CopyError
 	switch {
 	case !errors.As(err, &failed):
@@ -145,7 +179,7 @@ func (l *load) parsers(ctx context.Context, db *sql.DB, columns []string) ([]par
 		if err := rows.Scan(&name, &typ); err != nil {
 			return nil, err
 		}
-		types[name] = parserFor(typ)
+		types[name] = l.parserFor(typ)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -162,7 +196,7 @@ func (l *load) parsers(ctx context.Context, db *sql.DB, columns []string) ([]par
 
 func asText(field string) (any, error) { return field, nil }
 
-func parserFor(typ string) parser {
+func (l *load) parserFor(typ string) parser {
 	switch typ {
 	case "INTEGER":
 		return func(field string) (any, error) { return strconv.ParseInt(field, 10, 64) }
@@ -171,25 +205,81 @@ func parserFor(typ string) parser {
 	case "BOOLEAN":
 		return func(field string) (any, error) { return strconv.ParseBool(field) }
 	case "TIMESTAMP":
-		return func(field string) (any, error) { return time.Parse(time.RFC3339Nano, field) }
+		return func(field string) (any, error) { return l.time(field) }
 	case "BLOB":
 		return func(field string) (any, error) { return base64.StdEncoding.DecodeString(field) }
 	}
 	return asText // VARCHAR, UUID, JSON
 }
 
-const barWidth = 30
+// timeLayouts are how databases and spreadsheets write times. Each reads a fraction
+// of a second too.
+var timeLayouts = []string{
+	time.RFC3339,
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05Z07", // PostgreSQL
+	"2006-01-02 15:04:05 -0700",
+	"2006-01-02 15:04:05 -0700 MST", // String of time.Time
+	"2006-01-02 15:04:05 MST",
+	"2006-01-02 15:04:05", // MySQL, SQLite
+	"2006-01-02T15:04:05",
+	"2006-01-02 15:04",
+	"2006-01-02T15:04",
+	time.DateOnly,
+}
 
-// draw overwrites the last progress bar. The rows read are ahead of the committed ones by a
-// batch for each writer and one more.
-func (l *load) draw(screen io.Writer, p immudb.CopyProgress) {
-	share := float64(1)
-	if l.size > 0 {
-		share = min(float64(l.read)/float64(l.size), 1)
+// time reads a time. Abbreviations of zones other than UTC say no offset, and are
+// refused.
+func (l *load) time(field string) (time.Time, error) {
+	zone := l.zone
+	if zone == nil {
+		zone = time.UTC
 	}
-	full := int(share * barWidth)
-	fmt.Fprintf(screen, "\r[%s%s] %3.0f %%  %d rows  %.0f rows/s  %.1f MB/s ",
-		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*share, p.Rows, p.RowsPerSecond(), p.BytesPerSecond()/1e6)
+	switch l.layout {
+	case "unix", "unixms":
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil || l.layout == "unixms" {
+			return time.UnixMilli(n).UTC(), err
+		}
+		return time.Unix(n, 0).UTC(), nil
+	case "":
+		for _, layout := range timeLayouts {
+			t, err := time.ParseInLocation(layout, field, zone)
+			if err != nil {
+				continue
+			}
+			if strings.HasSuffix(layout, "05 MST") && !strings.HasSuffix(field, "UTC") {
+				continue
+			}
+			return t, nil
+		}
+		return time.Time{}, fmt.Errorf("%q is no time that is known: give its layout with -time", field)
+	}
+	return time.ParseInLocation(l.layout, field, zone)
+}
+
+const (
+	barWidth = 30
+	logEvery = 10 * time.Second
+)
+
+// share is how much of the file is read. The rows read are ahead of the committed ones
+// by a batch for each writer and one more.
+func (l *load) share() float64 {
+	if l.size == 0 {
+		return 1
+	}
+	return min(float64(l.read)/float64(l.size), 1)
+}
+
+func (l *load) summary(p immudb.CopyProgress) string {
+	return fmt.Sprintf("%3.0f %%  %d rows  %.0f rows/s  %.1f MB/s", 100*l.share(), p.Rows, p.RowsPerSecond(), p.BytesPerSecond()/1e6)
+}
+
+// draw overwrites the last progress bar.
+func (l *load) draw(screen io.Writer, p immudb.CopyProgress) {
+	full := int(l.share() * barWidth)
+	fmt.Fprintf(screen, "\r[%s%s] %s ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), l.summary(p))
 }
 
 // counter counts the bytes that are read through it.

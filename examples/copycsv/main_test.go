@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb/internal/testserver"
 )
@@ -59,13 +60,66 @@ func TestBarReachesItsEnd(t *testing.T) {
 	for id := range 3000 {
 		fmt.Fprintf(&text, "%d,name %d\n", id, id)
 	}
-	l := &load{table: "people", size: int64(text.Len())}
+	l := &load{table: "people", size: int64(text.Len()), terminal: true}
 	if err := l.run(t.Context(), db, strings.NewReader(text.String()), &screen); err != nil {
 		t.Fatal(err)
 	}
 	bars := strings.Split(strings.TrimSpace(screen.String()), "\r")
 	if last := bars[len(bars)-1]; len(bars) < 3 || !strings.HasPrefix(last, "["+strings.Repeat("#", barWidth)+"] 100 %  3000 rows") {
 		t.Errorf("bars %q", bars)
+	}
+}
+
+func TestALogHasNoBar(t *testing.T) {
+	db, _ := openTable(t)
+	var text, lines strings.Builder
+	text.WriteString("id,name\n")
+	for id := range 3000 {
+		fmt.Fprintf(&text, "%d,name %d\n", id, id)
+	}
+	l := &load{table: "people", size: int64(text.Len())}
+	if err := l.run(t.Context(), db, strings.NewReader(text.String()), &lines); err != nil {
+		t.Fatal(err)
+	}
+	if said := lines.String(); strings.ContainsAny(said, "\r\x1b") || !strings.Contains(said, "copycsv: ") || !strings.Contains(said, " 3000 rows are committed after ") {
+		t.Errorf("%q", said)
+	}
+}
+
+func TestTimesAreReadAsPeopleHaveThem(t *testing.T) {
+	noon := time.Date(2026, 2, 28, 12, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		text   string
+		layout string
+		want   time.Time // zero: refused
+	}{
+		{text: "2026-02-28T12:00:00Z", want: noon},
+		{text: "2026-02-28T13:00:00.25+01:00", want: noon.Add(250 * time.Millisecond)},
+		{text: "2026-02-28 13:00:00+01", want: noon},
+		{text: "2026-02-28 13:00:00.000001+01:00", want: noon.Add(time.Microsecond)},
+		{text: "2026-02-28 13:00:00 +0100", want: noon},
+		{text: "2026-02-28 13:00:00 +0100 CET", want: noon},
+		{text: "2026-02-28 12:00:00 UTC", want: noon},
+		{text: "2026-02-28 12:00:00.5", want: noon.Add(500 * time.Millisecond)},
+		{text: "2026-02-28 12:00", want: noon},
+		{text: "2026-02-28T12:00", want: noon},
+		{text: "2026-02-28", want: noon.Add(-12 * time.Hour)},
+		{text: "28/02/2026 12:00", layout: "02/01/2006 15:04", want: noon},
+		{text: "1772280000", layout: "unix", want: noon},
+		{text: "1772280000500", layout: "unixms", want: noon.Add(500 * time.Millisecond)},
+		{text: "03/04/2026"},
+		{text: "2026-02-28 12:00:00 CET"},
+		{text: "2026-02-30"},
+		{text: "today", layout: "unix"},
+	} {
+		got, err := (&load{layout: row.layout}).time(row.text)
+		if (err != nil) != row.want.IsZero() || err == nil && !got.Equal(row.want) {
+			t.Errorf("%s: %v, %v; want %v", row.text, got, err, row.want)
+		}
+	}
+	zone := time.FixedZone("here", 3600)
+	if got, err := (&load{zone: zone}).time("2026-02-28 13:00:00"); err != nil || !got.Equal(noon) {
+		t.Errorf("in a zone one hour east: %v, %v", got, err)
 	}
 }
 
