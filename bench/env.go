@@ -5,14 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/codenotary/immudb/pkg/client"
-	official "github.com/codenotary/immudb/pkg/stdlib"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -74,17 +71,10 @@ func (e *env) open(options ...string) (*sql.DB, error) {
 		}
 		return sql.OpenDB(c), nil
 	case vendors:
-		host, port, err := net.SplitHostPort(s.Addr)
-		if err != nil {
-			return nil, err
-		}
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, err
-		}
-		return official.OpenDB(client.DefaultOptions().WithAddress(host).WithPort(n).
-			WithUsername(s.User).WithPassword(s.Password).WithDatabase(s.Database).
-			WithDialOptions(append(e.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials())))), nil
+		return openVendor(s.Addr, func(o *client.Options) {
+			o.WithUsername(s.User).WithPassword(s.Password).WithDatabase(s.Database).
+				WithDialOptions(append(e.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials())))
+		})
 	case postgresql:
 		u := url.URL{
 			Scheme:   "postgres",
