@@ -346,7 +346,7 @@ func TestADeletedRowIsReadByAnAuditAsDeleted(t *testing.T) {
 	}
 }
 
-func TestEveryBitOfARowProofCounts(t *testing.T) {
+func TestEveryByteOfARowProofCounts(t *testing.T) {
 	d := openDatabase(t)
 	d.exec(definitions[0], nil)
 	d.exec(definitions[1], nil)
@@ -364,7 +364,7 @@ func TestEveryBitOfARowProofCounts(t *testing.T) {
 				if _, _, err := p.Verify(trusted, table, pk...); err != nil {
 					t.Fatal(err)
 				}
-				eachBit(p, func(field string) {
+				eachBit(t, p, func(field string) {
 					flips++
 					if _, _, err := p.Verify(trusted, table, pk...); !errors.Is(err, proof.ErrInvalid) {
 						t.Errorf("flip in %s: %v", field, err)

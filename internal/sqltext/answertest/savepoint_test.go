@@ -27,7 +27,7 @@ func TestSavepointsAreThoseOfSQLite(t *testing.T) {
 	dbtest.Exec(t, db, "CREATE TABLE g (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, lite, "CREATE TABLE g (id INTEGER PRIMARY KEY, v INTEGER)")
 	var n savepointTally
-	for i := range testserver.Rounds(t, 250, 600) {
+	for i := range testserver.Rounds(t, 200, 400) {
 		s := savepointTx{T: t, Rand: rand.New(rand.NewPCG(16, uint64(i))), n: &n, ours: dbtest.Begin(t, db, nil), lite: dbtest.Begin(t, lite, nil), deleted: map[string]bool{}}
 		s.play()
 		for _, table := range []string{"k", "w", "g"} {
