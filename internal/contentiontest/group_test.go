@@ -165,7 +165,7 @@ func TestGroupedDeleteSeesTheWritesBeforeIt(t *testing.T) {
 	}
 }
 
-func TestContextThatEndsInTheQueueMeansNotWritten(t *testing.T) {
+func TestWriteWhoseContextEndsInTheQueueIsNotStored(t *testing.T) {
 	db := dbtest.Open(t, "group_commit=64")
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup
@@ -210,7 +210,7 @@ func TestGroupCommitReportsTheTransaction(t *testing.T) {
 // Group commit relies on this behaviour of the server: if only the first statement reads
 // rows, one successful transaction of several statements gives the same table, indexes and
 // counts as the same statements one by one.
-func TestStatementsTogetherHaveTheSameEffectAsOneByOne(t *testing.T) {
+func TestGroupedStatementsHaveTheEffectOfSingleOnes(t *testing.T) {
 	db := dbtest.Open(t)
 	for _, table := range []string{"together", "single"} {
 		dbtest.Exec(t, db, "CREATE TABLE "+table+" (id INTEGER, v INTEGER, u INTEGER, PRIMARY KEY id)")

@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
+func TestConcurrentInsertsWithGeneratedKeysAreEachStoredOnce(t *testing.T) {
 	const goroutines, each = 16, 200
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, who INTEGER, PRIMARY KEY id)")
@@ -118,7 +118,7 @@ func TestWithoutRetriesConflictsAreReported(t *testing.T) {
 	}
 }
 
-func TestManyWritersOnDistinctKeysAllLand(t *testing.T) {
+func TestConcurrentWritesOfDistinctKeysAllSucceed(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func TestManyWritersOnDistinctKeysAllLand(t *testing.T) {
 	}
 }
 
-func TestConcurrentReturningAllLand(t *testing.T) {
+func TestConcurrentInsertsWithReturningAllSucceed(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup

@@ -56,7 +56,7 @@ func TestTwoQueriesWithWITHCrashTheServer(t *testing.T) {
 	_ = server.Close() // its error says that the server died
 }
 
-func TestQueriesWithWITHRunBesideEachOther(t *testing.T) {
+func TestQueriesWithWITHRunConcurrently(t *testing.T) {
 	server := testserver.Start(t, "-synced=false")
 	db := dbtest.OpenDSN(t, server.DSN())
 	for _, query := range eight {

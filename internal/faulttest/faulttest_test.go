@@ -33,7 +33,7 @@ func TestWorkSurvivesFaults(t *testing.T) {
 }
 
 // The judges must detect each planted fault.
-func TestPlantedFaultsAreFound(t *testing.T) {
+func TestPlantedFaultsAreDetected(t *testing.T) {
 	for plant, found := range map[string]struct{ workload, objection string }{
 		"write runs twice":                      {"autocommit", ""},
 		"write is acknowledged and not made":    {"autocommit", ""},

@@ -37,7 +37,7 @@ func expectTold(t *testing.T, db *sql.DB, n int64, err error, total int) {
 	}
 }
 
-func TestCopyFromTellsTheTruthWhenTheServerIsKilled(t *testing.T) {
+func TestCopyFromOutcomeIsTrueWhenTheServerIsKilled(t *testing.T) {
 	server := testserver.Start(t)
 	db := dbtest.OpenDSN(t, server.DSN())
 	for i, row := range []struct {

@@ -67,7 +67,7 @@ func (o *told) check(t *testing.T, db *sql.DB) {
 	t.Logf("%d there, %d absent, %d unknown of which %d there", len(o.there), len(o.absent), len(o.unsure), landed)
 }
 
-func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
+func TestKilledServerNeverLosesOrDoublesAWrite(t *testing.T) {
 	insert := func(ctx context.Context, db *sql.DB, id int) error {
 		_, err := db.ExecContext(ctx, "INSERT INTO t (id, v) VALUES (?, 1)", id)
 		return err
@@ -142,7 +142,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	}
 }
 
-func TestKilledServerCutsNoAnswerShort(t *testing.T) {
+func TestKilledServerNeverTruncatesResults(t *testing.T) {
 	t.Parallel()
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "connect_timeout=5"))

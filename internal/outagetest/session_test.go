@@ -32,7 +32,7 @@ func warm(t testing.TB, db *sql.DB, n int) {
 	}
 }
 
-func TestServerRestartCostsNoCall(t *testing.T) {
+func TestServerRestartFailsNoCall(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -48,7 +48,7 @@ func TestServerRestartCostsNoCall(t *testing.T) {
 	}
 }
 
-func TestSessionsDroppedByTheServerCostNoCall(t *testing.T) {
+func TestSessionsDroppedByTheServerFailNoCall(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -68,7 +68,7 @@ func TestSessionsDroppedByTheServerCostNoCall(t *testing.T) {
 	}
 }
 
-func TestTransactionOfALostSessionSaysSoAndMayBeRunAgain(t *testing.T) {
+func TestTransactionOfALostSessionFailsWithARetryableErrSessionLost(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -90,7 +90,7 @@ func TestTransactionOfALostSessionSaysSoAndMayBeRunAgain(t *testing.T) {
 	}
 }
 
-func TestServerThatIsGoneIsSaidToBe(t *testing.T) {
+func TestCallToAKilledServerFailsWithinSeconds(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -127,7 +127,7 @@ func TestPoolLargerThanTheServersLimitOfSessions(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTooManySessionsSaysWhatToSet(t *testing.T) {
+func TestFullServerIsErrMaxSessionsWithinTheContext(t *testing.T) {
 	s := testserver.Start(t, "-max-sessions=1")
 	dbtest.Get[int](t, dbtest.OpenDSN(t, s.DSN()), "SELECT 1") // another program uses the only session
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "connect_timeout=30"))

@@ -141,7 +141,7 @@ var definitions = []string{
 	`TRUNCATE TABLE one`,
 }
 
-func TestTheReplayedCatalogIsTheEngines(t *testing.T) {
+func TestReplayedCatalogEqualsTheEngines(t *testing.T) {
 	d := openDatabase(t)
 	for _, statement := range definitions {
 		d.exec(statement, nil)
@@ -323,7 +323,7 @@ func TestRowsOutliveChangesOfTheirTable(t *testing.T) {
 	}
 }
 
-func TestADeletedRowIsReadByAnAuditAsDeleted(t *testing.T) {
+func TestAuditReportsADeletedRowAsDeleted(t *testing.T) {
 	d := openDatabase(t)
 	d.exec(`CREATE TABLE t (id INTEGER, a VARCHAR[5], PRIMARY KEY id)`, nil)
 	d.exec(`INSERT INTO t (id, a) VALUES (1, 'x'), (2, 'y')`, nil)
