@@ -51,7 +51,7 @@ func TestGroupedInsertsGetTheirOwnKeys(t *testing.T) {
 	t.Logf("%d statements in %v", goroutines*each, time.Since(began))
 	for id, who := range ids {
 		if got := dbtest.Get[int](t, db, "SELECT who FROM t WHERE id = ? AND n = 1", id); got != who {
-			t.Fatalf("row %d is %d's, but %d was told that key", id, got, who)
+			t.Fatalf("row %d was written by %d, but %d got that key", id, got, who)
 		}
 	}
 	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2*goroutines*each || len(ids) != goroutines*each {
@@ -179,7 +179,7 @@ func TestWriteWhoseContextEndsInTheQueueIsNotStored(t *testing.T) {
 				t.Error(err)
 			}
 			if is := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE id = ?", i) == 1; is != told {
-				t.Errorf("caller %d was told %v, the row is there: %v", i, err, is)
+				t.Errorf("caller %d got %v, row stored: %v", i, err, is)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func TestConcurrentInsertsWithGeneratedKeysAreEachStoredOnce(t *testing.T) {
 		seen[id] = true
 	}
 	if len(seen) != goroutines*each {
-		t.Errorf("%d distinct ids were told, want %d", len(seen), goroutines*each)
+		t.Errorf("%d distinct ids were returned, want %d", len(seen), goroutines*each)
 	}
 	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != goroutines*each {
 		t.Errorf("%d rows, want %d", got, goroutines*each)
@@ -114,7 +114,7 @@ func TestWithoutRetriesConflictsAreReported(t *testing.T) {
 	}
 	wg.Wait()
 	if got := dbtest.Get[int64](t, db, "SELECT COUNT(*) FROM t"); got != landed.Load() || conflicts.Load() == 0 {
-		t.Errorf("%d rows, %d told to be there, %d conflicts", got, landed.Load(), conflicts.Load())
+		t.Errorf("%d rows are stored, %d were acknowledged, %d conflicts", got, landed.Load(), conflicts.Load())
 	}
 }
 

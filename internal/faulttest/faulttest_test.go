@@ -52,7 +52,7 @@ func TestPlantedFaultsAreDetected(t *testing.T) {
 			}
 			failures := r.Failures(set)
 			if len(failures) == 0 || !strings.Contains(strings.Join(failures, "\n"), found.objection) {
-				t.Errorf("the judge of %s says %q", found.workload, failures)
+				t.Errorf("the judge of %s reports %q", found.workload, failures)
 			}
 		})
 	}
