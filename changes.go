@@ -3,12 +3,17 @@ package immudb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
+	"github.com/immudb-go/immudb/internal/feed"
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/trust"
 )
 
 // ChangesOptions say what [Changes] reads.
@@ -108,44 +113,97 @@ func (c *Change) Key() []any {
 func Changes(ctx context.Context, db *sql.DB, opts ChangesOptions) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		s, err := startScan(ctx, db, &opts)
+		s, err := feed.Start(ctx, opts.After.at, feed.Source{
+			Use: func(ctx context.Context, f func(*trust.Prover) error) error {
+				return onConn(ctx, db, func(c *Conn) error { return f(c.prover()) })
+			},
+			IsPassing: isUnreachable,
+			Follow:    opts.Follow,
+			Poll:      opts.PollInterval,
+		})
 		if err != nil {
 			cancel()
-			yield(Change{}, err)
+			yield(Change{}, newError(ErrInvalidValue, "22023", "the cursor is damaged: "+err.Error()))
 			return
 		}
-		defer s.wait()
+		defer s.Wait()
 		defer cancel()
-		f := &feed{opts: &opts, yield: yield, at: opts.After}
+		f := &changeReader{opts: &opts, yield: yield, at: opts.After.at}
 		for _, name := range opts.Tables {
 			f.tables = append(f.tables, strings.ToLower(name))
 		}
-		for page := range s.pages {
-			if page.err == nil {
-				page.err = f.read(page)
+		for page := range s.Pages {
+			if page.Err == nil {
+				page.Err = f.read(page)
 			}
-			if page.err != nil && !f.stopped {
-				yield(Change{}, page.err)
+			if page.Err != nil && !f.stopped {
+				yield(Change{}, page.Err)
 			}
-			if page.err != nil || f.stopped {
+			if page.Err != nil || f.stopped {
 				return
 			}
 			if opts.Progress != nil {
-				opts.Progress(f.at)
+				opts.Progress(Cursor{f.at})
 			}
 		}
 	}
 }
 
-// feed turns proven transactions into changes.
-type feed struct {
+// Cursor is a position between two changes of a database's history. It holds the
+// transaction before it with its hash, and the definitions of the tables there, so
+// that a feed continues without reading what came before. The zero Cursor is the
+// beginning of the history.
+//
+// The text form, of which the first part is the one of trusted_state, is some hundred
+// bytes long and grows with the number of tables and columns. Keep it where nobody
+// can change it, as state_dir: the names of tables and columns are taken from it.
+type Cursor struct{ at feed.Cursor }
+
+// TxID is the last transaction that lies before the cursor as a whole.
+func (c Cursor) TxID() uint64 { return c.at.After.TxID }
+
+// IsZero reports whether the cursor is the beginning of the history.
+func (c Cursor) IsZero() bool { return c == Cursor{} }
+
+// String returns the text form, which [ParseCursor] reads; "" for the zero Cursor.
+func (c Cursor) String() string { return c.at.String() }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (c Cursor) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (c *Cursor) UnmarshalText(text []byte) (err error) {
+	*c, err = ParseCursor(string(text))
+	return err
+}
+
+// ParseCursor reads the text form of a cursor. It also takes [State.Pin]: then the
+// feed begins after that state, and reads the definitions of tables from the first
+// transaction on before.
+func ParseCursor(text string) (Cursor, error) {
+	at, ok := feed.Parse(text)
+	if !ok {
+		return Cursor{}, newError(ErrInvalidValue, "22023", "the text is not a cursor: give one that Cursor.String returned, a state as tx:hash, or nothing")
+	}
+	return Cursor{at}, nil
+}
+
+// isUnreachable reports whether an error of a call that changes nothing may go away by
+// itself.
+func isUnreachable(err error) bool {
+	var e *Error
+	return isRetryable(err) || errors.As(err, &e) && e.GRPC == codes.Unavailable
+}
+
+// changeReader turns proven transactions into changes.
+type changeReader struct {
 	opts    *ChangesOptions
 	tables  []string
 	yield   func(Change, error) bool
 	stopped bool // by yield
 
 	reader *proof.ChangeReader
-	at     Cursor
+	at     feed.Cursor
 	keys   map[*proof.Table]keyedColumns
 }
 
@@ -153,12 +211,12 @@ type feed struct {
 type keyedColumns struct{ all, key []string }
 
 // read yields the changes of a page.
-func (f *feed) read(p scanned) error {
-	if p.catalog != nil {
-		f.reader = proof.NewChangeReader(p.catalog)
+func (f *changeReader) read(p feed.Page) error {
+	if p.Catalog != nil {
+		f.reader = proof.NewChangeReader(p.Catalog)
 		f.learn()
 	}
-	for _, tx := range p.txs {
+	for _, tx := range p.Txs {
 		if err := f.readTx(tx, p); err != nil || f.stopped {
 			return err
 		}
@@ -167,31 +225,31 @@ func (f *feed) read(p scanned) error {
 }
 
 // learn keeps the definitions of tables for the cursors that follow.
-func (f *feed) learn() {
-	f.at.seen = string(f.reader.Checkpoint())
+func (f *changeReader) learn() {
+	f.at.Seen = string(f.reader.Checkpoint())
 	f.keys = make(map[*proof.Table]keyedColumns)
 }
 
-func (f *feed) readTx(tx *proof.Tx, p scanned) error {
+func (f *changeReader) readTx(tx *proof.Tx, p feed.Page) error {
 	changes, changed, err := f.reader.Read(tx)
 	if err != nil {
-		return p.fault(err)
+		return fromTrust(p.Fault(err))
 	}
 	h := tx.Header()
 	alh, err := h.Alh()
 	if err != nil {
-		return p.fault(err)
+		return fromTrust(p.Fault(err))
 	}
 	before := f.at
-	f.at = Cursor{after: proof.State{TxID: h.ID, Alh: alh}, seen: before.seen}
+	f.at = feed.Cursor{After: proof.State{TxID: h.ID, Alh: alh}, Seen: before.Seen}
 	if changed {
 		f.learn()
 	}
-	for i := before.skip; i < changes.Len() && !f.stopped; i++ {
-		c := Change{TxID: h.ID, Time: h.When(), Cursor: f.at}
+	for i := before.Skip; i < changes.Len() && !f.stopped; i++ {
+		c := Change{TxID: h.ID, Time: h.When(), Cursor: Cursor{f.at}}
 		if i < changes.Len()-1 {
-			c.Cursor = before
-			c.Cursor.skip = i + 1
+			c.Cursor = Cursor{before}
+			c.Cursor.at.Skip = i + 1
 		}
 		row, table := changes.At(i)
 		switch {
@@ -204,7 +262,7 @@ func (f *feed) readTx(tx *proof.Tx, p scanned) error {
 		default:
 			decoded, err := row.Row()
 			if err != nil {
-				return p.fault(err)
+				return fromTrust(p.Fault(err))
 			}
 			f.row(&c, decoded)
 		}
@@ -213,16 +271,18 @@ func (f *feed) readTx(tx *proof.Tx, p scanned) error {
 	return nil
 }
 
-func (f *feed) wants(table string) bool { return f.tables == nil || slices.Contains(f.tables, table) }
+func (f *changeReader) wants(table string) bool {
+	return f.tables == nil || slices.Contains(f.tables, table)
+}
 
 // schema fills in a change of a table and reports whether it is wanted.
-func (f *feed) schema(c *Change, s *proof.TableChange) bool {
+func (f *changeReader) schema(c *Change, s *proof.TableChange) bool {
 	c.Kind, c.Table, c.Schema = ChangeSchema, s.Table, s.What
 	return f.wants(s.Table) || s.After != nil && f.wants(s.After.Name)
 }
 
 // row fills in a change of a row.
-func (f *feed) row(c *Change, row *proof.Row) {
+func (f *changeReader) row(c *Change, row *proof.Row) {
 	names, ok := f.keys[row.Table]
 	if !ok {
 		names.all = columnNames(row.Table)

@@ -8,21 +8,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+
+	"github.com/immudb-go/immudb/internal/libpq"
+	"github.com/immudb-go/immudb/internal/tlscreds"
 )
 
 const (
-	defaultHost     = "127.0.0.1"
-	defaultPort     = "3322"
-	defaultDatabase = "defaultdb"
-
+	defaultDatabase    = "defaultdb"
 	defaultMaxSessions = 8
 )
 
@@ -218,7 +216,7 @@ type VerifyConfig struct {
 
 // NewConfig returns a Config with the defaults of [ParseDSN]. The caller must set User.
 func NewConfig() *Config {
-	c := &Config{Hosts: []string{net.JoinHostPort(defaultHost, defaultPort)}}
+	c := &Config{Hosts: []string{libpq.DefaultAddr}}
 	c.Database = defaultDatabase
 	for _, o := range options {
 		if o.reset != nil {
@@ -272,10 +270,10 @@ func (c *Config) normalize() error {
 		c.MaxSessions = defaultMaxSessions
 	}
 	if len(c.Hosts) == 0 {
-		c.Hosts = []string{net.JoinHostPort(defaultHost, defaultPort)}
+		c.Hosts = []string{libpq.DefaultAddr}
 	}
 	for i, h := range c.Hosts {
-		host, port, err := splitHostPort(h)
+		host, port, err := libpq.SplitHostPort(h)
 		if err != nil {
 			return err
 		}
@@ -289,61 +287,7 @@ func (c *Config) normalize() error {
 	if c.StateStore != nil && c.Verify.StateDir != "" {
 		return errors.New("state_dir: Config.StateStore is set, which takes its place; give one of them")
 	}
-	return c.SSL.check()
-}
-
-// splitHostPort reads an entry of Config.Hosts; a missing port is the default.
-func splitHostPort(s string) (host, port string, err error) {
-	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "@") || strings.HasPrefix(s, "unix:") {
-		return "", "", errors.New("host: a Unix socket is not a valid host: immudb listens on TCP; " +
-			"set Config.DialContext to go through one")
-	}
-	host, port = s, defaultPort
-	if addr, err := netip.ParseAddr(s); err != nil || !addr.Is6() { // the colons of a bare IPv6 address separate no port
-		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-			host = s[1 : len(s)-1]
-		} else if strings.Contains(s, ":") {
-			if host, port, err = net.SplitHostPort(s); err != nil {
-				return "", "", errors.New(`host: valid values are "name", "name:port", "1.2.3.4:port" and "[::1]:port"`)
-			}
-		}
-	}
-	if !validHost(host) {
-		return "", "", errors.New("host: valid values are a DNS name (letters, digits, - . _) or an IP address")
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return "", "", errInvalidPort
-	}
-	return host, strconv.FormatUint(n, 10), nil
-}
-
-var errInvalidPort = errors.New("port: valid values are 1 to 65535, one for all hosts or one for each")
-
-func validHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return true
-	}
-	if s == "" || len(s) > 253 || s[0] == '-' || s[0] == '.' {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// isLoopback reports whether traffic to host stays on this machine. localhost is
-// the only name that counts: other names may resolve to another address later.
-func isLoopback(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
+	return tlscreds.SSL(c.SSL).Check()
 }
 
 // String is the DSN with the passwords replaced by "xxxxx".

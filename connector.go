@@ -1,15 +1,20 @@
 package immudb
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/immudb-go/immudb/internal/libpq"
 	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/tlscreds"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 var (
@@ -94,13 +99,18 @@ func NewConnector(cfg *Config) (*Connector, error) {
 func (c *Config) hostConfigs(log *slog.Logger) ([]session.HostConfig, error) {
 	var hosts []session.HostConfig
 	for _, addr := range c.Hosts {
-		creds, err := c.renewable(addr, log)
+		creds, err := tlscreds.New(c.tlsOf(addr), log)
 		if err != nil {
 			return nil, err
 		}
 		hosts = append(hosts, session.HostConfig{Addr: addr, Credentials: creds, Dial: c.DialContext, Options: c.DialOptions})
 	}
 	return hosts, nil
+}
+
+// tlsOf says how a connection to an entry of Hosts is encrypted.
+func (c *Config) tlsOf(addr string) tlscreds.Settings {
+	return tlscreds.Settings{Addr: addr, SSL: tlscreds.SSL(c.SSL), TLS: c.TLS}
 }
 
 // target says which of the hosts may be used.
@@ -156,4 +166,66 @@ func (c *Connector) connect(ctx context.Context) (*Conn, error) {
 func (c *Connector) Close() error {
 	c.pool.Close()
 	return nil
+}
+
+// login makes the requests that open a connector's sessions.
+type login struct {
+	cfg *Config
+	log *slog.Logger
+
+	mu       sync.Mutex
+	password string // the one in use: of the Config, or read last from PassFile
+}
+
+// request returns a request to open a session. refused is the request that a server has
+// refused because of its user or password, or nil. Then the password is read again from
+// PassFile, and nil is returned if the request would be the same.
+func (l *login) request(ctx context.Context, refused []byte) ([]byte, error) {
+	if refused != nil && l.cfg.PassFile == "" && l.cfg.BeforeOpen == nil {
+		return nil, nil
+	}
+	s := l.cfg.UserDatabaseSession
+	s.Password = l.current(refused != nil)
+	if f := l.cfg.BeforeOpen; f != nil {
+		if err := f(ctx, &s); err != nil {
+			return nil, &session.RequestError{Err: &Error{Message: "no session was opened, because Config.BeforeOpen failed", SQLState: "28000", kind: ErrAuthentication, cause: err}}
+		}
+		if s.Database != l.cfg.Database {
+			return nil, &session.RequestError{Err: errBeforeOpenDatabase}
+		}
+	}
+	req := wire.OpenSessionRequest(s.User, s.Password, s.Database)
+	if bytes.Equal(req, refused) {
+		return nil, nil
+	}
+	return req, nil
+}
+
+var errBeforeOpenDatabase = &Error{
+	Message:  "Config.BeforeOpen has changed the database, which a connector has only one of: make a connector for each database",
+	SQLState: "22023",
+}
+
+// current is the password in use, after it was read from PassFile if again is set. A file
+// that cannot be read, or has no line for the user, changes nothing: it may be about to
+// be replaced.
+func (l *login) current(again bool) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !again || l.cfg.PassFile == "" {
+		return l.password
+	}
+	password, err := l.cfg.readPassFile()
+	if err != nil {
+		l.log.Warn("immudb passfile could not be read again", slog.String("reason", err.Error()))
+		return l.password
+	}
+	l.password = password
+	return password
+}
+
+// readPassFile reads the password of the user from PassFile: that of the line for the
+// first host and the database.
+func (c *Config) readPassFile() (string, error) {
+	return libpq.ReadPassFile(c.PassFile, c.Hosts[0], c.Database, c.User)
 }

@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/bulk"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // CopyOptions say how [CopyFrom] writes. The zero value inserts rows in batches as
@@ -106,6 +108,27 @@ func CopyFrom(ctx context.Context, db *sql.DB, table string, columns []string, r
 	c.read(rows)
 	c.drain()
 	return c.outcome()
+}
+
+// batch is rows that are written in one transaction.
+type batch struct {
+	first int64 // number of its first row, counted from 0 in all of CopyFrom
+	rows  bulk.Rows
+
+	turn     <-chan struct{} // closed when the batch before it is finished
+	finished chan struct{}   // closed when this one is
+
+	mayConnect <-chan struct{} // closed when the batch before it has its connection, or needs none
+	connected  chan struct{}   // the same for this one
+
+	// The result: how many rows are committed, and how many after them have an
+	// unknown outcome. err is the reason why the others are not committed, failedRow
+	// the row at fault or -1.
+	committed, unknown int
+	failedRow          int
+	err                error
+	bytes              int64 // of the requests that committed
+	tx                 wire.CommittedTx
 }
 
 // copier is one call of CopyFrom. read passes a batch through work to a writer, and
@@ -233,8 +256,8 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 				"write them without AllOrNothing", c.maxRows.Load(), c.maxBytes.Load())), c.next, -1, "")
 			return
 		}
-		if column, err := b.append(row, c.columns, c.strict); err != nil {
-			c.fail(err, c.next, c.next, column)
+		if column, err := b.rows.Append(row, c.columns); err != nil {
+			c.fail(newError(ErrInvalidValue, "22023", err.Error()), c.next, c.next, column)
 			break
 		}
 		c.next++
@@ -243,7 +266,7 @@ func (c *copier) read(rows iter.Seq2[[]any, error]) {
 			b = nil
 		}
 	}
-	if b != nil && len(b.rows) > 0 && !(c.opts.AllOrNothing && c.report.cause != nil) {
+	if b != nil && b.rows.Len() > 0 && !(c.opts.AllOrNothing && c.report.cause != nil) {
 		c.hand(b)
 	}
 }
@@ -257,7 +280,7 @@ func (c *copier) hand(b *batch) {
 }
 
 func (c *copier) full(b *batch) bool {
-	return int64(len(b.rows)) >= c.maxRows.Load() || int64(b.size()) >= c.maxBytes.Load()
+	return int64(b.rows.Len()) >= c.maxRows.Load() || int64(b.rows.Size()) >= c.maxBytes.Load()
 }
 
 // emptyBatch returns an empty batch for the next row. If all batches are being
@@ -266,7 +289,7 @@ func (c *copier) emptyBatch() *batch {
 	if len(c.free) == 0 {
 		if c.batches < c.maxBatches {
 			c.batches++
-			c.free = append(c.free, &batch{})
+			c.free = append(c.free, &batch{rows: bulk.Rows{Strict: c.strict, Keeps: c.keeps}})
 		} else {
 			c.collect(<-c.done)
 		}
@@ -274,8 +297,8 @@ func (c *copier) emptyBatch() *batch {
 	last := len(c.free) - 1
 	b := c.free[last]
 	c.free = c.free[:last]
-	b.reset(c.next)
-	b.keeps = c.keeps
+	b.rows.Reset()
+	*b = batch{first: c.next, rows: b.rows, failedRow: -1}
 	return b
 }
 

@@ -176,9 +176,9 @@ func (w *copyWriter) write(b *batch) {
 	case staged > 0 && w.commitStaged(b, staged):
 		// The result is in b.
 	default:
-		b.err = w.writeRows(b, 0, len(b.rows))
+		b.err = w.writeRows(b, 0, b.rows.Len())
 		if w.divisible(b.err) {
-			b.err = w.divide(b, 0, len(b.rows), b.err)
+			b.err = w.divide(b, 0, b.rows.Len(), b.err)
 		}
 	}
 	if b.err != nil {
@@ -189,7 +189,7 @@ func (w *copyWriter) write(b *batch) {
 // writeRows writes rows from ≤ i < to of b in one transaction.
 func (w *copyWriter) writeRows(b *batch, from, to int) error {
 	// gRPC may still be sending a request that failed, so its memory is not reused.
-	req := b.appendRequest(w.request[:0], w.head, from, to)
+	req := b.rows.AppendRequest(w.request[:0], w.head, from, to)
 	w.request = nil
 	tx, err := w.send(req, w.sent(b, from, to))
 	switch {
@@ -306,9 +306,9 @@ func (w *copyWriter) stage(b *batch) int {
 	if w.clashes.Load() >= maxClashes || w.failed.Load() {
 		return 0
 	}
-	req := b.appendRequest(w.request[:0], w.head, 0, len(b.rows))
+	req := b.rows.AppendRequest(w.request[:0], w.head, 0, b.rows.Len())
 	w.request = nil // until it is known to have arrived
-	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, w.table, req, w.sent(b, 0, len(b.rows))) }) == nil {
+	if w.conn.useOnce(w.ctx, func(c *Conn) error { return c.stageBatch(w.ctx, w.table, req, w.sent(b, 0, b.rows.Len())) }) == nil {
 		w.request = req
 		return len(req)
 	}
@@ -326,10 +326,10 @@ func (w *copyWriter) commitStaged(b *batch, bytes int) bool {
 	})
 	switch {
 	case err == nil:
-		b.committed, b.bytes, b.tx = len(b.rows), int64(bytes), tx
+		b.committed, b.bytes, b.tx = b.rows.Len(), int64(bytes), tx
 		return true
 	case errors.Is(err, ErrOutcomeUnknown):
-		b.err, b.unknown = withoutBadConn(err), len(b.rows)
+		b.err, b.unknown = withoutBadConn(err), b.rows.Len()
 		return true
 	}
 	w.clashes.Add(1)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/immudb-go/immudb/internal/dsnscan"
+	"github.com/immudb-go/immudb/internal/libpq"
 )
 
 // namesPassfile reports whether ParseDSN would open a file. With a random name it could
@@ -54,11 +55,11 @@ func mustAgree(t *testing.T, dsn string, c *Config, pc *pgconn.Config) {
 	}
 	host := func(host string, port uint16) string {
 		if strings.HasPrefix(host, "/") || host == "localhost" && !strings.Contains(dsn, "localhost") {
-			host = defaultHost
+			host = libpq.DefaultHost
 		}
 		p := strconv.Itoa(int(port))
 		if p == "5432" && !strings.Contains(dsn, "5432") {
-			p = defaultPort
+			p = libpq.DefaultPort
 		}
 		return host + " " + p
 	}
@@ -68,7 +69,7 @@ func mustAgree(t *testing.T, dsn string, c *Config, pc *pgconn.Config) {
 	}
 	var ours []string
 	for _, h := range c.Hosts {
-		host, port, err := splitHostPort(h)
+		host, port, err := libpq.SplitHostPort(h)
 		if err != nil {
 			t.Fatal(err)
 		}

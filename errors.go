@@ -1,9 +1,12 @@
 package immudb
 
 import (
+	"context"
 	"crypto/tls"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -12,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -317,4 +321,142 @@ func maxSessionsError(limit *session.LimitError) error {
 		e.GRPC = limit.Failure.Code
 	}
 	return e
+}
+
+// The errors of verification, for errors.Is. The driver never retries after one of them,
+// and none of them changes the trusted state.
+var (
+	// ErrTampered: the server's answer contradicts the trusted state, or is not a valid
+	// proof. errors.As finds a [*Tampering], which says which check failed. The data,
+	// the server or the connection was tampered with; a retry does not help.
+	ErrTampered = errors.New("immudb: tampered")
+	// ErrStateMissing: there is no trusted state yet for this database on this server,
+	// and trust on first use is not allowed.
+	ErrStateMissing = errors.New("immudb: no trusted state")
+	// ErrSignature: server_public_key is set, and the state that the server sent is not
+	// signed with that key.
+	ErrSignature = errors.New("immudb: server signature does not verify")
+	// ErrServerOlder: the server's newest transaction is older than the trusted
+	// state. The server was restored from a backup, or lost its last transactions, or is
+	// a replica that lags behind.
+	ErrServerOlder = errors.New("immudb: server is older than the trusted state")
+	// ErrSchemaChanged: since the table's definition was first relied on, the table or
+	// some of its columns were renamed, or the table was dropped and created again, so
+	// that its rows mean something else. Look at the changes
+	// ([AuditReport.SchemaChanges]) and accept them with [Verifier.AcceptSchema].
+	ErrSchemaChanged = errors.New("immudb: the schema has changed")
+)
+
+// isVerdict reports whether an error says that the server contradicts the trusted state,
+// and not only that a check could not be made.
+func isVerdict(err error) bool {
+	return errors.Is(err, ErrTampered) || errors.Is(err, ErrSignature) || errors.Is(err, ErrServerOlder)
+}
+
+// Tampering is the failed check of an error that matches [ErrTampered].
+type Tampering struct {
+	Check    string // the statement that should have been true
+	TxID     uint64 // the transaction that was checked, 0 if none
+	Expected string // a hash, a number or a UUID, never a value of a row; "" if the check compares nothing
+	Found    string
+
+	ServerUUID, Database, Host string
+}
+
+// Error returns the check, the expected value and the found one.
+func (t *Tampering) Error() string {
+	var b strings.Builder
+	b.WriteString(t.Check)
+	if t.TxID != 0 {
+		fmt.Fprintf(&b, " (tx %d)", t.TxID)
+	}
+	if t.Expected != "" || t.Found != "" {
+		fmt.Fprintf(&b, ": expected %s, found %s", t.Expected, t.Found)
+	}
+	return b.String()
+}
+
+// fromTrust turns an error of package trust into an [*Error]. Errors of calls and of
+// state stores are returned unchanged.
+func fromTrust(err error) error {
+	var e *trust.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	converted := &Error{Message: e.Message, SQLState: e.SQLState, kind: trustKinds[e.Kind]}
+	var found *trust.Tampering
+	switch {
+	case errors.As(e.Cause, &found):
+		converted.cause = (*Tampering)(found)
+	case e.Cause != nil:
+		converted.cause = fromTrust(e.Cause)
+	}
+	return converted
+}
+
+var trustKinds = map[trust.Kind]error{
+	trust.Tampered:      ErrTampered,
+	trust.StateMissing:  ErrStateMissing,
+	trust.BadSignature:  ErrSignature,
+	trust.ServerOlder:   ErrServerOlder,
+	trust.SchemaChanged: ErrSchemaChanged,
+	trust.NoSuchTable:   ErrNoSuchTable,
+	trust.NoSuchRow:     sql.ErrNoRows,
+	trust.InvalidValue:  ErrInvalidValue,
+}
+
+// The driver parses a text with the grammar of immudb 1.11. If the server then finds a
+// syntax error in it, the server is probably older. Its version number does not tell:
+// servers embedded in a program have none. So the driver asks whether the server knows
+// RETURNING, which came with 1.11, once for each session and only after such an error.
+
+var errTooOldForReturning = unsupported("RETURNING is not supported by this server: it came with immudb 1.11; " +
+	"run the statement with Exec and query for what it wrote")
+
+// grammar is what a connection knows of the grammar of its session's server.
+type grammar struct {
+	of        *session.Session // the session that was asked
+	returning bool             // the server knows RETURNING
+}
+
+// knowsReturning reports whether the server can parse a RETURNING clause. It asks
+// for one on a table that does not exist: a server that knows RETURNING refuses that
+// for another reason than its syntax. If there is no answer, it reports true.
+func (c *Conn) knowsReturning(ctx context.Context) bool {
+	s := c.session()
+	if c.grammar.of == s {
+		return c.grammar.returning
+	}
+	q, err := c.connector.queries.parse("DELETE FROM no_table_of_this_name RETURNING id")
+	if err != nil {
+		return true
+	}
+	set, err := c.stream(ctx, q.bind(0, nil))
+	if err == nil {
+		set.close()
+	}
+	known := !errors.Is(err, ErrSyntax)
+	if c.session() == s && (!known || errors.Is(err, ErrNoSuchTable)) {
+		c.grammar = grammar{s, known}
+	}
+	return known
+}
+
+// missingParameter is the SQLSTATE of an ErrSyntax that says nothing of the grammar.
+const missingParameter = "07001"
+
+// ifTooOld returns an [ErrUnsupported] instead of a syntax error that only a server
+// older than 1.11 finds (an unknown word or function), and other errors unchanged.
+func (c *Conn) ifTooOld(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.kind != ErrSyntax || e.GRPC == codes.OK || e.SQLState == missingParameter || c.knowsReturning(ctx) {
+		return err
+	}
+	return &Error{
+		Message:  "this server does not know a part of the statement: it is older than immudb 1.11; write it without that, or use a newer server",
+		SQLState: "0A000",
+		GRPC:     e.GRPC,
+		kind:     ErrUnsupported,
+		cause:    err,
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/value"
 )
 
 // ProvenRow is a row whose values are proven: transaction TxID wrote exactly these
@@ -47,7 +48,7 @@ func newProvenRow(row *proof.Row) *ProvenRow {
 func asQueried(v any) any {
 	switch v := v.(type) {
 	case [16]byte:
-		return uuidText(v[:])
+		return value.UUIDText(v[:])
 	case proof.RawJSON:
 		return []byte(v)
 	}

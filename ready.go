@@ -4,12 +4,14 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/value"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -231,4 +233,62 @@ func (b *bound) request(memory []byte) ([]byte, error) {
 		}
 	}
 	return req, nil
+}
+
+// CheckNamedValue converts an argument to one of the types that can be sent:
+// int64, float64, bool, string, []byte, time.Time or nil.
+//
+// Pointers are followed; a nil pointer, a nil []byte and a nil driver.Valuer are
+// NULL. A named type is converted like its underlying basic type. A json.RawMessage
+// and a [16]byte, the usual type for UUIDs, become strings, for JSON and UUID
+// columns. A time.Time is sent as microseconds in UTC: finer digits are cut off, and
+// the time zone is lost. For other types, and for values out of range, the error
+// names the argument.
+func (c *Conn) CheckNamedValue(arg *driver.NamedValue) error {
+	v, err := value.Convert(arg.Value)
+	if err != nil {
+		name := fmt.Sprintf("$%d", arg.Ordinal)
+		if arg.Name != "" {
+			name = "@" + arg.Name
+		}
+		return newError(ErrInvalidValue, "22023", fmt.Sprintf("argument %s: %s", name, err))
+	}
+	arg.Value = v
+	return nil
+}
+
+// checkArgs returns an error for arguments that do not fit the query's placeholders.
+func checkArgs(q *sqltext.Query, args []driver.NamedValue) error {
+	for i := range args {
+		switch name := args[i].Name; {
+		case name != "" && q.Style != sqltext.Named:
+			return newError(ErrSyntax, "07001", fmt.Sprintf("argument @%s is named but the statement has no @name: "+
+				"pass it without sql.Named, in the order of the placeholders", name))
+		case name == "" && q.Style == sqltext.Named:
+			return newError(ErrSyntax, "07001", fmt.Sprintf("argument $%d has no name but the statement takes @names: "+
+				"pass it with sql.Named", args[i].Ordinal))
+		case name != "" && !slices.ContainsFunc(q.Names, func(n string) bool { return strings.EqualFold(n, name) }):
+			return newError(ErrSyntax, "07001", fmt.Sprintf("the statement has no placeholder @%s", name))
+		}
+	}
+	if len(args) != q.NumInput {
+		return newError(ErrSyntax, "07001", fmt.Sprintf("the statement takes %d arguments, got %d", q.NumInput, len(args)))
+	}
+	for _, name := range q.Names {
+		if namedArg(args, name) == nil {
+			return newError(ErrSyntax, "07001", fmt.Sprintf("no argument for placeholder @%s", name))
+		}
+	}
+	return nil
+}
+
+// namedArg finds the argument for a placeholder. Case does not count, because the
+// server folds names to lower case.
+func namedArg(args []driver.NamedValue, name string) *driver.NamedValue {
+	for i := range args {
+		if strings.EqualFold(args[i].Name, name) {
+			return &args[i]
+		}
+	}
+	return nil
 }

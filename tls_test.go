@@ -96,7 +96,7 @@ type seen struct {
 // server were host.
 func handshake(t *testing.T, server *tls.Config, c *Config, host string) (seen, error) {
 	t.Helper()
-	clientTLS, err := c.tlsConfig(host)
+	clientTLS, err := c.tlsOf(host).Config()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestWithoutSSLModeOnlyLoopbackIsPlaintext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.tlsConfig(c.Hosts[0])
+		got, err := c.tlsOf(c.Hosts[0]).Config()
 		if err != nil {
 			t.Errorf("%s %s: %v", row.host, row.options, err)
 		} else if plaintext := got == nil; plaintext != row.plaintext {
@@ -237,7 +237,7 @@ func TestAClientCertificateIsShownAlsoWithAnEncryptedKey(t *testing.T) {
 	}
 	for _, block := range []*pem.Block{plain, encrypted} {
 		c := configWith(nil)
-		c.SSL = SSLConfig{Mode: sslVerifyFull, RootCert: ca.file, Cert: cert, Key: writePEM(t, "client.key", block), Password: secret}
+		c.SSL = SSLConfig{Mode: "verify-full", RootCert: ca.file, Cert: cert, Key: writePEM(t, "client.key", block), Password: secret}
 		got, err := handshake(t, server, c, "db1:3322")
 		if err != nil || got.client != "leaf" {
 			t.Errorf("the server saw %q, %v", got.client, err)
@@ -245,8 +245,8 @@ func TestAClientCertificateIsShownAlsoWithAnEncryptedKey(t *testing.T) {
 	}
 
 	c := configWith(nil)
-	c.SSL = SSLConfig{Mode: sslRequire, Cert: cert, Key: writePEM(t, "client.key", encrypted), Password: secret + "wrong"}
-	_, err = c.tlsConfig("db1:3322")
+	c.SSL = SSLConfig{Mode: "require", Cert: cert, Key: writePEM(t, "client.key", encrypted), Password: secret + "wrong"}
+	_, err = c.tlsOf("db1:3322").Config()
 	if err == nil || !strings.HasPrefix(err.Error(), "immudb: tls: sslmode=require: unable to decrypt key") {
 		t.Errorf("a wrong password: %v", err)
 	}
@@ -281,7 +281,7 @@ func TestFilesThatCannotBeUsedAreNamedWithTheirOption(t *testing.T) {
 		c := configWith(nil)
 		c.Password, c.SSL = secret, row.ssl
 		c.SSL.Password = secret
-		_, err := c.tlsConfig("db1:3322")
+		_, err := c.tlsOf("db1:3322").Config()
 		if err == nil || !strings.HasPrefix(err.Error(), row.want) || errors.Is(err, fs.ErrNotExist) != row.missing {
 			t.Errorf("got %v, want %s", err, row.want)
 		}
@@ -291,9 +291,9 @@ func TestFilesThatCannotBeUsedAreNamedWithTheirOption(t *testing.T) {
 
 func TestTLSOfTheConfigTakesThePlaceOfSSL(t *testing.T) {
 	c := configWith(nil)
-	c.SSL.Mode = sslDisable
+	c.SSL.Mode = "disable"
 	c.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
-	got, err := c.tlsConfig("127.0.0.1:3322")
+	got, err := c.tlsOf("127.0.0.1:3322").Config()
 	if err != nil || got.MinVersion != tls.VersionTLS13 || got.ServerName != "127.0.0.1" {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -301,24 +301,7 @@ func TestTLSOfTheConfigTakesThePlaceOfSSL(t *testing.T) {
 		t.Error("the user's tls.Config was changed")
 	}
 	c.TLS.ServerName = "other"
-	if got, err = c.tlsConfig("db1:3322"); err != nil || got.ServerName != "other" {
+	if got, err = c.tlsOf("db1:3322").Config(); err != nil || got.ServerName != "other" {
 		t.Errorf("the name set by the user is %q, %v", got.ServerName, err)
-	}
-}
-
-// gRPC sends the name in the credentials as the authority of every call.
-func TestCredentialsWithoutSNIHaveNoServerName(t *testing.T) {
-	for _, noSNI := range []bool{false, true} {
-		cfg := NewConfig()
-		cfg.SSL.Mode, cfg.SSL.NoSNI = sslVerifyFull, noSNI
-		creds, err := cfg.credentials("db.example.com:3322")
-		if err != nil {
-			t.Fatal(err)
-		}
-		//lint:ignore SA1019 gRPC reads this field.
-		name := creds.Clone().Info().ServerName
-		if noSNI != (name == "") {
-			t.Errorf("NoSNI %v: the credentials name %q", noSNI, name)
-		}
 	}
 }

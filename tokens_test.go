@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/metadata"
+
+	"github.com/immudb-go/immudb/internal/libpq"
 )
 
 // secret is part of every secret value in these tests, and of no other value.
@@ -27,7 +29,7 @@ func printed(v any) map[string]string {
 		out[verb] = fmt.Sprintf(verb, v)
 		out[verb+" nested"] = fmt.Sprintf(verb, nested)
 	}
-	out["error"] = fmt.Errorf("open %v: %w", v, errInvalidPort).Error()
+	out["error"] = fmt.Errorf("open %v: %w", v, libpq.ErrInvalidPort).Error()
 	out["Sprint"] = fmt.Sprint(v)
 	var text, js bytes.Buffer
 	for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&js, nil)} {

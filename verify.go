@@ -9,6 +9,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/trust"
+	"github.com/immudb-go/immudb/internal/value"
 )
 
 // VerifiedRow returns the row of a table with the given primary key, proven on
@@ -162,7 +163,7 @@ func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (
 	}
 	key := make([]any, len(pk))
 	for i := range pk {
-		if key[i], err = convert(pk[i]); err != nil {
+		if key[i], err = value.Convert(pk[i]); err != nil {
 			return nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
 		}
 	}

@@ -12,14 +12,14 @@ import (
 var storedRules = []*Rule{
 	{
 		Name:      "check-not-read-back",
-		Construct: "CHECK with",
+		Construct: "CHECK with a quote in a string, a blob, an argument, a query, NOT IN, CASE x WHEN or another part that the server cannot read back",
 		Reason: "the server stores the constraint as a text that it cannot parse, or that means something else, " +
 			"and then every statement on every table of the database fails; write the condition without it",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
 				if c, ok := n.(*tree.Check); ok {
-					l.stored(c.Expr)
+					l.stored("CHECK", c.Expr)
 				}
 				return true
 			})
@@ -27,14 +27,14 @@ var storedRules = []*Rule{
 	},
 	{
 		Name:      "default-not-read-back",
-		Construct: "DEFAULT with",
+		Construct: "DEFAULT with a part that the server cannot read back, as in CHECK",
 		Reason: "the server stores the default as a text that it cannot parse, and then stores NULL or fails at each INSERT; " +
 			"pass the value with the INSERT",
 		Needs: tree.HasDDL,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
 				if c, ok := n.(*tree.ColumnDef); ok && c.Default != nil {
-					l.stored(c.Default)
+					l.stored("DEFAULT", c.Default)
 				}
 				return true
 			})
@@ -80,11 +80,12 @@ func checks(c *tree.CreateTable, column string) bool {
 	return found
 }
 
-// stored refuses an expression that the server reads back differently or not at all.
-func (l *look) stored(x tree.Expr) {
+// stored refuses the expression of a clause if the server reads it back differently or
+// not at all.
+func (l *look) stored(clause string, x tree.Expr) {
 	tree.Inspect(x, func(n tree.Node) bool {
 		if what := notReadBack(n); what != "" {
-			l.refuse(n, l.rule.Construct+" "+what)
+			l.refuse(n, clause+" with "+what)
 		}
 		return true
 	})

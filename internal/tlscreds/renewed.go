@@ -1,4 +1,4 @@
-package immudb
+package tlscreds
 
 import (
 	"context"
@@ -104,17 +104,17 @@ func (r *renewed) OverrideServerName(name string) error {
 	return r.creds.OverrideServerName(name)
 }
 
-// renewable makes credentials for an entry of Hosts that follow the files of SSL.
-func (c *Config) renewable(hostport string, log *slog.Logger) (credentials.TransportCredentials, error) {
+// New makes credentials that follow the files that SSL names.
+func New(s Settings, log *slog.Logger) (credentials.TransportCredentials, error) {
 	var files []string
-	if c.TLS == nil {
-		for _, path := range []string{c.SSL.RootCert, c.SSL.Cert, c.SSL.Key} {
+	if s.TLS == nil {
+		for _, path := range []string{s.SSL.RootCert, s.SSL.Cert, s.SSL.Key} {
 			if path != "" && path != "system" {
 				files = append(files, path)
 			}
 		}
 	}
-	r := &renewed{files: files, log: log, addr: hostport, load: func() (credentials.TransportCredentials, error) { return c.credentials(hostport) }}
+	r := &renewed{files: files, log: log, addr: s.Addr, load: s.credentials}
 	seen := r.versions()
 	creds, err := r.load()
 	if err != nil || len(files) == 0 {

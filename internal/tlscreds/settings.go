@@ -1,17 +1,20 @@
-package immudb
+// Package tlscreds makes the gRPC credentials of a connection from libpq's TLS
+// settings. Their errors name the setting that does not fit the server, and they
+// follow certificate files that are replaced.
+package tlscreds
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/immudb-go/immudb/internal/libpq"
 )
 
 // The valid values of sslmode. libpq's allow and prefer are missing on purpose: both
@@ -25,8 +28,18 @@ const (
 
 var sslModes = []string{sslDisable, sslRequire, sslVerifyCA, sslVerifyFull}
 
-// check refuses settings that contradict each other.
-func (s *SSLConfig) check() error {
+// SSL says how a connection is encrypted and how the server is checked.
+type SSL struct {
+	Mode     string // an sslmode, or "": see [SSL.modeFor]
+	RootCert string // file of the authorities to trust, or "system"; "": the system's
+	Cert     string // file of the client's certificate
+	Key      string // file of its private key
+	Password string // of Key, if that is encrypted
+	NoSNI    bool   // do not name the host in the handshake
+}
+
+// Check refuses settings that contradict each other.
+func (s SSL) Check() error {
 	switch {
 	case s.Mode == "allow" || s.Mode == "prefer":
 		return fmt.Errorf("sslmode: allow and prefer fall back to plaintext silently and are refused; "+
@@ -44,56 +57,63 @@ func (s *SSLConfig) check() error {
 }
 
 // modeFor is the sslmode in force for one host.
-func (s *SSLConfig) modeFor(host string) string {
+func (s SSL) modeFor(host string) string {
 	switch {
 	case s.Mode != "":
 		return s.Mode
 	case s.RootCert != "" || s.Cert != "": // TLS is wanted, but no mode is given: use the safest
 		return sslVerifyFull
-	case isLoopback(host):
+	case libpq.IsLoopback(host):
 		return sslDisable
 	default:
 		return sslVerifyFull
 	}
 }
 
-// tlsConfig returns the TLS configuration for hostport, an entry of Hosts with or
-// without its port; nil means plaintext. It reads the files that SSL names.
-func (c *Config) tlsConfig(hostport string) (*tls.Config, error) {
-	host, _, err := splitHostPort(hostport)
+// Settings are those of the connections to one server.
+type Settings struct {
+	Addr string // of the server, with or without its port
+	SSL  SSL
+	TLS  *tls.Config // takes the place of SSL, if it is not nil
+}
+
+// Config returns the TLS configuration; nil means plaintext. It reads the files that SSL
+// names.
+func (s Settings) Config() (*tls.Config, error) {
+	host, _, err := libpq.SplitHostPort(s.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("immudb: tls: %w", err)
 	}
-	if c.TLS != nil {
-		t := c.TLS.Clone()
+	if s.TLS != nil {
+		t := s.TLS.Clone()
 		if t.ServerName == "" {
 			t.ServerName = host
 		}
 		return t, nil
 	}
-	mode := c.SSL.modeFor(host)
+	mode := s.SSL.modeFor(host)
 	if mode == sslDisable {
 		return nil, nil
 	}
 	// pgconn's errors do not name the setting, so the files are checked first.
 	for _, f := range []struct{ option, path string }{
-		{"sslrootcert", c.SSL.RootCert}, {"sslcert", c.SSL.Cert}, {"sslkey", c.SSL.Key},
+		{"sslrootcert", s.SSL.RootCert}, {"sslcert", s.SSL.Cert}, {"sslkey", s.SSL.Key},
 	} {
 		if f.path == "" || f.option == "sslrootcert" && f.path == "system" {
 			continue
 		}
-		if err := readable(f.path); err != nil {
+		if err := libpq.Readable(f.path); err != nil {
 			return nil, fmt.Errorf("immudb: tls: %s: %w", f.option, err)
 		}
 	}
-	pc, err := parseByPgconn(map[string]string{
-		"host": host, "user": c.User, "sslmode": mode, "sslrootcert": c.SSL.RootCert,
-		"sslcert": c.SSL.Cert, "sslkey": c.SSL.Key, "sslpassword": c.SSL.Password,
+	pc, err := libpq.Parse(map[string]string{
+		"host": host, "user": "none", "sslmode": mode, "sslrootcert": s.SSL.RootCert,
+		"sslcert": s.SSL.Cert, "sslkey": s.SSL.Key, "sslpassword": s.SSL.Password,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("immudb: tls: sslmode=%s: %w", mode, err)
 	}
-	if c.SSL.NoSNI {
+	if s.SSL.NoSNI {
 		hideServerName(pc.TLSConfig, host)
 	}
 	return pc.TLSConfig, nil
@@ -118,24 +138,24 @@ func hideServerName(t *tls.Config, host string) {
 	}
 }
 
-// credentials returns the gRPC credentials for an entry of Hosts.
-func (c *Config) credentials(hostport string) (credentials.TransportCredentials, error) {
-	t, err := c.tlsConfig(hostport)
+// credentials returns credentials made of the files as they are now.
+func (s Settings) credentials() (credentials.TransportCredentials, error) {
+	t, err := s.Config()
 	if err != nil {
 		return nil, err
 	}
-	if c.TLS != nil {
+	if s.TLS != nil {
 		return explained{credentials.NewTLS(t), "Config.TLS", false}, nil
 	}
-	host, _, err := splitHostPort(hostport)
+	host, _, err := libpq.SplitHostPort(s.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("immudb: tls: %w", err)
 	}
-	setting := "sslmode=" + c.SSL.modeFor(host)
+	setting := "sslmode=" + s.SSL.modeFor(host)
 	switch {
 	case t == nil:
 		return explained{insecure.NewCredentials(), setting, true}, nil
-	case c.SSL.NoSNI:
+	case s.SSL.NoSNI:
 		return explained{unnamed{credentials.NewTLS(t)}, setting, false}, nil
 	}
 	return explained{credentials.NewTLS(t), setting, false}, nil
@@ -156,72 +176,4 @@ func (u unnamed) Info() credentials.ProtocolInfo {
 
 func (u unnamed) Clone() credentials.TransportCredentials {
 	return unnamed{u.TransportCredentials.Clone()}
-}
-
-func readable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// pgconnSettings are the settings that pgconn would otherwise take from PG* variables,
-// ~/.postgresql or ~/.pgpass, each with a value that means "not set". (The user, which
-// pgconn takes from the operating system, is always given.)
-var pgconnSettings = map[string]string{
-	"host": defaultHost, "port": defaultPort, "database": defaultDatabase, "password": "", "passfile": "",
-	"sslmode": sslDisable, "sslrootcert": "", "sslcert": "", "sslkey": "", "sslpassword": "", "sslsni": "1",
-	"sslcertmode": "allow", "sslnegotiation": "", "connect_timeout": "0", "target_session_attrs": "any",
-	"min_protocol_version": "", "max_protocol_version": "", "channel_binding": "", "require_auth": "",
-}
-
-// parseByPgconn makes pgconn interpret only these settings. pgconn's errors hold the
-// whole connection string; the returned error does not.
-func parseByPgconn(settings map[string]string) (*pgconn.Config, error) {
-	var b strings.Builder
-	write := func(key, value string) {
-		fmt.Fprintf(&b, "%s='%s' ", key, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value))
-	}
-	for key, unset := range pgconnSettings {
-		if _, ok := settings[key]; !ok {
-			write(key, unset)
-		}
-	}
-	for key, value := range settings {
-		write(key, value)
-	}
-	if os.Getenv("PGSERVICE") != "" {
-		// A connection string cannot unset this variable, but it can name another file
-		// with an empty service.
-		path, err := emptyServiceFile()
-		if err != nil {
-			return nil, fmt.Errorf("PGSERVICE is set, and overriding it needs a writable temporary directory; unset it: %w", err)
-		}
-		defer os.Remove(path)
-		write("service", "none")
-		write("servicefile", path)
-	}
-	pc, err := pgconn.ParseConfig(b.String())
-	if err == nil {
-		return pc, nil
-	}
-	// The text and the ConnString field of this error hold the passwords; the wrapped
-	// error does not. pgconn wraps none only when it refuses a port.
-	if reason := errors.Unwrap(err); reason != nil {
-		return nil, reason
-	}
-	return nil, errInvalidPort
-}
-
-func emptyServiceFile() (path string, err error) {
-	f, err := os.CreateTemp("", "immudb-service-*")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.WriteString("[none]\n")
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
 }

@@ -1,4 +1,4 @@
-package immudb
+package tlscreds
 
 import (
 	"context"

@@ -1,4 +1,5 @@
-package immudb
+// Package bulk writes rows as the SQL that costs the server least to read.
+package bulk
 
 import (
 	"database/sql/driver"
@@ -12,70 +13,67 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
+	"github.com/immudb-go/immudb/internal/value"
 	"github.com/immudb-go/immudb/internal/wire"
 	"github.com/immudb-go/immudb/internal/written"
 )
 
-// batch holds rows as the SQL of a VALUES list, and the arguments for its
-// placeholders $n. The numbers ascend through the batch, so any consecutive part of
-// the rows is a valid list too; it only does not begin with $1.
-type batch struct {
-	first  int64 // number of its first row, counted from 0 in all of CopyFrom
+// Rows are rows as the SQL of a VALUES list, and the arguments for its placeholders $n.
+// The numbers ascend through the rows, so any consecutive part of them is a valid list
+// too; it only does not begin with $1.
+type Rows struct {
+	// Strict refuses what the driver's option strict does not allow to be stored.
+	Strict bool
+	// Keeps keeps the values of the rows.
+	Keeps bool
+
 	text   []byte
 	params []byte
 	args   int
-	rows   []rowEnd
-	values [][]written.Value // of the rows, if keeps
-	keeps  bool
-
-	turn     <-chan struct{} // closed when the batch before it is finished
-	finished chan struct{}   // closed when this one is
-
-	mayConnect <-chan struct{} // closed when the batch before it has its connection, or needs none
-	connected  chan struct{}   // the same for this one
-
-	// The result: how many rows are committed, and how many after them have an
-	// unknown outcome. err is the reason why the others are not committed, failedRow
-	// the row at fault or -1.
-	committed, unknown int
-	failedRow          int
-	err                error
-	bytes              int64 // of the requests that committed
-	tx                 wire.CommittedTx
+	ends   []rowEnd
+	values [][]written.Value
 }
 
-// rowEnd is where a row ends in the batch's text and params.
+// rowEnd is where a row ends in the text and params.
 type rowEnd struct{ text, params int }
 
-func (b *batch) reset(first int64) {
-	*b = batch{first: first, text: b.text[:0], params: b.params[:0], rows: b.rows[:0], values: b.values[:0], failedRow: -1}
+// Reset forgets the rows and keeps the memory.
+func (b *Rows) Reset() {
+	b.text, b.params, b.args, b.ends, b.values = b.text[:0], b.params[:0], 0, b.ends[:0], b.values[:0]
 }
 
-func (b *batch) size() int { return len(b.text) + len(b.params) }
+// Len is the number of rows.
+func (b *Rows) Len() int { return len(b.ends) }
 
-// appendRequest appends the request that writes rows from ≤ i < to.
-func (b *batch) appendRequest(req, head []byte, from, to int) []byte {
+// Values are the values of the rows, if Keeps is set.
+func (b *Rows) Values() [][]written.Value { return b.values }
+
+// Size is about how many bytes the request of all rows has.
+func (b *Rows) Size() int { return len(b.text) + len(b.params) }
+
+// AppendRequest appends the request that writes rows from ≤ i < to.
+func (b *Rows) AppendRequest(req, head []byte, from, to int) []byte {
 	var begin rowEnd
 	if from > 0 {
-		begin = b.rows[from-1]
+		begin = b.ends[from-1]
 		begin.text += len(",")
 	}
-	end := b.rows[to-1]
+	end := b.ends[to-1]
 	// The two fields' own bytes are a few more than their contents.
 	req = slices.Grow(req, len(head)+end.text-begin.text+end.params-begin.params+16)
 	req = wire.AppendSQLParts(req, head, b.text[begin.text:end.text])
 	return append(req, b.params[begin.params:end.params]...)
 }
 
-// append appends a row. After an error nothing is appended; column is then the
-// column at fault, or "" if it is not known.
-func (b *batch) append(row []any, columns []rules.Column, strict bool) (column string, err error) {
+// Append appends a row. After an error nothing is appended; column is then the column at
+// fault, or "" if it is not known.
+func (b *Rows) Append(row []any, columns []rules.Column) (column string, err error) {
 	if len(row) != len(columns) {
-		return "", newError(ErrInvalidValue, "22023", fmt.Sprintf("it has %d values for %d columns", len(row), len(columns)))
+		return "", fmt.Errorf("it has %d values for %d columns", len(row), len(columns))
 	}
 	before, args := rowEnd{len(b.text), len(b.params)}, b.args
 	separator := byte(',')
-	if len(b.rows) > 0 {
+	if len(b.ends) > 0 {
 		b.text = append(b.text, separator)
 	}
 	separator = '('
@@ -84,25 +82,25 @@ func (b *batch) append(row []any, columns []rules.Column, strict bool) (column s
 		b.text = append(b.text, separator)
 		separator = ','
 		v, err := fitting(v, columns[i].Type)
-		if err == nil && strict {
+		if err == nil && b.Strict {
 			err = storable(v, columns[i].Type)
 		}
 		if err == nil {
 			err = b.appendValue(v)
 		}
-		if err == nil && b.keeps {
+		if err == nil && b.Keeps {
 			var sent driver.Value
-			sent, err = convert(v)
+			sent, err = value.Convert(v)
 			values = append(values, written.Value{Value: sent, Known: true})
 		}
 		if err != nil {
 			b.text, b.params, b.args = b.text[:before.text], b.params[:before.params], args
-			return columns[i].Name, newError(ErrInvalidValue, "22023", err.Error())
+			return columns[i].Name, err
 		}
 	}
 	b.text = append(b.text, ')')
-	b.rows = append(b.rows, rowEnd{len(b.text), len(b.params)})
-	if b.keeps {
+	b.ends = append(b.ends, rowEnd{len(b.text), len(b.params)})
+	if b.Keeps {
 		b.values = append(b.values, values)
 	}
 	return "", nil
@@ -117,7 +115,7 @@ func fitting(v any, columnType string) (any, error) {
 	if _, isText := v.(string); isText && columnType != "JSON" {
 		return v, nil
 	}
-	d, err := convert(v)
+	d, err := value.Convert(v)
 	if err != nil {
 		return nil, err
 	}
@@ -128,9 +126,9 @@ func fitting(v any, columnType string) (any, error) {
 	return d, nil
 }
 
-// storable refuses the values that [Config.Strict] does not allow to be stored.
+// storable refuses the values that the driver's option strict does not allow to be stored.
 func storable(v any, columnType string) error {
-	d, err := convert(v)
+	d, err := value.Convert(v)
 	switch {
 	case err != nil:
 		return err
@@ -150,7 +148,7 @@ const (
 	maxLiteralBytes  = maxLiteralString / 2 // two digits each
 )
 
-func (b *batch) appendValue(v any) error {
+func (b *Rows) appendValue(v any) error {
 	switch x := v.(type) {
 	case nil:
 		b.text = append(b.text, "NULL"...)
@@ -182,8 +180,8 @@ func (b *batch) appendValue(v any) error {
 			return b.appendArg(v)
 		}
 	case time.Time:
-		if x.Before(minTime) || x.After(maxTime) {
-			_, err := checkTime(x)
+		if x.Before(value.MinTime) || x.After(value.MaxTime) {
+			_, err := value.CheckTime(x)
 			return err
 		}
 		return b.appendArg(v)
@@ -194,15 +192,15 @@ func (b *batch) appendValue(v any) error {
 }
 
 // appendOther appends a value of a type that must be converted first.
-func (b *batch) appendOther(v any) error {
-	d, err := convert(v)
+func (b *Rows) appendOther(v any) error {
+	d, err := value.Convert(v)
 	if err != nil {
 		return err
 	}
 	return b.appendValue(d)
 }
 
-func (b *batch) appendInteger(n int64) {
+func (b *Rows) appendInteger(n int64) {
 	if n == math.MinInt64 { // the server parses the digits before the sign, and they overflow
 		b.text = strconv.AppendInt(append(b.text, "(-"...), math.MaxInt64, 10)
 		b.text = append(b.text, "-1)"...)
@@ -213,9 +211,9 @@ func (b *batch) appendInteger(n int64) {
 
 // appendFloat writes a literal if that is short, else an argument: a literal can
 // have neither an exponent nor a negative zero.
-func (b *batch) appendFloat(f float64, v any) error {
+func (b *Rows) appendFloat(f float64, v any) error {
 	if math.IsNaN(f) {
-		_, err := checkFloat(f)
+		_, err := value.CheckFloat(f)
 		return err
 	}
 	if size := math.Abs(f); size < 1e-5 || size >= 1e15 {
@@ -230,8 +228,8 @@ func (b *batch) appendFloat(f float64, v any) error {
 }
 
 // appendString appends a string; v is the same value, kept to save an allocation.
-func (b *batch) appendString(s string, v any) error {
-	if err := checkText(s); err != nil {
+func (b *Rows) appendString(s string, v any) error {
+	if err := value.CheckText(s); err != nil {
 		return err
 	}
 	if len(s) > maxLiteralString {
@@ -251,7 +249,7 @@ func (b *batch) appendString(s string, v any) error {
 }
 
 // appendArg appends a placeholder and an argument for it.
-func (b *batch) appendArg(v driver.Value) error {
+func (b *Rows) appendArg(v driver.Value) error {
 	b.args++
 	var err error
 	if b.params, err = wire.AppendNumberedParam(b.params, b.args, v); err != nil {
