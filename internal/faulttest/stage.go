@@ -24,7 +24,7 @@ import (
 // Time limits for events that must happen by themselves. The verdicts do not depend on them.
 const (
 	closePatience   = 20 * time.Second // for sql.DB.Close
-	leftPatience    = 5 * time.Second  // for sessions and goroutines to be gone after Close
+	leftPatience    = 30 * time.Second // for sessions and goroutines to be gone after Close, on a busy machine
 	judgePatience   = 2 * time.Minute  // for the making and judging of a workload's tables
 	workersPatience = 15 * time.Second // for calls to end after their context
 )
