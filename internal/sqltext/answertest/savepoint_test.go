@@ -19,7 +19,7 @@ import (
 // the server but not in SQLite; then both roll back to a savepoint, or end.
 func TestSavepointsAreThoseOfSQLite(t *testing.T) {
 	var n savepointTally
-	left := testserver.Rounds(t, 250, 600)
+	left := testserver.Rounds(t, 200, 400)
 	for world := uint64(0); left > 0; world++ {
 		// The tables must stay small: a transaction that updates all rows has a limit of them.
 		transactions := min(left, 600)
