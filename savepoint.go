@@ -234,7 +234,7 @@ func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 		}
 		checked.Undo()
 	}
-	t.server, t.ended, t.changes = server, false, changes
+	t.server, t.replica, t.ended, t.changes = server, nil, false, changes
 	return nil
 }
 
