@@ -34,6 +34,9 @@ import (
 //	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica; prefer-standby
 //	                      (read-write with several hosts, any with one)
 //	load_balance_hosts    disable: the first host that can be used; random: any of them (disable)
+//	read_routing          primary: all reads go to the primary; replica: queries outside transactions, and transactions begun
+//	                      as ReadOnly, go to a replica that has all that the connector has committed or read; needs several
+//	                      hosts, and does not go with verify=reads (primary)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;
@@ -50,6 +53,8 @@ import (
 //	strict                1: refuse statements that the server answers wrongly for NULL, far times or large numbers; 0: do not (0)
 //	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
 //	                      0 to 100000 (10000)
+//	retry_commits         1: run a transaction again when its commit conflicts, and commit it if all answers are the same;
+//	                      0: do not (0)
 //	savepoint_memory      most memory, in MiB, that a transaction takes to remember its statements for savepoints;
 //	                      0: no savepoints; 0 to 1024 (16)
 //	max_sessions          most sessions on one server, which connections share; 1 to 1000 (8)

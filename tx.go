@@ -188,13 +188,15 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		}
 		defer done()
 	}
-	c.aboutToCommit()
-	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
+	f, err := t.commitOnServer(ctx, &committed)
 	if t.tables != nil {
 		c.connector.catalog.forget() // also if the outcome is unknown
 	}
 	if f != nil {
-		err := t.failed(commits, "COMMIT", f)
+		t.saw(f)
+		err = t.failed(commits, "COMMIT", f)
+	}
+	if err != nil {
 		c.schemaChanged(t.schema, err)
 		t.err = sql.ErrTxDone
 		t.leave()

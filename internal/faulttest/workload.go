@@ -63,6 +63,8 @@ var Workloads = []*Workload{
 		About: "INSERT … RETURNING of keys that the server makes (AUTO_INCREMENT)."},
 	{Name: "bank", Workers: 8, make: newBank,
 		About: "Transactions that move money between 16 accounts, and read-only ones that add it up."},
+	{Name: "savepoints", Workers: 4, Options: []string{"retry_commits=1"}, make: newSavepoints,
+		About: "The same with a wrong move that ROLLBACK TO undoes in each transaction, and with retry_commits=1."},
 	{Name: "runtx", Workers: 8, Retried: true, make: newCounters,
 		About: "RunTx that reads one of 8 counters, writes one more, and logs it."},
 	{Name: "own-writes", Workers: 8, Retried: true, make: newOwnWrites,
