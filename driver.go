@@ -144,9 +144,9 @@ var (
 // sql.DB.Close closes it. When it has had no connection for 5 s, it ends all of that
 // by itself, and starts it again for the next connection.
 type Connector struct {
-	cfg   *Config
-	log   *slog.Logger
-	pool  *session.Pool
+	cfg  *Config
+	log  *slog.Logger
+	pool *session.Pool
 	// replicas serve reads with read_routing=replica; else nil.
 	replicas *session.Replicas
 	trust    *verification

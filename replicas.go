@@ -133,16 +133,18 @@ func (t *tx) ifOutdated(ctx context.Context, b bound, err error) error {
 
 // beginOnReplica begins a read-only transaction on a replica. It returns nil if the
 // primary must begin it.
-func (c *Conn) beginOnReplica(ctx context.Context, req []byte) (*session.Tx, *session.Link) {
-	opts, _ := ctx.Value(txOptionsKey{}).(TxOptions)
-	if opts.SnapshotRenewalPeriod != 0 {
+func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest) (*session.Tx, *session.Link) {
+	if req.SnapshotRenewalPeriod != 0 {
 		return nil, nil // its snapshot may be older than what was asked about
 	}
-	replica := c.replicaFor(ctx, opts.SnapshotMustIncludeTx)
+	replica := c.replicaFor(ctx, req.SnapshotMustIncludeTx)
 	if replica == nil {
 		return nil, nil
 	}
-	server, f := replica.Begin(ctx, req)
+	// By default a snapshot includes all that the server has. If it must include only a
+	// certain transaction, the server may give one that is older than an earlier read.
+	req.SnapshotMustIncludeTx = 0
+	server, f := replica.Begin(ctx, req.Append(nil))
 	if f != nil {
 		replica.Failed(f)
 		return nil, nil

@@ -127,7 +127,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	var server *session.Tx
 	var replica *session.Link
 	if readOnly && c.connector.replicas != nil {
-		server, replica = c.beginOnReplica(ctx, bytes)
+		server, replica = c.beginOnReplica(ctx, req)
 	}
 	if server == nil {
 		var err error
@@ -176,7 +176,11 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	}
 	if t.readOnly {
 		// The server refuses to commit a read-only transaction.
-		return committed, t.rollback(ctx)
+		err := t.rollback(ctx)
+		if t.replica != nil {
+			err = nil // all was read, and a replica that is gone has ended the transaction
+		}
+		return committed, err
 	}
 	c := t.conn
 	if t.schema != nil {

@@ -39,6 +39,7 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	sync  atomic.Bool // the server has said that it is a replica that replicates synchronously
 	waits atomic.Bool // the server has said that its commits wait for replicas
 
 	count counters

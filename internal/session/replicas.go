@@ -358,6 +358,12 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 		return lookPause
 	}
 	s.confirmed.Store(epoch)
+	if s.host.sync.Load() {
+		// Its queries wait for transactions that it has but may not show yet: if it loses
+		// its primary then, for ever.
+		r.giveUp(s, "immudb replica replicates synchronously, it is not read from")
+		return r.none()
+	}
 	r.pause = 0
 	if time.Since(r.judged) > roleMemory {
 		if err := p.judge(own, s, Standby); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -109,6 +110,7 @@ func newRouted(t *testing.T) *routed {
 	t.Cleanup(func() { r.Close() })
 	dbtest.Exec(t, r.DB, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, r.DB, "INSERT INTO t (id, v) VALUES (1, 0)")
+	dbtest.Exec(t, r.DB, "CREATE TABLE probe (id INTEGER, PRIMARY KEY id)")
 	return r
 }
 
@@ -119,7 +121,7 @@ func (r *routed) onReplica(t *testing.T) {
 	t.Helper()
 	eventually(t, "a read on the replica", func() error {
 		before := r.stats()
-		dbtest.Get[int](t, r.DB, "SELECT v FROM t WHERE id = 1")
+		dbtest.Get[int](t, r.DB, "SELECT COUNT(*) FROM probe")
 		if now := r.stats(); now.Routed == before.Routed {
 			return fmt.Errorf("the primary answers: %+v", now)
 		}
@@ -128,6 +130,7 @@ func (r *routed) onReplica(t *testing.T) {
 }
 
 func TestNoReadIsOlderThanWhatItsProgramHasSeen(t *testing.T) {
+	t.Parallel()
 	r := newRouted(t)
 	r.onReplica(t)
 	var newest atomic.Int64 // the largest v that a call has returned
@@ -229,6 +232,7 @@ func TestNoReadIsOlderThanWhatItsProgramHasSeen(t *testing.T) {
 }
 
 func TestALaggingReplicaDelaysNoRead(t *testing.T) {
+	t.Parallel()
 	r := newRouted(t)
 	r.onReplica(t)
 	r.gate.set(true)
@@ -263,6 +267,7 @@ func TestALaggingReplicaDelaysNoRead(t *testing.T) {
 }
 
 func TestWritesAndWhatBelongsToThemAreNeverOnReplicas(t *testing.T) {
+	t.Parallel()
 	r := newRouted(t)
 	dbtest.Exec(t, r.DB, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	r.onReplica(t)
@@ -289,6 +294,7 @@ func TestWritesAndWhatBelongsToThemAreNeverOnReplicas(t *testing.T) {
 }
 
 func TestAChangeOfTheSchemaIsReadAtOnceBesideAReplica(t *testing.T) {
+	t.Parallel()
 	r := newRouted(t)
 	r.onReplica(t)
 	dbtest.Exec(t, r.DB, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
@@ -331,53 +337,88 @@ func TestAChangeOfTheSchemaIsReadAtOnceBesideAReplica(t *testing.T) {
 }
 
 func TestAReadThatAReplicaCannotAnswerIsAnsweredByThePrimary(t *testing.T) {
-	for _, inTx := range []bool{false, true} {
-		t.Run(fmt.Sprintf("inTx=%v", inTx), func(t *testing.T) {
-			r := newRouted(t)
-			get := func(query string) (n int, err error) {
-				if !inTx {
-					return n, r.QueryRow(query).Scan(&n)
+	t.Parallel()
+	r := newRouted(t)
+	r.onReplica(t) // it has read its catalog
+	other := dbtest.OpenDSN(t, r.primary.DSN())
+	dbtest.Exec(t, other, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, other, "INSERT INTO u (id) VALUES (1)")
+	dbtest.Exec(t, other, "ALTER TABLE t ADD COLUMN w INTEGER")
+	dbtest.Exec(t, other, "UPDATE t SET v = 1, w = 1 WHERE id = 1")
+	awaitReplica(t, r.primary, r.replica)
+	for what, query := range map[string]string{
+		"a new table":               "SELECT id FROM u",
+		"a new column":              "SELECT w FROM t",
+		"a row with the new column": "SELECT v FROM t",
+	} {
+		for _, inTx := range []bool{false, true} {
+			r.Close()
+			r.open(t) // what it learns of the replica is not to help the next one
+			r.onReplica(t)
+			var n int
+			get := func() error { return r.QueryRow(query).Scan(&n) }
+			if inTx {
+				get = func() error {
+					tx := dbtest.Begin(t, r.DB, &sql.TxOptions{ReadOnly: true})
+					return errors.Join(tx.QueryRow(query).Scan(&n), tx.Commit())
 				}
-				tx, err := r.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
-				if err != nil {
-					return 0, err
-				}
-				defer tx.Rollback()
-				return n, tx.QueryRow(query).Scan(&n)
 			}
-			other := dbtest.OpenDSN(t, r.primary.DSN())
-			for _, c := range []struct{ change, fill, query string }{
-				{"CREATE TABLE u (id INTEGER, PRIMARY KEY id)", "INSERT INTO u (id) VALUES (1)", "SELECT id FROM u"},
-				{"ALTER TABLE t ADD COLUMN w INTEGER", "UPDATE t SET w = 1 WHERE id = 1", "SELECT w FROM t"},
-				{"ALTER TABLE t ADD COLUMN x INTEGER", "UPDATE t SET v = 1, x = 1 WHERE id = 1", "SELECT v FROM t"},
-			} {
-				r.onReplica(t)
-				dbtest.Exec(t, other, c.change)
-				dbtest.Exec(t, other, c.fill)
-				awaitReplica(t, r.primary, r.replica)
-				before := r.stats()
-				if n, err := get(c.query); err != nil || n != 1 {
-					t.Errorf("%s: %d, %v, want 1", c.query, n, err)
-				}
-				if now := r.stats(); now.FellBack == before.FellBack {
-					t.Errorf("%s: no read fell back", c.query)
-				}
-				must(t, r.replica.Restart()) // only that brings it back soon: see Link.Stale
-				r.Close()
-				r.open(t)
+			before := r.stats()
+			if err := get(); err != nil || n != 1 {
+				t.Errorf("%s, inTx=%v: %d, %v, want 1", what, inTx, n, err)
 			}
-		})
+			if now := r.stats(); now.FellBack == before.FellBack || now.Host != "" {
+				t.Errorf("%s, inTx=%v: %+v, want a read that fell back and no replica in use", what, inTx, now)
+			}
+		}
 	}
 }
 
 // open makes a database of both servers, which knows nothing of the replica yet.
-func (r *routed) open(t *testing.T) {
+func (r *routed) open(t *testing.T, log ...*slog.Logger) {
 	t.Helper()
 	cfg, err := immudb.ParseDSN(dbtest.WithOptions(dsnOfHosts(t, r.primary.DSN(), r.replica.DSN(), ""), "read_routing=replica"))
 	must(t, err)
+	for _, l := range log {
+		cfg.Logger = l
+	}
 	r.connector, err = immudb.NewConnector(cfg)
 	must(t, err)
 	r.DB = sql.OpenDB(r.connector)
+}
+
+func TestASynchronousReplicaIsNotReadFrom(t *testing.T) {
+	t.Parallel()
+	r := &routed{primary: testserver.Start(t, "-sync-replication=1")}
+	r.replica = testserver.Start(t, "-replica-of="+r.primary.DSN(), "-sync-replication=1")
+	logged := make(chan struct{}, 1)
+	r.open(t, slog.New(slog.NewTextHandler(writer(func(line []byte) {
+		if strings.Contains(string(line), "replicates synchronously, it is not read from") {
+			select {
+			case logged <- struct{}{}:
+			default:
+			}
+		}
+	}), nil)))
+	t.Cleanup(func() { r.Close() })
+	dbtest.Exec(t, r.DB, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+	dbtest.Get[int](t, r.DB, "SELECT COUNT(*) FROM t")
+	select {
+	case <-logged:
+	case <-time.After(time.Minute):
+		t.Fatal("the driver has not found in a minute that the replica is synchronous")
+	}
+	if n := dbtest.Get[int](t, r.DB, "SELECT COUNT(*) FROM t"); n != 0 || r.stats().Routed != 0 {
+		t.Errorf("%d rows, %+v, want none, from the primary", n, r.stats())
+	}
+}
+
+// writer makes an io.Writer of a function.
+type writer func([]byte)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
 }
 
 func TestReadRoutingIsRefusedWhereItCannotBeRight(t *testing.T) {
