@@ -114,6 +114,9 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 			s = c.session()
 		}
 		f := call(s)
+		if c.connector.replicas != nil {
+			c.connector.replicas.Saw()
+		}
 		if f == nil {
 			return nil
 		}
@@ -231,6 +234,9 @@ func (c *Conn) Close() error {
 	}
 	c.closed = true
 	c.lease.Release()
+	if c.connector.replicas != nil {
+		c.connector.replicas.Leave()
+	}
 	if c.afterClose != nil {
 		return c.afterClose()
 	}
