@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/codenotary/immudb/pkg/client"
-	official "github.com/codenotary/immudb/pkg/stdlib"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"google.golang.org/grpc"
@@ -75,17 +73,10 @@ func (e *env) open(options ...string) (*sql.DB, error) {
 		}
 		return sql.OpenDB(c), nil
 	case vendors:
-		host, port, err := net.SplitHostPort(s.Addr)
-		if err != nil {
-			return nil, err
-		}
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, err
-		}
-		return official.OpenDB(client.DefaultOptions().WithAddress(host).WithPort(n).
-			WithUsername(s.User).WithPassword(s.Password).WithDatabase(s.Database).
-			WithDialOptions(append(e.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials())))), nil
+		return openVendor(s.Addr, func(o *client.Options) {
+			o.WithUsername(s.User).WithPassword(s.Password).WithDatabase(s.Database).
+				WithDialOptions(append(e.dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials())))
+		})
 	case postgresql:
 		u := url.URL{
 			Scheme:   "postgres",

@@ -4,13 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
-	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/codenotary/immudb/pkg/client"
-	official "github.com/codenotary/immudb/pkg/stdlib"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/testserver"
@@ -95,16 +92,13 @@ func vendorDB(t *testing.T, dsn string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, err := net.SplitHostPort(cfg.Hosts[0])
+	dir := t.TempDir()
+	db, err := openVendor(cfg.Hosts[0], func(o *client.Options) {
+		o.WithUsername(cfg.User).WithPassword(cfg.Password).WithDatabase(cfg.Database).WithDir(dir)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := official.OpenDB(client.DefaultOptions().WithAddress(host).WithPort(number).WithUsername(cfg.User).WithPassword(cfg.Password).
-		WithDatabase(cfg.Database).WithDir(t.TempDir()))
 	db.SetMaxIdleConns(8) // each of its connections needs a session
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {

@@ -97,7 +97,7 @@ func runRound(t *testing.T, dsn string) (killed, paused int) {
 	}()
 	for range runners {
 		if e := <-done; e.status != statusDone && e.status != statusLost && (e.status != -1 || ctx.Err() != nil) { // -1: killed
-			t.Errorf("a process ended with %v, saying %s", e.err, e.said)
+			t.Errorf("a process ended with %v and printed %s", e.err, e.said)
 		}
 	}
 	close(stop)

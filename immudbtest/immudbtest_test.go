@@ -297,7 +297,7 @@ func TestAServerIsQuietAndLeavesNoFilesOutsideItsDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := <-said; text != "" {
-		t.Errorf("the server said:\n%s", text)
+		t.Errorf("the server printed:\n%s", text)
 	}
 	if files, err := os.ReadDir(cwd); err != nil || len(files) > 0 {
 		t.Errorf("the working directory holds %v (%v)", files, err)

@@ -113,7 +113,7 @@ func TestWithAdminPasswordChangesTheOneOfAnOldDirectory(t *testing.T) {
 	// Without the option the password stays what it is.
 	srv := immudbtest.Start(t, immudbtest.WithDir(dir))
 	if _, err := dial(t, srv.DSN()); err == nil {
-		t.Fatal("the default password was put back unasked")
+		t.Fatal("the default password was restored without the option")
 	}
 }
 
@@ -129,7 +129,7 @@ func TestWithTLSShowsACertificateToTrust(t *testing.T) {
 	plain := parse(t, srv.DSN())
 	plain.RawQuery = "sslmode=disable"
 	if _, err := dial(t, plain.String()); err == nil {
-		t.Error("the server took a client without TLS")
+		t.Error("the server accepted a client without TLS")
 	}
 	other := immudbtest.Start(t, immudbtest.WithTLS())
 	stranger := parse(t, srv.DSN())
@@ -152,7 +152,7 @@ func TestWithClientCertificatesDemandsOne(t *testing.T) {
 	q.Del("sslkey")
 	u.RawQuery = q.Encode()
 	if _, err := dial(t, u.String()); err == nil {
-		t.Error("the server took a client without a certificate")
+		t.Error("the server accepted a client without a certificate")
 	}
 	if srv.NewDatabase(t) == "" { // the package's own calls show theirs
 		t.Error("no DSN")
@@ -205,7 +205,7 @@ func keptBusy(t *testing.T, srv *immudbtest.Server, idle time.Duration) bool {
 			return false
 		}
 		if err != nil {
-			t.Fatalf("a busy session is gone: %v", err)
+			t.Fatalf("a busy session was dropped: %v", err)
 		}
 		last = time.Now()
 	}
@@ -213,7 +213,7 @@ func keptBusy(t *testing.T, srv *immudbtest.Server, idle time.Duration) bool {
 		t.Errorf("%d sessions are open, want the busy one", n)
 	}
 	if _, err := quiet.KeepAlive(quiet.ctx, &emptypb.Empty{}); err == nil {
-		t.Error("an idle session lives")
+		t.Error("an idle session was not dropped")
 	}
 	return true
 }
@@ -231,7 +231,7 @@ func TestOldSessionsAreDroppedHoweverBusy(t *testing.T) {
 			return
 		}
 		if time.Since(start) > 10*time.Second {
-			t.Fatal("the session lives")
+			t.Fatal("the session was not dropped")
 		}
 	}
 }
@@ -330,7 +330,7 @@ func TestWithPostgreSQLAnswersOnItsPort(t *testing.T) {
 		}
 	}
 	if addr := immudbtest.Start(t).PostgreSQLAddr(); addr != "" {
-		t.Errorf("the port is open unasked, on %s", addr)
+		t.Errorf("the port %s is open without the option", addr)
 	}
 }
 
@@ -380,7 +380,7 @@ func TestWithLoggerLogsUntilCloseAndNoPassword(t *testing.T) {
 		text := w.buf.String()
 		w.mu.Unlock()
 		if !strings.Contains(text, "sessions") && !strings.Contains(text, "stopping immudb") {
-			t.Errorf("the log says nothing of the server's end:\n%s", text)
+			t.Errorf("the log lacks the end of the server:\n%s", text)
 		}
 		if strings.Contains(text, "Secret-of-1") || strings.Contains(text, "default credentials") {
 			t.Errorf("the log tells the password:\n%s", text)

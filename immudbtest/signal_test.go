@@ -4,11 +4,14 @@ package immudbtest_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb/immudbtest"
 )
@@ -28,14 +31,22 @@ func TestAnInterruptStillEndsTheProcess(t *testing.T) {
 		_, _ = os.Stdout.WriteString("ready\n")
 		select {}
 	}
-	victim := exec.Command(os.Args[0], "-test.run=^TestAnInterruptStillEndsTheProcess$")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	victim := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestAnInterruptStillEndsTheProcess$")
 	victim.Env = append(os.Environ(), signalVictim+"="+t.TempDir())
 	victim.Stderr = t.Output()
 	out, err := victim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := victim.Start(); err != nil {
+	// In the background of a script SIGINT is ignored, and a process inherits that. It does not inherit a handler: where this
+	// process has one, the victim gets the default.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGINT)
+	err = victim.Start()
+	signal.Stop(handled)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {

@@ -119,7 +119,7 @@ func runRound(t *testing.T, dsn string) (d disturbance) {
 		case e.status == statusLost:
 			lost++
 		default:
-			t.Errorf("a process ended with %v, saying %s", e.err, e.said)
+			t.Errorf("a process ended with %v and printed %s", e.err, e.said)
 		}
 	}
 	close(stop)

@@ -51,7 +51,7 @@ func TestGroupedInsertsGetTheirOwnKeys(t *testing.T) {
 	t.Logf("%d statements in %v", goroutines*each, time.Since(began))
 	for id, who := range ids {
 		if got := dbtest.Get[int](t, db, "SELECT who FROM t WHERE id = ? AND n = 1", id); got != who {
-			t.Fatalf("row %d is %d's, but %d was told that key", id, got, who)
+			t.Fatalf("row %d was written by %d, but %d got that key", id, got, who)
 		}
 	}
 	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != 2*goroutines*each || len(ids) != goroutines*each {
@@ -165,7 +165,7 @@ func TestGroupedDeleteSeesTheWritesBeforeIt(t *testing.T) {
 	}
 }
 
-func TestContextThatEndsInTheQueueMeansNotWritten(t *testing.T) {
+func TestWriteWhoseContextEndsInTheQueueIsNotStored(t *testing.T) {
 	db := dbtest.Open(t, "group_commit=64")
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup
@@ -179,7 +179,7 @@ func TestContextThatEndsInTheQueueMeansNotWritten(t *testing.T) {
 				t.Error(err)
 			}
 			if is := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE id = ?", i) == 1; is != told {
-				t.Errorf("caller %d was told %v, the row is there: %v", i, err, is)
+				t.Errorf("caller %d got %v, row stored: %v", i, err, is)
 			}
 		})
 	}
@@ -210,7 +210,7 @@ func TestGroupCommitReportsTheTransaction(t *testing.T) {
 // Group commit relies on this behaviour of the server: if only the first statement reads
 // rows, one successful transaction of several statements gives the same table, indexes and
 // counts as the same statements one by one.
-func TestStatementsTogetherHaveTheSameEffectAsOneByOne(t *testing.T) {
+func TestGroupedStatementsHaveTheEffectOfSingleOnes(t *testing.T) {
 	db := dbtest.Open(t)
 	for _, table := range []string{"together", "single"} {
 		dbtest.Exec(t, db, "CREATE TABLE "+table+" (id INTEGER, v INTEGER, u INTEGER, PRIMARY KEY id)")

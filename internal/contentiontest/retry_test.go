@@ -13,7 +13,7 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
+func TestConcurrentInsertsWithGeneratedKeysAreEachStoredOnce(t *testing.T) {
 	const goroutines, each = 16, 200
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, who INTEGER, PRIMARY KEY id)")
@@ -42,7 +42,7 @@ func TestConcurrentInsertsIntoAnAutoIncrementTableAllLandOnce(t *testing.T) {
 		seen[id] = true
 	}
 	if len(seen) != goroutines*each {
-		t.Errorf("%d distinct ids were told, want %d", len(seen), goroutines*each)
+		t.Errorf("%d distinct ids were returned, want %d", len(seen), goroutines*each)
 	}
 	if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t"); got != goroutines*each {
 		t.Errorf("%d rows, want %d", got, goroutines*each)
@@ -114,11 +114,11 @@ func TestWithoutRetriesConflictsAreReported(t *testing.T) {
 	}
 	wg.Wait()
 	if got := dbtest.Get[int64](t, db, "SELECT COUNT(*) FROM t"); got != landed.Load() || conflicts.Load() == 0 {
-		t.Errorf("%d rows, %d told to be there, %d conflicts", got, landed.Load(), conflicts.Load())
+		t.Errorf("%d rows are stored, %d were acknowledged, %d conflicts", got, landed.Load(), conflicts.Load())
 	}
 }
 
-func TestManyWritersOnDistinctKeysAllLand(t *testing.T) {
+func TestConcurrentWritesOfDistinctKeysAllSucceed(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func TestManyWritersOnDistinctKeysAllLand(t *testing.T) {
 	}
 }
 
-func TestConcurrentReturningAllLand(t *testing.T) {
+func TestConcurrentInsertsWithReturningAllSucceed(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	var wg sync.WaitGroup

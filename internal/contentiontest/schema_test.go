@@ -30,9 +30,9 @@ func besideReaders(t *testing.T, db *sql.DB, f func()) {
 			}
 		})
 	}
+	defer readers.Wait()
+	defer cancel() // also when f ends the test
 	f()
-	cancel()
-	readers.Wait()
 }
 
 // The server (v1.11.1) loses tables that are created while other clients read: about one in
@@ -55,7 +55,7 @@ func TestTablesCreatedBesideReadersExist(t *testing.T) {
 	}
 }
 
-func TestColumnsAddedBesideReadersAreThereAtOnce(t *testing.T) {
+func TestColumnAddedBesideReadersIsUsableAtOnce(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE wide (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "INSERT INTO wide (id) VALUES (1)")
@@ -74,7 +74,7 @@ func TestColumnsAddedBesideReadersAreThereAtOnce(t *testing.T) {
 }
 
 // Each kind of change is visible at once, in a transaction or outside one.
-func TestSchemaChangesBesideReadersShowAtOnce(t *testing.T) {
+func TestSchemaChangeBesideReadersIsVisibleAtOnce(t *testing.T) {
 	db := dbtest.Open(t)
 	names := func(query string) []string { return dbtest.List[string](t, db, query) }
 	besideReaders(t, db, func() {

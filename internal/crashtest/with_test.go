@@ -38,14 +38,13 @@ func TestTwoQueriesWithWITHCrashTheServer(t *testing.T) {
 	for i := range 8 {
 		session := open(t, server)
 		go func() {
-			defer session.Close(t)
-			for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
-				if _, err := session.Query(t.Context(), theOne(i+1)); died(err) {
-					ended <- true
-					return
-				}
+			met := false
+			for deadline := time.Now().Add(2 * time.Minute); !met && time.Now().Before(deadline); {
+				_, err := session.Query(t.Context(), theOne(i+1))
+				met = died(err)
 			}
-			ended <- false
+			session.Close(t) // before the test can end
+			ended <- met
 		}()
 	}
 	for range 8 {
@@ -56,16 +55,17 @@ func TestTwoQueriesWithWITHCrashTheServer(t *testing.T) {
 	_ = server.Close() // its error says that the server died
 }
 
-func TestQueriesWithWITHRunBesideEachOther(t *testing.T) {
+func TestQueriesWithWITHRunConcurrently(t *testing.T) {
 	server := testserver.Start(t, "-synced=false")
 	db := dbtest.OpenDSN(t, server.DSN())
 	for _, query := range eight {
 		dbtest.Exec(t, db, query)
 	}
+	rounds := testserver.Rounds(t, 200, 600)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for range testserver.Rounds(t, 200, 2000) {
+			for range rounds {
 				var got int
 				if err := db.QueryRow(theOne(i + 1)).Scan(&got); err != nil || got != i+1 {
 					t.Errorf("got %d (%v), want %d", got, err, i+1)

@@ -226,7 +226,7 @@ func TestTakeoverComesAfterWorkCommittedBefore(t *testing.T) {
 		_, err := tx.Exec("CREATE TABLE late (id INTEGER, PRIMARY KEY id)")
 		return err
 	}); err != nil {
-		t.Errorf("work of an owner whose lock nobody took: %v", err)
+		t.Errorf("work of an owner whose lock was not taken over: %v", err)
 	}
 	release(t, slow)
 }

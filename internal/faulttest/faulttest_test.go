@@ -33,7 +33,7 @@ func TestWorkSurvivesFaults(t *testing.T) {
 }
 
 // The judges must detect each planted fault.
-func TestPlantedFaultsAreFound(t *testing.T) {
+func TestPlantedFaultsAreDetected(t *testing.T) {
 	for plant, found := range map[string]struct{ workload, objection string }{
 		"write runs twice":                      {"autocommit", ""},
 		"write is acknowledged and not made":    {"autocommit", ""},
@@ -52,7 +52,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			failures := r.Failures(set)
 			if len(failures) == 0 || !strings.Contains(strings.Join(failures, "\n"), found.objection) {
-				t.Errorf("the judge of %s says %q", found.workload, failures)
+				t.Errorf("the judge of %s reports %q", found.workload, failures)
 			}
 		})
 	}

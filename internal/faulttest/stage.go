@@ -24,7 +24,7 @@ import (
 // Time limits for events that must happen by themselves. The verdicts do not depend on them.
 const (
 	closePatience   = 20 * time.Second // for sql.DB.Close
-	leftPatience    = 5 * time.Second  // for sessions and goroutines to be gone after Close
+	leftPatience    = 30 * time.Second // for sessions and goroutines to be gone after Close, on a busy machine
 	judgePatience   = 2 * time.Minute  // for the making and judging of a workload's tables
 	workersPatience = 15 * time.Second // for calls to end after their context
 )
@@ -53,6 +53,10 @@ type StageOptions struct {
 	Wrap func(*immudb.Connector) driver.Connector
 }
 
+// maxSessions is the server's limit unless a workload has its own. Thirteen programs with up to 8 sessions each, and the
+// sessions of logins whose answer a fault cut, can reach its default of 100; then the judge would have no session.
+const maxSessions = 300
+
 // NewStage starts a server and opens a sql.DB for each workload, which does not connect yet.
 func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 	has := func(what func(*Fault) bool) bool { return slices.ContainsFunc(o.Faults, what) }
@@ -62,7 +66,7 @@ func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 			err = errors.Join(err, s.end())
 		}
 	}()
-	var flags []string
+	flags := []string{fmt.Sprint("-max-sessions=", maxSessions)}
 	if !has(func(f *Fault) bool { return f.Synced }) {
 		flags = append(flags, "-synced=false")
 	}

@@ -32,12 +32,12 @@ func expectTold(t *testing.T, db *sql.DB, n int64, err error, total int) {
 	}
 	for id := range total {
 		if told, unknown := int64(id) < e.Committed, int64(id) < e.Committed+e.Unknown; told != there[id] && (told || !unknown) {
-			t.Fatalf("row %d: told to be committed %v, is %v (%v)", id, told, there[id], err)
+			t.Fatalf("row %d: acknowledged %v, stored %v (%v)", id, told, there[id], err)
 		}
 	}
 }
 
-func TestCopyFromTellsTheTruthWhenTheServerIsKilled(t *testing.T) {
+func TestCopyFromOutcomeIsTrueWhenTheServerIsKilled(t *testing.T) {
 	server := testserver.Start(t)
 	db := dbtest.OpenDSN(t, server.DSN())
 	for i, row := range []struct {

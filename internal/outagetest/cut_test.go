@@ -105,7 +105,7 @@ func everywhere(t *testing.T, step int64, work func(l *limit)) {
 	}
 }
 
-func TestCopyFromTellsTheTruthWhereverTheConnectionBreaks(t *testing.T) {
+func TestCopyFromOutcomeIsTrueAtEveryConnectionBreak(t *testing.T) {
 	for _, writers := range []int{1, 3} {
 		t.Run(fmt.Sprint(writers, " writers"), func(t *testing.T) {
 			dsn := testserver.Start(t, "-synced=false").DSN()
@@ -126,7 +126,7 @@ func TestCopyFromTellsTheTruthWhereverTheConnectionBreaks(t *testing.T) {
 	}
 }
 
-func TestWritesTellTheTruthWhereverTheConnectionBreaks(t *testing.T) {
+func TestWriteOutcomeIsTrueAtEveryConnectionBreak(t *testing.T) {
 	insert := func(ctx context.Context, db *sql.DB, id int) error {
 		_, err := db.ExecContext(ctx, "INSERT INTO t (id, v) VALUES (?, 1)", id)
 		return err

@@ -48,12 +48,12 @@ func (o *told) check(t *testing.T, db *sql.DB) {
 	landed := 0
 	for _, id := range o.there {
 		if !is[id] {
-			t.Errorf("row %d was told to be there and is not", id)
+			t.Errorf("row %d was acknowledged and is missing", id)
 		}
 	}
 	for _, id := range o.absent {
 		if is[id] {
-			t.Errorf("row %d was told not to be there and is", id)
+			t.Errorf("row %d was reported as failed and is stored", id)
 		}
 	}
 	for _, id := range o.unsure {
@@ -67,7 +67,7 @@ func (o *told) check(t *testing.T, db *sql.DB) {
 	t.Logf("%d there, %d absent, %d unknown of which %d there", len(o.there), len(o.absent), len(o.unsure), landed)
 }
 
-func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
+func TestKilledServerNeverLosesOrDoublesAWrite(t *testing.T) {
 	insert := func(ctx context.Context, db *sql.DB, id int) error {
 		_, err := db.ExecContext(ctx, "INSERT INTO t (id, v) VALUES (?, 1)", id)
 		return err
@@ -133,16 +133,16 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 			wg.Wait()
 			outcome.check(t, db)
 			if got := dbtest.Get[int](t, db, "SELECT COUNT(*) FROM t WHERE v = 0"); got != 0 {
-				t.Errorf("%d transactions are half done", got)
+				t.Errorf("%d transactions are half committed", got)
 			}
 			if len(outcome.there) == 0 {
-				t.Error("no row was ever told to be there")
+				t.Error("no write was acknowledged")
 			}
 		})
 	}
 }
 
-func TestKilledServerCutsNoAnswerShort(t *testing.T) {
+func TestKilledServerNeverTruncatesResults(t *testing.T) {
 	t.Parallel()
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "connect_timeout=5"))

@@ -32,7 +32,7 @@ func warm(t testing.TB, db *sql.DB, n int) {
 	}
 }
 
-func TestServerRestartCostsNoCall(t *testing.T) {
+func TestServerRestartFailsNoCall(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -48,7 +48,7 @@ func TestServerRestartCostsNoCall(t *testing.T) {
 	}
 }
 
-func TestSessionsDroppedByTheServerCostNoCall(t *testing.T) {
+func TestSessionsDroppedByTheServerFailNoCall(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -68,7 +68,7 @@ func TestSessionsDroppedByTheServerCostNoCall(t *testing.T) {
 	}
 }
 
-func TestTransactionOfALostSessionSaysSoAndMayBeRunAgain(t *testing.T) {
+func TestTransactionOfALostSessionFailsWithARetryableErrSessionLost(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -90,7 +90,7 @@ func TestTransactionOfALostSessionSaysSoAndMayBeRunAgain(t *testing.T) {
 	}
 }
 
-func TestServerThatIsGoneIsSaidToBe(t *testing.T) {
+func TestCallToAKilledServerFailsWithinSeconds(t *testing.T) {
 	s := testserver.Start(t)
 	db := dbtest.OpenDSN(t, s.DSN())
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
@@ -99,10 +99,10 @@ func TestServerThatIsGoneIsSaidToBe(t *testing.T) {
 	}
 	began := time.Now()
 	if _, err := db.Exec("INSERT INTO t (id) VALUES (1)"); err == nil {
-		t.Error("a killed server took a row")
+		t.Error("a write to a killed server succeeded")
 	}
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v to say so", took)
+		t.Errorf("the call failed only after %v", took)
 	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestPoolLargerThanTheServersLimitOfSessions(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTooManySessionsSaysWhatToSet(t *testing.T) {
+func TestFullServerIsErrMaxSessionsWithinTheContext(t *testing.T) {
 	s := testserver.Start(t, "-max-sessions=1")
 	dbtest.Get[int](t, dbtest.OpenDSN(t, s.DSN()), "SELECT 1") // another program uses the only session
 	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "connect_timeout=30"))
@@ -157,7 +157,7 @@ func TestClosedDBLeavesNoSessionOnTheServer(t *testing.T) {
 		t.Error(err)
 	}
 	if n, err := s.Sessions(); n != 0 || err != nil {
-		t.Errorf("%d sessions (%v) are left", n, err)
+		t.Errorf("%d sessions (%v) are still open", n, err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *laggingStore) dual(source, target *store.TxHeader) *proof.DualProof {
 
 func stateOf(h *store.TxHeader) proof.State { return proof.State{TxID: h.ID, Alh: h.Alh()} }
 
-func TestLaggingHistoriesAreJudgedAlike(t *testing.T) {
+func TestLaggingHistoriesGetTheOfficialVerdict(t *testing.T) {
 	proofs, all := 0, verdicts{}
 	for most := range uint64(8) {
 		r := rand.New(rand.NewPCG(most, 11))

@@ -29,12 +29,12 @@ func TestSignaturesOfTheServersSignerVerify(t *testing.T) {
 		if err := s.VerifySignature(&key.PublicKey, "défault", signature); err != nil {
 			t.Error(err)
 		}
-		eachBit(&s, func(field string) {
+		eachBit(t, &s, func(field string) {
 			if err := s.VerifySignature(&key.PublicKey, "défault", signature); !errors.Is(err, proof.ErrSignature) {
 				t.Errorf("flip in %s: %v", field, err)
 			}
 		})
-		eachBit(&signature, func(field string) {
+		eachBit(t, &signature, func(field string) {
 			if err := s.VerifySignature(&key.PublicKey, "défault", signature); !errors.Is(err, proof.ErrSignature) {
 				t.Errorf("flip in signature%s: %v", field, err)
 			}

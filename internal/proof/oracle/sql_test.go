@@ -141,7 +141,7 @@ var definitions = []string{
 	`TRUNCATE TABLE one`,
 }
 
-func TestTheReplayedCatalogIsTheEngines(t *testing.T) {
+func TestReplayedCatalogEqualsTheEngines(t *testing.T) {
 	d := openDatabase(t)
 	for _, statement := range definitions {
 		d.exec(statement, nil)
@@ -323,7 +323,7 @@ func TestRowsOutliveChangesOfTheirTable(t *testing.T) {
 	}
 }
 
-func TestADeletedRowIsReadByAnAuditAsDeleted(t *testing.T) {
+func TestAuditReportsADeletedRowAsDeleted(t *testing.T) {
 	d := openDatabase(t)
 	d.exec(`CREATE TABLE t (id INTEGER, a VARCHAR[5], PRIMARY KEY id)`, nil)
 	d.exec(`INSERT INTO t (id, a) VALUES (1, 'x'), (2, 'y')`, nil)
@@ -346,7 +346,7 @@ func TestADeletedRowIsReadByAnAuditAsDeleted(t *testing.T) {
 	}
 }
 
-func TestEveryBitOfARowProofCounts(t *testing.T) {
+func TestEveryByteOfARowProofCounts(t *testing.T) {
 	d := openDatabase(t)
 	d.exec(definitions[0], nil)
 	d.exec(definitions[1], nil)
@@ -364,7 +364,7 @@ func TestEveryBitOfARowProofCounts(t *testing.T) {
 				if _, _, err := p.Verify(trusted, table, pk...); err != nil {
 					t.Fatal(err)
 				}
-				eachBit(p, func(field string) {
+				eachBit(t, p, func(field string) {
 					flips++
 					if _, _, err := p.Verify(trusted, table, pk...); !errors.Is(err, proof.ErrInvalid) {
 						t.Errorf("flip in %s: %v", field, err)

@@ -186,12 +186,12 @@ func theirs(p *proof.DualProof, trusted proof.State, other uint64) (ok bool) {
 	return store.VerifyDualProof(sp, other, trusted.TxID, sp.SourceTxHeader.Alh(), trusted.Alh)
 }
 
-// agree flips every bit of p, one at a time, and gives the result to both verifiers. Ours must refuse every
+// agree flips bits of p, one at a time, and gives the result to both verifiers. Ours must refuse every
 // flip; if the official one accepts a flip, allowed must contain the reason.
 func agree(t *testing.T, name string, p *proof.DualProof, trusted proof.State, other uint64, allowed func(field string) bool) verdicts {
 	t.Helper()
 	var v verdicts
-	eachBit(p, func(field string) {
+	eachBit(t, p, func(field string) {
 		v.flips++
 		_, _, err := p.Prove(trusted, other)
 		if !errors.Is(err, proof.ErrInvalid) {
@@ -216,7 +216,7 @@ func (v verdicts) String() string {
 	return fmt.Sprintf("%d flips refused, %d of them in fields that the official verifier does not look at", v.flips, v.stricter)
 }
 
-func TestEveryBitOfADualProofCounts(t *testing.T) {
+func TestEveryByteOfADualProofCounts(t *testing.T) {
 	var all verdicts
 	for version := range 2 {
 		st, txs := openStore(t, version)
@@ -245,7 +245,7 @@ func TestEveryBitOfADualProofCounts(t *testing.T) {
 	t.Log(all)
 }
 
-func TestEveryBitOfAnEntryProofCounts(t *testing.T) {
+func TestEveryByteOfAnEntryProofCounts(t *testing.T) {
 	type answer struct {
 		Proof *proof.EntryProof
 		Entry *proof.Entry
@@ -265,7 +265,7 @@ func TestEveryBitOfAnEntryProofCounts(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := answer{entryProof(p), &e, &h.EH}
-				eachBit(&a, func(field string) {
+				eachBit(t, &a, func(field string) {
 					all.flips++
 					err := a.Proof.Verify(h, a.Entry)
 					if !errors.Is(err, proof.ErrInvalid) {

@@ -57,7 +57,7 @@ func TestQueriesAnswerAsInSQLite(t *testing.T) {
 				dbtest.Exec(t, db, "INSERT "+rows)
 			}
 			answered := 0
-			n := testserver.Rounds(t, 400, 4000)
+			n := testserver.Rounds(t, 400, 1500)
 			for i := range n {
 				g := newGenerator(1, uint64(i))
 				query, ordered := g.query()

@@ -20,7 +20,7 @@ import (
 // A transaction must find the rows that it has written, for each condition and order, as
 // in SQLite. The transactions and the indexes of the tables are random.
 func TestTransactionsReadTheirOwnWritesAsInSQLite(t *testing.T) {
-	worlds := testserver.Rounds(t, 4, 20)
+	worlds := testserver.Rounds(t, 4, 10)
 	var n tally
 	for i := range worlds {
 		ownWritesIn(t, uint64(i), &n)

@@ -21,7 +21,7 @@ func TestTransactionsSeeTheirWritesAsInSQLite(t *testing.T) {
 	}
 	refusals := map[string]int{}
 	compared, complete := 0, 0
-	n := testserver.Rounds(t, 200, 500)
+	n := testserver.Rounds(t, 200, 300)
 	for i := range n {
 		ours, theirs := dbtest.Begin(t, db, nil), dbtest.Begin(t, lite, nil)
 		g := newGenerator(3, uint64(i))

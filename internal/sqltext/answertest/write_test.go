@@ -23,7 +23,7 @@ func show(values []sql.NullFloat64) string {
 func TestWritesWriteAsInSQLite(t *testing.T) {
 	db, lite := both(t, false)
 	written := 0
-	n := testserver.Rounds(t, 60, 600)
+	n := testserver.Rounds(t, 60, 250)
 	for i := range n {
 		for _, table := range []string{"t", "u"} {
 			dbtest.Exec(t, lite, "DELETE FROM "+table)

@@ -29,7 +29,7 @@ func TestOnlyTheServersOrderIsAccepted(t *testing.T) {
 		dbtest.Exec(t, db, "CREATE INDEX ON v("+index+")")
 	}
 	swapped := 0
-	for round := range testserver.Rounds(t, 200, 4000) {
+	for round := range testserver.Rounds(t, 200, 1500) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(round)))}
 		text := "SELECT * FROM v"
 		if g.IntN(3) == 0 {
@@ -65,7 +65,7 @@ func TestOnlyTheServersOrderIsAccepted(t *testing.T) {
 			t.Errorf("seed %d, round %d: %s: err = %v after rows %d and %d have changed places", seed, round, text, err, i, j)
 		}
 	}
-	if swapped < testserver.Rounds(t, 200, 4000)/4 {
+	if swapped < testserver.Rounds(t, 200, 1500)/4 {
 		t.Errorf("only %d answers were altered", swapped)
 	}
 }

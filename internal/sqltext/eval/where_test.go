@@ -25,7 +25,7 @@ func TestConditionsSelectTheSameRowsAsTheServer(t *testing.T) {
 		t.Fatal(len(all), err)
 	}
 	var selective, failed, refused, rounds int
-	for rounds = 0; rounds < testserver.Rounds(t, 500, 10000) && !t.Failed(); rounds++ {
+	for rounds = 0; rounds < testserver.Rounds(t, 500, 3000) && !t.Failed(); rounds++ {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(rounds)))}
 		condition := g.condition(3)
 		// The server plans with comparisons of a column and a constant, and may fail or

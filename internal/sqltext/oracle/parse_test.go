@@ -11,12 +11,16 @@ import (
 	"github.com/codenotary/immudb/embedded/sql"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
+	"github.com/immudb-go/immudb/internal/testserver/rounds"
 )
 
-var (
-	texts = flag.Int("texts", 300_000, "how many generated texts TestParseAgreesWithTheServer tries")
-	seed  = flag.Uint64("seed", 1, "the first seed")
-)
+var seed = flag.Uint64("seed", 1, "the seed of the generated queries")
+
+// queries is how many queries a test generates. IMMUDB_TEST_LONG=5 tries 300,000.
+func queries(t *testing.T) int {
+	t.Helper()
+	return rounds.Of(t, 20_000, 60_000)
+}
 
 // releaseSavepoint matches RELEASE SAVEPOINT in the only form that the server accepts.
 var releaseSavepoint = regexp.MustCompile(`(?is)\bSAVEPOINT\b.`)
@@ -161,13 +165,13 @@ func theirKind(st sql.SQLStmt) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", st), "*sql."), "Stmt"))
 }
 
-// Both parsers must accept or refuse the same texts. The texts are generated from a
+// Both parsers must accept or refuse the same queries. The queries are generated from a
 // grammar; most of them are mutated.
 func TestParseAgreesWithTheServer(t *testing.T) {
 	g := newGenerator(*seed)
 	explained := map[string]int{}
-	failures, valid := 0, 0
-	for range *texts {
+	n, failures, valid := queries(t), 0, 0
+	for range n {
 		text := g.text()
 		name, err := compare(text)
 		if err != nil {
@@ -182,8 +186,8 @@ func TestParseAgreesWithTheServer(t *testing.T) {
 			valid++
 		}
 	}
-	t.Logf("%d texts, both take %d, explained differences %v, unexplained %d", *texts, valid, explained, failures)
-	if valid < *texts/10 || valid > *texts*9/10 {
-		t.Errorf("%d of %d texts are valid: the generator tries one side only", valid, *texts)
+	t.Logf("%d queries: both parsers accept %d, explained differences %v, unexplained %d", n, valid, explained, failures)
+	if valid < n/10 || valid > n*9/10 {
+		t.Errorf("%d of %d queries are valid; the generator must make valid and invalid ones", valid, n)
 	}
 }

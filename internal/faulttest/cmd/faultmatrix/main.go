@@ -139,13 +139,13 @@ func report(results []faulttest.Result, failures []string, set faulttest.Setting
 			fmt.Fprintf(&b, "| %s | %d | %d | %d | %.1f s | %d | %d |\n", f.Name, ops, acked, unknown, slowest.Seconds(), sessions, violations)
 		}
 	}
-	b.WriteString("\nA violation is a write that was acknowledged and is not there once, one that failed and is there, one of unknown outcome that\n" +
-		"is there twice, a sum that does not add up, a read that misses its own write, a history that is not linearizable, a\n" +
-		"result cut short without an error. A session is left by a login whose answer was lost on a dead connection; the server\n" +
-		"drops it after two to three minutes.\n\n")
+	b.WriteString("\nA violation is an acknowledged write that is missing or doubled, a failed write that is there, a write of unknown outcome\n" +
+		"that is there twice, a wrong total, a read that misses an earlier write of its worker, a history that is not\n" +
+		"linearizable, or a result that is truncated without an error. A session is left when the answer to a login is lost on\n" +
+		"a dead connection; the server drops it after two to three minutes.\n\n")
 	b.WriteString("## What fell short\n\n")
 	if len(failures) == 0 {
-		b.WriteString("Nothing: every worker succeeded again within 5 s, nothing was violated.\n")
+		b.WriteString("Nothing: every worker succeeded again within 5 s, and there was no violation.\n")
 	}
 	for _, f := range failures {
 		fmt.Fprintf(&b, "- %s\n", f)
