@@ -95,6 +95,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -358,6 +359,9 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 	}
 	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
 		item("rows", "%s: %d revisions", table, r.Rows[table])
+	}
+	for _, c := range r.SchemaChanges {
+		item("schema", "%s", strings.TrimSpace(fmt.Sprintf("tx %d  %s: %s", c.TxID, cmp.Or(c.Table, "some table"), c.What)))
 	}
 	if err == nil {
 		if r.Signed {

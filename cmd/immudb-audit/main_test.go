@@ -74,6 +74,24 @@ func TestTheFirstRunTrustsAndTheNextGoesOnFromThere(t *testing.T) {
 	}
 }
 
+func TestTheReportNamesChangesOfTheSchema(t *testing.T) {
+	dsn := testserver.Shared(t).NewDatabase(t)
+	db, err := sql.Open(immudb.DriverName, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, text := range []string{"CREATE TABLE audited (id INTEGER, balance INTEGER, PRIMARY KEY id)", "ALTER TABLE audited RENAME COLUMN balance TO cents"} {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stdout, stderr := audit(t, dsn+"&verify=trust-first-use", "-from-start")
+	if status != 0 || !strings.Contains(stdout, "audited: column balance is renamed to cents") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+}
+
 func TestTheReportInJSONIsOneLine(t *testing.T) {
 	_, dsn := ledger(t)
 	status, out, _ := audit(t, dsn+"&verify=trust-first-use", "-json", "-from-start")
