@@ -103,6 +103,13 @@ type Config struct {
 	// most 1024.
 	SavepointMemory int
 
+	// RetryCommits runs a transaction of a sql.Tx again if its Commit conflicts with
+	// another transaction, up to MaxRetries times, and commits that if every answer is
+	// the same as before. If one differs, Commit fails with [ErrConflict] as without
+	// it. It needs SavepointMemory, in which the statements are remembered; a
+	// transaction that takes more, or changes the schema, is not run again.
+	RetryCommits bool
+
 	// MaxSessions is the most sessions that a Connector has on one server. If there
 	// are more connections than sessions, connections share sessions. Opening a
 	// session costs the server about 60 ms of CPU, so after the first one they are
@@ -283,6 +290,9 @@ func (c *Config) normalize() error {
 		if o.check != nil && !o.check(c) {
 			return o.invalid()
 		}
+	}
+	if c.RetryCommits && c.SavepointMemory == 0 {
+		return errors.New("retry_commits: it needs savepoint_memory, which is 0")
 	}
 	if c.StateStore != nil && c.Verify.StateDir != "" {
 		return errors.New("state_dir: Config.StateStore is set, which takes its place; give one of them")

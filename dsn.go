@@ -50,6 +50,8 @@ import (
 //	strict                1: refuse statements that the server answers wrongly for NULL, far times or large numbers; 0: do not (0)
 //	own_writes_scan       most rows that a statement reads one by one because its transaction has written to their table;
 //	                      0 to 100000 (10000)
+//	retry_commits         1: run a transaction again when its commit conflicts, and commit it if all answers are the same;
+//	                      0: do not (0)
 //	savepoint_memory      most memory, in MiB, that a transaction takes to remember its statements for savepoints;
 //	                      0: no savepoints; 0 to 1024 (16)
 //	max_sessions          most sessions on one server, which connections share; 1 to 1000 (8)

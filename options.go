@@ -52,6 +52,7 @@ var options = sortedOptions(
 	intOption("max_retries", 16, 0, 1000, func(c *Config) *int { return &c.MaxRetries }),
 	intOption("group_commit", 0, 0, 512, func(c *Config) *int { return &c.GroupCommit }),
 	intOption("savepoint_memory", 16, 0, 1024, func(c *Config) *int { return &c.SavepointMemory }),
+	switchOption("retry_commits", func(c *Config) *bool { return &c.RetryCommits }),
 	intOption("own_writes_scan", 10_000, 0, 100_000, func(c *Config) *int { return &c.OwnWritesScan }),
 	intOption("max_sessions", defaultMaxSessions, 1, 1000, func(c *Config) *int { return &c.MaxSessions }),
 	durationOption("session_idle_timeout", 2*time.Minute, 0, func(c *Config) *time.Duration { return &c.SessionIdleTimeout }),

@@ -8,12 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/replay"
-	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -212,132 +210,6 @@ func (t *tx) dropRows() {
 }
 
 var errRowsUndone = newError(nil, "24000", "the rows cannot be read any more: the transaction has returned to a savepoint before their query")
-
-// replay makes the transaction what it was at a savepoint, in another transaction of the
-// server.
-//
-// What is kept is run in that transaction, which makes the server check at the commit
-// that nothing of it has changed since. What the caller was told by statements that are
-// undone must be true at the same time; where these have written before, they are
-// checked in a third transaction, which is rolled back.
-func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
-	changes := t.conn.connector.catalog.changed()
-	server, err := t.again(ctx, back.Keep)
-	if err != nil {
-		return err
-	}
-	if back.Tells() {
-		checked, err := t.again(ctx, slices.Concat(back.Keep, back.Undone))
-		if err != nil {
-			server.Undo()
-			return err
-		}
-		checked.Undo()
-	}
-	t.server, t.ended, t.changes = server, false, changes
-	return nil
-}
-
-// again begins a transaction on the server and runs the calls in it. It fails if an
-// answer differs from the one before.
-func (t *tx) again(ctx context.Context, calls []*replay.Call) (server *session.Tx, err error) {
-	err = t.conn.waitForRoom(ctx, func() (err error) {
-		server, err = t.conn.beginOnServer(ctx, t.begin)
-		return err
-	})
-	if err != nil {
-		return nil, withoutBadConn(err)
-	}
-	for i, call := range calls {
-		got, f := repeat(ctx, server, call)
-		switch {
-		case f != nil && f.Fate == wire.Refused && !f.Class.Safe() && f.Class != wire.Replica:
-			err = answeredOtherwise(calls[:i+1], newCallError(f))
-		case f != nil:
-			err = t.conn.interrupted(server, f)
-		case !call.Answer.Same(&got):
-			err = answeredOtherwise(calls[:i+1], nil)
-		}
-		if err != nil {
-			server.Undo()
-			return nil, err
-		}
-	}
-	return server, nil
-}
-
-// interrupted is the error of a replay that could not go on. It has committed nothing.
-func (c *Conn) interrupted(server *session.Tx, f *wire.Failure) error {
-	if f.Fate == wire.NoSession {
-		server.Session().Lost()
-	}
-	err := c.callFailed(writesInTx, "", f)
-	if e, ok := err.(*Error); ok {
-		e.safe = true
-	}
-	return err
-}
-
-// changing finds functions whose value is another one each time.
-var changing = regexp.MustCompile(`(?i)\b(now|clock_timestamp|(gen_)?random_uuid|random|nextval|currval)\s*\(`)
-
-// answeredOtherwise is the conflict of a replay whose last call was answered in another
-// way than before, or refused.
-func answeredOtherwise(calls []*replay.Call, refused error) error {
-	hint := ""
-	if slices.ContainsFunc(calls, func(c *replay.Call) bool { return changing.Match(c.Request) }) {
-		hint = "; if that happens each time, a function such as NOW() is the reason: pass its value as an argument instead"
-	}
-	return &Error{
-		Message: "ROLLBACK TO ran the transaction again up to the savepoint and got another answer than before: another client has changed what it read. " +
-			"Nothing is committed; run the whole transaction again" + hint,
-		SQLState: "40001",
-		kind:     ErrConflict,
-		cause:    refused,
-		safe:     true,
-	}
-}
-
-// repeat makes a call again in another transaction. It receives the answer as far as
-// that was received before; a failure that the call had before is an answer.
-func repeat(ctx context.Context, server *session.Tx, call *replay.Call) (got replay.Answer, f *wire.Failure) {
-	switch {
-	case call.Method == wire.MethodTxSQLExec:
-		f = server.Call(ctx, call.Method, call.Request, wire.Empty)
-	case call.Unary:
-		var ans wire.Returned
-		f = server.Call(ctx, call.Method, call.Request, &ans)
-		addReturned(&got, &ans)
-	default:
-		return repeatStream(ctx, server, call)
-	}
-	got.End()
-	return got, f
-}
-
-func repeatStream(ctx context.Context, server *session.Tx, call *replay.Call) (got replay.Answer, f *wire.Failure) {
-	var set resultSet
-	set.request.Bytes = call.Request
-	f = server.Open(ctx, &set.ctx, &set.stream, call.Method, &set.request, nil)
-	defer set.ctx.Cancel()
-	for ok := true; ok && f == nil; {
-		if ok, f = set.stream.Recv(&set.batch); ok && !call.Answer.Reaches(&got) {
-			got.Message(set.batch.Bytes())
-		}
-	}
-	set.batch.Release()
-	set.stream.Free()
-	switch {
-	case f == nil:
-		got.End()
-	case f.Fate == wire.Refused && call.Answer.Failed():
-		got.Fail(f.Message)
-		f = nil
-	case f.Fate == wire.Refused && call.Answer.Reaches(&got):
-		f = nil // it broke off at the same place before
-	}
-	return got, f
-}
 
 // A query with a savepoint among its statements is run statement by statement, each
 // checked and rewritten when its turn comes: what is right for it depends on what was

@@ -178,13 +178,14 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		}
 		defer done()
 	}
-	c.aboutToCommit()
-	f := t.server.Call(ctx, wire.MethodCommit, nil, &committed)
+	f, err := t.commitOnServer(ctx, &committed)
 	if t.tables != nil {
 		c.connector.catalog.forget() // also if the outcome is unknown
 	}
 	if f != nil {
-		err := t.failed(commits, "COMMIT", f)
+		err = t.failed(commits, "COMMIT", f)
+	}
+	if err != nil {
 		t.err = sql.ErrTxDone
 		t.leave()
 		return committed, err

@@ -10,7 +10,13 @@ import (
 	"sync"
 
 	"github.com/codenotary/immudb/pkg/client"
+<<<<<<< HEAD
 	_ "github.com/jackc/pgx/v5/stdlib"
+=======
+	official "github.com/codenotary/immudb/pkg/stdlib"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+>>>>>>> main
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
@@ -83,7 +89,20 @@ func (e *env) open(options ...string) (*sql.DB, error) {
 			Path:     s.Database,
 			RawQuery: "sslmode=disable&default_query_exec_mode=exec",
 		}
-		return sql.Open("pgx", u.String())
+		cfg, err := pgx.ParseConfig(u.String())
+		if err != nil {
+			return nil, err
+		}
+		if dial := cfg.DialFunc; e.counted {
+			cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := dial(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return &turnCounter{Conn: c, add: func() { e.calls.add("/round trip") }}, nil
+			}
+		}
+		return stdlib.OpenDB(*cfg), nil
 	}
 	return nil, fmt.Errorf("%s has no sql.DB", e.Contender)
 }
@@ -124,12 +143,16 @@ func (c *callCounter) reset() map[string]int {
 }
 
 func (c *callCounter) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	c.add(info.FullMethodName)
+	return ctx
+}
+
+func (c *callCounter) add(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n != nil {
-		c.n[info.FullMethodName]++
+		c.n[method]++
 	}
-	return ctx
 }
 
 func (c *callCounter) HandleRPC(context.Context, stats.RPCStats)                         {}

@@ -264,6 +264,22 @@ func (f *floorConn) transaction(ctx context.Context, begin, req []byte) error {
 	})
 }
 
+func floorTxOfThree(_ context.Context, f *floorConn) (*task, error) {
+	begin := wire.NewTxRequest{Mode: wire.ReadWrite}.Append(nil)
+	read, write := queryRequest(smallQuery, int64(1)), request(insertQuery, insertArgs(0)...)
+	return &task{run: func(ctx context.Context, n int) (int, error) {
+		for i := range n {
+			err := f.transact(ctx, begin, func(ctx context.Context) error {
+				return errors.Join(f.call(ctx, wire.MethodTxSQLQuery, read), f.call(ctx, wire.MethodTxSQLExec, write), f.call(ctx, wire.MethodTxSQLExec, write))
+			})
+			if err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}}, nil
+}
+
 // transact begins a transaction, calls work in it and commits it.
 func (f *floorConn) transact(ctx context.Context, begin []byte, work func(ctx context.Context) error) error {
 	var tx wire.NewTx // its id must be known

@@ -150,6 +150,13 @@ func compete(ctx context.Context, w *workload, s settings, at server, pid int, s
 	if err != nil {
 		return nil, err
 	}
+	if w.far {
+		var near func() error
+		if at, near, err = at.far(w.distance); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, near()) }()
+	}
 	done := 0
 	running := map[*entry]*contender{}
 	ask := func(e *entry, what string, n int) report {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -39,16 +40,24 @@ func (o *outcome) print(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "\n%s (%s), %d rounds, per %s\n", o.Title, o.Name, rounds, o.Unit)
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "\twall\t±\t× floor\tclient CPU\tserver CPU\tallocs\tbytes\tpeak heap\tlive\t")
+	counted := slices.ContainsFunc(o.Entries, func(e *entry) bool { return len(e.Calls) > 0 })
+	calls := func(text string) string {
+		if !counted {
+			return ""
+		}
+		return text + "\t"
+	}
+	fmt.Fprintln(tw, "\twall\t±\t× floor\tclient CPU\tserver CPU\tallocs\tbytes\tpeak heap\tlive\t"+calls("calls"))
 	for _, e := range o.Entries {
 		if len(e.Samples) == 0 {
-			fmt.Fprintf(tw, "%s\t–\t–\t–\t–\t–\t–\t–\t–\t–\t\n", e.Contender)
+			fmt.Fprintf(tw, "%s\t–\t–\t–\t–\t–\t–\t–\t–\t–\t%s\n", e.Contender, calls("–"))
 			continue
 		}
 		walls := e.figures(wall)
-		fmt.Fprintf(tw, "%s\t%s\t%.0f %%\t%s\t%s\t%s\t%.4g\t%.4g\t%s\t%s\t\n", e.Contender, duration(median(walls)), 100*spread(walls),
+		fmt.Fprintf(tw, "%s\t%s\t%.0f %%\t%s\t%s\t%s\t%.4g\t%.4g\t%s\t%s\t%s\n", e.Contender, duration(median(walls)), 100*spread(walls),
 			times(median(o.ratios(wall, e.Contender, floor))), duration(median(e.figures(cpu))),
-			duration(median(e.figures(theirs))), median(e.figures(allocs)), median(e.figures(allocated)), mebibytes(e.Memory.Peak), mebibytes(e.Memory.Live))
+			duration(median(e.figures(theirs))), median(e.figures(allocs)), median(e.figures(allocated)), mebibytes(e.Memory.Peak), mebibytes(e.Memory.Live),
+			calls(strconv.Itoa(e.calls())))
 	}
 	_ = tw.Flush() // a strings.Builder does not fail
 	for _, e := range o.Entries {
@@ -72,6 +81,15 @@ func (o *outcome) print(b *strings.Builder) {
 	if o.Error != "" {
 		fmt.Fprintf(b, "  INVALID: %s\n", o.Error)
 	}
+}
+
+// calls is how many calls one operation made.
+func (e *entry) calls() int {
+	n := 0
+	for _, c := range e.Calls {
+		n += c
+	}
+	return n
 }
 
 // duration writes nanoseconds with three digits.

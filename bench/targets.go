@@ -39,6 +39,7 @@ var targets = []target{
 	{"burst", "≥ 10 × official", wallRatio(vendors, ours), 10, true},
 	{"insert", "wall ≤ 1.03 × floor", wallRatio(ours, floor), 1.03, false},
 	{"tx-10", "wall ≤ official", wallRatio(ours, vendors), 1, false},
+	{"tx-0ms", "≤ 5 calls: begin, 3 statements, commit", callsOf(ours, ""), 5, false},
 	{"first-query", "≤ 1 OpenSession", callsOf(ours, "/OpenSession"), 1, false},
 	{"first-query", "no calls but OpenSession, SQLQuery, CloseSession", otherCalls(ours), 0, false},
 	{"insert-32", "≥ 20 × official in a retry loop", wallRatio(vendors, ours), 20, true},

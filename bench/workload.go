@@ -16,8 +16,10 @@ type workload struct {
 	n, quick int  // operations of a run, without and with -quick
 	rounds   int  // the most that are measured; 0: as many as asked for
 	times    int  // so many rounds for each one asked for, as one of them is short and says little; 0: 1
-	counted  bool // the gRPC calls are of interest
-	writes   int  // rows that each operation adds to the table; they are counted afterwards
+	counted  bool // the calls are of interest: for pgx, its round trips
+	far      bool // the server is reached over a TCP proxy, which delays all by distance each way
+	distance time.Duration
+	writes   int // rows that each operation adds to the table; they are counted afterwards
 
 	database func(ctx context.Context, e *env) (*task, error) // with a sql.DB
 	ours     func(ctx context.Context, e *env) (*task, error) // with functions that only this driver has, or nil
@@ -80,6 +82,21 @@ var workloads = []*workload{
 		name: "tx-10", title: "transaction of 10 INSERTs", unit: "transaction", table: ledger,
 		n: 20, quick: 2, times: 15, writes: txRows,
 		database: txInserts, floor: floorTxInserts,
+	},
+	{
+		name: "tx-0ms", title: "transaction of 3 statements, through a proxy", unit: "transaction", table: ledger,
+		n: 20, quick: 2, times: 3, writes: 2, counted: true, far: true,
+		database: txOfThree, floor: floorTxOfThree,
+	},
+	{
+		name: "tx-1ms", title: "transaction of 3 statements, through a proxy that adds 1 ms each way", unit: "transaction", table: ledger,
+		n: 10, quick: 2, writes: 2, counted: true, far: true, distance: time.Millisecond,
+		database: txOfThree, floor: floorTxOfThree,
+	},
+	{
+		name: "tx-5ms", title: "transaction of 3 statements, through a proxy that adds 5 ms each way", unit: "transaction", table: ledger,
+		n: 5, quick: 2, writes: 2, counted: true, far: true, distance: 5 * time.Millisecond,
+		database: txOfThree, floor: floorTxOfThree,
 	},
 	{
 		name: "insert-32", title: "INSERT into one AUTO_INCREMENT table, 32 writers", unit: "insert", table: ledger,

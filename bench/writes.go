@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -77,6 +79,43 @@ func txInserts(_ context.Context, e *env) (*task, error) {
 	}
 	return t, nil
 }
+
+// txOfThree runs transactions as a service does: it reads a row and writes two.
+func txOfThree(_ context.Context, e *env) (*task, error) {
+	db, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	one := func(ctx context.Context, i int) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() // after a Commit it does nothing
+		var id int64
+		if err := tx.QueryRowContext(ctx, smallQuery, int64(1)).Scan(&id); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		for range 2 {
+			if _, err := tx.ExecContext(ctx, insertQuery, insertArgs(i)...); err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	}
+	return &task{close: db.Close, run: func(ctx context.Context, n int) (int, error) {
+		for i := range n {
+			if err := one(ctx, i); err != nil {
+				return i, err
+			}
+		}
+		return n, nil
+	}}, nil
+}
+
+// smallQuery reads a column that pgx can decode.
+const smallQuery = "SELECT id FROM ledger WHERE id = $1"
 
 // retriedInserts makes 32 writers insert into one table during the window. Each writer retries an insert that the server
 // refused. An operation is an insert that succeeded.

@@ -15,11 +15,14 @@ type bank struct {
 	ids   ids
 	moves *ledger
 	seen  seen
+	undo  bool // each move also records one that it undoes by ROLLBACK TO
 }
 
 const accounts, deposit = 16, 1000
 
 func newBank(table string, _ int) work { return &bank{table: table, moves: newLedger()} }
+
+func newSavepoints(table string, _ int) work { return &bank{table: table, moves: newLedger(), undo: true} }
 
 func (b *bank) prepare(ctx context.Context, db *sql.DB) error {
 	if err := createTable(ctx, db, b.table, "id INTEGER, balance INTEGER, PRIMARY KEY id"); err != nil {
@@ -94,11 +97,28 @@ func (b *bank) move(ctx context.Context, db *sql.DB, id int64) error {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO "+b.table+"_moves (id, giver, taker, amount) VALUES (?, ?, ?, ?)", id, giver, taker, amount)
-	if err != nil {
+	record := "INSERT INTO " + b.table + "_moves (id, giver, taker, amount) VALUES (?, ?, ?, ?)"
+	if b.undo {
+		if err := undone(ctx, tx, record, id, giver, taker, amount+1); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, record, id, giver, taker, amount); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// undone runs a statement and returns to the savepoint before it.
+func undone(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT start"); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "ROLLBACK TO start")
+	return err
 }
 
 func (b *bank) judge(ctx context.Context, db *sql.DB) ([]string, error) {

@@ -102,6 +102,9 @@ func (l *Log[S]) Add(c Call) *Call {
 // back to any savepoint.
 func (l *Log[S]) Full() bool { return l.full }
 
+// Calls are the calls of the transaction as it is now, without undone ones.
+func (l *Log[S]) Calls() []*Call { return l.calls }
+
 // Mark makes a savepoint. It hides an earlier one with the same name.
 func (l *Log[S]) Mark(name string, state S) {
 	l.marks = append(l.marks, mark[S]{name, len(l.calls), state})
