@@ -5,18 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
 
 	"github.com/codenotary/immudb/pkg/client"
-<<<<<<< HEAD
-	_ "github.com/jackc/pgx/v5/stdlib"
-=======
-	official "github.com/codenotary/immudb/pkg/stdlib"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
->>>>>>> main
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"

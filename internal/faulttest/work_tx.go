@@ -22,7 +22,9 @@ const accounts, deposit = 16, 1000
 
 func newBank(table string, _ int) work { return &bank{table: table, moves: newLedger()} }
 
-func newSavepoints(table string, _ int) work { return &bank{table: table, moves: newLedger(), undo: true} }
+func newSavepoints(table string, _ int) work {
+	return &bank{table: table, moves: newLedger(), undo: true}
+}
 
 func (b *bank) prepare(ctx context.Context, db *sql.DB) error {
 	if err := createTable(ctx, db, b.table, "id INTEGER, balance INTEGER, PRIMARY KEY id"); err != nil {
