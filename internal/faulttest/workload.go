@@ -64,7 +64,7 @@ var Workloads = []*Workload{
 	{Name: "bank", Workers: 8, make: newBank,
 		About: "Transactions that transfer money between 16 accounts, and read-only transactions that check the total."},
 	{Name: "savepoints", Workers: 4, Options: []string{"retry_commits=1"}, make: newSavepoints,
-		About: "The same, with a wrong transfer in each transaction that ROLLBACK TO undoes, and with retry_commits=1."},
+		About: "The same with a wrong transfer that ROLLBACK TO undoes in each transaction, and with retry_commits=1."},
 	{Name: "runtx", Workers: 8, Retried: true, make: newCounters,
 		About: "RunTx that increments one of 8 counters and inserts a row for it."},
 	{Name: "own-writes", Workers: 8, Retried: true, make: newOwnWrites,
