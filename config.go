@@ -63,6 +63,13 @@ type Config struct {
 	// host within seconds after it can be used again.
 	LoadBalanceHosts string
 
+	// ReadRouting is "replica" to send queries outside transactions, and transactions that
+	// are begun as ReadOnly, to a replica among Hosts while it has all that the Connector
+	// has committed or read, or "primary", the default. Read docs/hosts.md first: a
+	// replica does not see changes of the schema that other programs make. It needs
+	// several Hosts, and does not go with Verify.Reads.
+	ReadRouting string
+
 	// SSL says how a connection is encrypted and how the server's identity is
 	// checked. If TLS is set, it is used instead.
 	SSL SSLConfig

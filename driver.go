@@ -144,10 +144,12 @@ var (
 // sql.DB.Close closes it. When it has had no connection for 5 s, it ends all of that
 // by itself, and starts it again for the next connection.
 type Connector struct {
-	cfg   *Config
-	log   *slog.Logger
-	pool  *session.Pool
-	trust *verification
+	cfg  *Config
+	log  *slog.Logger
+	pool *session.Pool
+	// replicas serve reads with read_routing=replica; else nil.
+	replicas *session.Replicas
+	trust    *verification
 
 	queries queryCache
 	catalog catalog
@@ -157,6 +159,8 @@ type Connector struct {
 	groups     groups
 	tally      tally
 	endings    endings
+	// changed are all changes of the schema that the connector has made, for replicas.
+	changed schemaHistory
 }
 
 // NewConnector prepares connections for cfg, which it copies. It does not
@@ -188,7 +192,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.pool, err = session.New(session.Config{
+	sessions := session.Config{
 		Hosts:          hosts,
 		Target:         cfg.target(),
 		Shuffle:        cfg.LoadBalanceHosts == "random",
@@ -205,9 +209,15 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		Metadata: func(serverUUID, id, tx string) metadata.MD {
 			return SessionTokens{ServerUUID: serverUUID, SessionID: id}.metadata(TransactionTokens{TransactionID: tx})
 		},
-	})
-	if err != nil {
+	}
+	if c.pool, err = session.New(sessions); err != nil {
 		return nil, fmt.Errorf("immudb: host %w", err)
+	}
+	if cfg.ReadRouting == "replica" {
+		if c.replicas, err = session.NewReplicas(sessions, c.fits); err != nil {
+			c.pool.Close()
+			return nil, fmt.Errorf("immudb: host %w", err)
+		}
 	}
 	return c, nil
 }
@@ -274,6 +284,9 @@ func (c *Connector) connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, c.leaseError(err)
 	}
+	if c.replicas != nil {
+		c.replicas.Join()
+	}
 	return &Conn{connector: c, lease: lease}, nil
 }
 
@@ -281,6 +294,9 @@ func (c *Connector) connect(ctx context.Context) (*Conn, error) {
 // goroutines. Connections that are still open stay usable; closing the last one
 // closes the channels. sql.DB.Close calls Close.
 func (c *Connector) Close() error {
+	if c.replicas != nil {
+		c.replicas.Close()
+	}
 	c.pool.Close()
 	return nil
 }

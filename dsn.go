@@ -34,6 +34,9 @@ import (
 //	target_session_attrs  any; read-write, primary: a host that takes writes; read-only, standby: a replica; prefer-standby
 //	                      (read-write with several hosts, any with one)
 //	load_balance_hosts    disable: the first host that can be used; random: any of them (disable)
+//	read_routing          primary: all reads go to the primary; replica: queries outside transactions, and transactions begun
+//	                      as ReadOnly, go to a replica that has all that the connector has committed or read; needs several
+//	                      hosts, and does not go with verify=reads (primary)
 //	sslmode               disable: plaintext; require: encrypted, the server not checked unless sslrootcert is given;
 //	                      verify-ca: its certificate is checked; verify-full: and its name
 //	                      (disable for localhost, 127.0.0.0/8 and ::1 unless sslrootcert or sslcert is given;

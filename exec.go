@@ -124,11 +124,14 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 	case moves:
 		c.database = t.statements[0].Database
 	}
+	if err == nil {
+		c.sawCommits(c.session(), ans.Txs...)
+	}
+	c.schemaChanged(change, err)
 	if err != nil {
 		return nil, err
 	}
 	reportOf(ctx).add(ans.Txs...)
-	c.sawCommits(c.session(), ans.Txs...)
 	res := committedResult(t.statements, ans.Txs)
 	if err := c.proveCommits(ctx, slices.ContainsFunc(t.statements, mustWrite), c.sentBy(t, args, res), ans.Txs...); err != nil {
 		return nil, err

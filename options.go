@@ -10,6 +10,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/dsnscan"
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/session"
 )
 
 // An option is one key of a DSN. The functions are nil for the options that
@@ -39,6 +40,7 @@ var options = sortedOptions(
 
 	targetOption(),
 	balanceOption(),
+	routingOption(),
 
 	stringOption("sslmode", func(c *Config) *string { return &c.SSL.Mode }),
 	stringOption("sslrootcert", func(c *Config) *string { return &c.SSL.RootCert }),
@@ -112,6 +114,16 @@ func balanceOption() option {
 	o := stringOption("load_balance_hosts", func(c *Config) *string { return &c.LoadBalanceHosts })
 	o.valid = "disable and random"
 	o.check = func(c *Config) bool { return slices.Contains([]string{"", "disable", "random"}, c.LoadBalanceHosts) }
+	return o
+}
+
+func routingOption() option {
+	o := stringOption("read_routing", func(c *Config) *string { return &c.ReadRouting })
+	o.valid = "primary and replica; replica needs several hosts, target_session_attrs=read-write or primary, and does not go with verify=reads"
+	o.check = func(c *Config) bool {
+		return c.ReadRouting == "" || c.ReadRouting == "primary" ||
+			c.ReadRouting == "replica" && len(c.Hosts) > 1 && c.target() == session.Primary && !c.Verify.Reads
+	}
 	return o
 }
 

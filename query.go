@@ -52,13 +52,13 @@ func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue
 	if t.rolledBack || !t.reads {
 		return c.queryWriting(ctx, t, args)
 	}
-	set, err := c.read(ctx, t.bind(0, args))
+	set, err := c.readAnywhere(ctx, t.bind(0, args))
 	if err != nil {
 		return nil, err
 	}
 	r := set.rows()
 	if len(t.statements) > 1 {
-		r.queue(len(t.statements), func(i int) (*resultSet, error) { return c.read(ctx, t.bind(i, args)) })
+		r.queue(len(t.statements), func(i int) (*resultSet, error) { return c.readAnywhere(ctx, t.bind(i, args)) })
 	}
 	return r, nil
 }
@@ -195,12 +195,17 @@ func (t *tx) runAll(ctx context.Context, q *query, args []driver.NamedValue) (_ 
 // its answer. If the last answer was a single message, it makes a unary call instead,
 // which receives all of it. After an error nothing is left open.
 func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
+	return c.streamOn(ctx, nil, b)
+}
+
+// streamOn is stream on a replica, or on the primary if that is nil.
+func (c *Conn) streamOn(ctx context.Context, replica *session.Link, b bound) (*resultSet, error) {
 	set, err := c.newSet(b)
 	if err != nil {
 		return nil, err
 	}
 	sent := false
-	err = c.inSession(ctx, reads, "", func(s *session.Session) *wire.Failure {
+	call := func(s *session.Session) *wire.Failure {
 		if sent {
 			set, _ = c.newSet(b) // gRPC may still use the memory of the last one
 		}
@@ -218,7 +223,12 @@ func (c *Conn) stream(ctx context.Context, b bound) (*resultSet, error) {
 			set.short = b.query
 		}
 		return set.open(ctx, &s.Scope, wire.MethodSQLQuery, b.query)
-	})
+	}
+	if replica == nil {
+		err = c.inSession(ctx, reads, "", call)
+	} else {
+		err = c.onReplica(replica, call)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -233,10 +243,15 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 		return nil, err
 	}
 	f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query)
+	if f != nil && t.replica != nil && t.leaveReplica(ctx, f) {
+		return c.streamInTx(ctx, t, kind, b)
+	}
+	t.saw(f)
 	t.rememberStream(kind, &b, set, f)
 	if f != nil {
-		return nil, t.failed(kind, "", f)
+		return nil, t.ifOutdated(ctx, b, t.failed(kind, "", f))
 	}
+	set.replica = t.replica
 	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil
 }

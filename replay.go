@@ -51,7 +51,7 @@ func (t *tx) runAgain(ctx context.Context) error {
 	changes := t.conn.connector.catalog.changed()
 	server, err := t.again(ctx, afterConflict, t.log.Calls())
 	if err == nil {
-		t.server, t.ended, t.changes = server, false, changes
+		t.server, t.replica, t.ended, t.changes = server, nil, false, changes
 	}
 	return err
 }
@@ -77,7 +77,7 @@ func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 		}
 		checked.Undo()
 	}
-	t.server, t.ended, t.changes = server, false, changes
+	t.server, t.replica, t.ended, t.changes = server, nil, false, changes
 	return nil
 }
 

@@ -40,14 +40,15 @@ type resultSet struct {
 
 	// While live is set, stream may have more messages; the end of ctx ends the query,
 	// on the server too.
-	live   bool
-	stream wire.Stream
-	ctx    session.StreamContext
-	conn   *Conn
-	tx     *tx          // the transaction that must not go on before the stream has ended, or nil
-	call   *replay.Call // what the transaction remembers of the answer, or nil
-	undone bool         // the transaction has returned to a savepoint before the query
-	short  *query       // the query, while its answer has had one message so far; else nil
+	live    bool
+	stream  wire.Stream
+	ctx     session.StreamContext
+	conn    *Conn
+	tx      *tx           // the transaction that must not go on before the stream has ended, or nil
+	call    *replay.Call  // what the transaction remembers of the answer, or nil
+	replica *session.Link // that it comes from; nil: the primary
+	undone  bool          // the transaction has returned to a savepoint before the query
+	short   *query        // the query, while its answer has had one message so far; else nil
 
 	// These fields are part of the struct to save allocations: 6 of 110 for a query
 	// of one row.
@@ -120,7 +121,7 @@ func (s *resultSet) receive(b *wire.Batch) error {
 		err = withoutBadConn(s.conn.callFailed(reads, "", f))
 	}
 	s.ctx.Cancel()
-	return err
+	return s.ifOutdated(err)
 }
 
 // maxBuffered bounds, in bytes, the unread rows that are kept in memory when the next

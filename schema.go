@@ -36,6 +36,23 @@ type schemaChange struct {
 	shows map[schemaName]bool
 	// hidden is true if something changes that the catalog does not show.
 	hidden bool
+	// renewed is true if something is made that had the name of what was dropped before.
+	renewed bool
+}
+
+// set says whether the catalog must show something.
+func (s *schemaChange) set(name schemaName, there bool) {
+	if s.shows == nil {
+		s.shows = make(map[schemaName]bool)
+	}
+	s.renewed = s.renewed || there && s.gone(name)
+	s.shows[name] = there
+}
+
+// gone reports whether something, or its table, was dropped or renamed.
+func (s *schemaChange) gone(name schemaName) bool {
+	there, known := s.shows[name]
+	return known && !there
 }
 
 // schemaName names a table, or a column or an index of one.
@@ -48,17 +65,18 @@ func (s *schemaChange) add(st tree.Statement) {
 	}
 	switch st := st.(type) {
 	case *tree.CreateTable:
+		s.renewed = s.renewed || s.gone(schemaName{table: st.Name.Name})
 		s.forget(st.Name.Name)
-		s.shows[schemaName{table: st.Name.Name}] = true
+		s.set(schemaName{table: st.Name.Name}, true)
 	case *tree.CreateIndex:
-		s.shows[schemaName{table: st.Table.Name, index: indexName(st.Columns)}] = true
+		s.set(schemaName{table: st.Table.Name, index: indexName(st.Columns)}, true)
 	case *tree.Drop:
 		switch st.What {
 		case "TABLE":
 			s.forget(st.Name.Name)
-			s.shows[schemaName{table: st.Name.Name}] = false
+			s.set(schemaName{table: st.Name.Name}, false)
 		case "INDEX":
-			s.shows[schemaName{table: st.Name.Name, index: indexName(st.Columns)}] = false
+			s.set(schemaName{table: st.Name.Name, index: indexName(st.Columns)}, false)
 		}
 	case *tree.Truncate:
 		s.hidden = true
@@ -71,13 +89,14 @@ func (s *schemaChange) alter(st *tree.AlterTable) {
 	table := st.Table.Name
 	switch st.Action {
 	case tree.AddColumn:
-		s.shows[schemaName{table: table, column: st.Column.Name.Name}] = true
+		s.set(schemaName{table: table, column: st.Column.Name.Name}, true)
 	case tree.DropColumn:
-		s.shows[schemaName{table: table, column: st.Name.Name}] = false
+		s.set(schemaName{table: table, column: st.Name.Name}, false)
 	case tree.RenameColumn:
-		s.shows[schemaName{table: table, column: st.Name.Name}] = false
-		s.shows[schemaName{table: table, column: st.New.Name}] = true
+		s.set(schemaName{table: table, column: st.Name.Name}, false)
+		s.set(schemaName{table: table, column: st.New.Name}, true)
 	case tree.RenameTable:
+		s.renewed = s.renewed || s.gone(schemaName{table: st.New.Name})
 		s.forget(st.New.Name)
 		for name, there := range s.shows {
 			if name.table == table {
@@ -86,8 +105,8 @@ func (s *schemaChange) alter(st *tree.AlterTable) {
 				s.shows[name] = there
 			}
 		}
-		s.shows[schemaName{table: table}] = false
-		s.shows[schemaName{table: st.New.Name}] = true
+		s.set(schemaName{table: table}, false)
+		s.set(schemaName{table: st.New.Name}, true)
 	default:
 		s.hidden = true
 	}

@@ -39,6 +39,21 @@ type Stats struct {
 	// ReadsProven and ReadsUnproven are the queries that verify=reads answered with and
 	// without a proof. Other queries are not counted.
 	ReadsProven, ReadsUnproven uint64
+
+	// Replicas are the reads with read_routing=replica.
+	Replicas ReplicaStats
+}
+
+// ReplicaStats count the reads that may go to replicas: queries outside transactions, and
+// read-only transactions.
+type ReplicaStats struct {
+	Routed   uint64 // reads that a replica has answered
+	FellBack uint64 // reads that the primary has answered, because no replica could
+	Host     string // the replica that reads go to now, or ""
+	// Lag is how many transactions the replica that was asked last lacked of what the
+	// connector had committed or read. Those of other programs that it has not read do
+	// not count.
+	Lag uint64
 }
 
 // HostStats is what a [Connector] has on one host.
@@ -106,8 +121,17 @@ func (c *Connector) Stats() Stats {
 	for i := range t.sizes {
 		s.Groups.Sizes[i] = t.sizes[i].Load()
 	}
-	for _, h := range c.pool.Stats() {
+	var onReplicas []session.HostStats
+	if c.replicas != nil {
+		var r session.ReplicaStats
+		r, onReplicas = c.replicas.Stats()
+		s.Replicas = ReplicaStats{Routed: r.Routed, FellBack: r.FellBack, Host: r.Addr, Lag: r.Lag}
+	}
+	for i, h := range c.pool.Stats() {
 		host := newHostStats(h)
+		if onReplicas != nil {
+			host.addReplica(newHostStats(onReplicas[i]))
+		}
 		s.Hosts = append(s.Hosts, host)
 		s.Total.add(host)
 	}
@@ -120,6 +144,15 @@ func newHostStats(h session.HostStats) HostStats {
 		Sessions: h.Sessions, InUse: h.InUse, Shared: h.Shared, Conns: h.Leases, Transactions: h.Transactions,
 		Opens: h.Opens, Refused: h.Refused, Failed: h.Failed, Reconnects: h.Reconnects, Lost: h.Lost, Retired: h.Retired,
 	}
+}
+
+// addReplica adds what there is on the same host for reads.
+func (t *HostStats) addReplica(h HostStats) {
+	if h.Sessions > 0 {
+		t.Role, t.State, t.ServerUUID = h.Role, h.State, h.ServerUUID
+	}
+	h.InUse, h.Conns = 0, 0 // the session is the connector's own
+	t.add(h)
 }
 
 func (t *HostStats) add(h HostStats) {

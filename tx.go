@@ -20,6 +20,9 @@ var _ driver.Tx = (*tx)(nil)
 type tx struct {
 	conn     *Conn
 	server   *session.Tx
+	replica  *session.Link // that it is on; nil: it is on the primary
+	answered bool          // the replica has answered a query of it
+	outdated *session.Link // the replica that it was on, if that may have an outdated catalog
 	readOnly bool
 	report   *commitReport // where the program wants the commit described, or nil
 
@@ -121,11 +124,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	}
 	changes := c.connector.catalog.changed()
 	bytes, host := req.Append(nil), c.Host()
-	server, err := c.beginOnServer(ctx, bytes)
-	if err != nil {
-		return nil, err
+	var server *session.Tx
+	var replica *session.Link
+	if readOnly && c.connector.replicas != nil {
+		server, replica = c.beginOnReplica(ctx, req)
 	}
-	c.tx = &tx{conn: c, server: server, values: context.WithoutCancel(ctx), begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	if server == nil {
+		var err error
+		if server, err = c.beginOnServer(ctx, bytes); err != nil {
+			return nil, err
+		}
+	}
+	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	if !readOnly {
 		if err := c.checkHost(ctx, begins, host); err != nil {
 			c.tx.abandon()
@@ -166,7 +176,11 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	}
 	if t.readOnly {
 		// The server refuses to commit a read-only transaction.
-		return committed, t.rollback(ctx)
+		err := t.rollback(ctx)
+		if t.replica != nil {
+			err = nil // all was read, and a replica that is gone has ended the transaction
+		}
+		return committed, err
 	}
 	c := t.conn
 	if t.schema != nil {
@@ -183,9 +197,11 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 		c.connector.catalog.forget() // also if the outcome is unknown
 	}
 	if f != nil {
+		t.saw(f)
 		err = t.failed(commits, "COMMIT", f)
 	}
 	if err != nil {
+		c.schemaChanged(t.schema, err)
 		t.err = sql.ErrTxDone
 		t.leave()
 		return committed, err
@@ -194,6 +210,7 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.leave()
 	t.report.add(committed)
 	c.sawCommits(t.server.Session(), committed)
+	c.schemaChanged(t.schema, nil)
 	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil || t.schema == nil || committed.TxID == 0 {
 		return committed, err
 	}

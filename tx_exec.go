@@ -150,7 +150,9 @@ func (t *tx) call(ctx context.Context, kind callKind, method string, b bound, an
 	if err := t.settle(ctx); err != nil {
 		return err
 	}
-	if f := t.server.Call(ctx, method, req, ans); f != nil {
+	f := t.server.Call(ctx, method, req, ans)
+	t.saw(f)
+	if f != nil {
 		return t.failed(kind, "", f)
 	}
 	t.rememberUnary(kind, &b, method, req, ans)

@@ -198,6 +198,9 @@ func (c *Conn) sawCommits(s *session.Session, txs ...wire.CommittedTx) {
 	}
 	for i := range txs {
 		s.Committed(txs[i].TxID, txs[i].Header)
+		if c.connector.replicas != nil {
+			c.connector.replicas.Committed(txs[i].TxID)
+		}
 	}
 }
 

@@ -6,8 +6,8 @@ require (
 	github.com/Masterminds/squirrel v1.5.4
 	github.com/doug-martin/goqu/v9 v9.19.0
 	github.com/golang-migrate/migrate/v4 v4.20.1
-	github.com/immudb-go/immudb v0.0.0
-	github.com/immudb-go/immudb/immudbtest v0.0.0
+	github.com/immudb-go/immudb v0.1.0
+	github.com/immudb-go/immudb/immudbtest v0.1.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/pressly/goose/v3 v3.29.0
 )
@@ -45,8 +45,8 @@ require (
 	github.com/grpc-ecosystem/go-grpc-prometheus v1.2.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway v1.16.0 // indirect
 	github.com/hashicorp/hcl v1.0.0 // indirect
-	github.com/immudb-go/immudb/gooseimmudb v0.0.0
-	github.com/immudb-go/immudb/migrateimmudb v0.0.0
+	github.com/immudb-go/immudb/gooseimmudb v0.1.0
+	github.com/immudb-go/immudb/migrateimmudb v0.1.0
 	github.com/inconshreveable/mousetrap v1.0.1 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
@@ -88,12 +88,3 @@ require (
 	gopkg.in/ini.v1 v1.67.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1
 )
-
-replace (
-	github.com/immudb-go/immudb => ../
-	github.com/immudb-go/immudb/immudbtest => ../immudbtest
-)
-
-replace github.com/immudb-go/immudb/migrateimmudb => ../migrateimmudb
-
-replace github.com/immudb-go/immudb/gooseimmudb => ../gooseimmudb

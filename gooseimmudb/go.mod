@@ -3,7 +3,7 @@ module github.com/immudb-go/immudb/gooseimmudb
 go 1.26.0
 
 require (
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 	github.com/pressly/goose/v3 v3.29.0
 )
 
@@ -22,5 +22,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../

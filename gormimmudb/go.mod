@@ -3,7 +3,7 @@ module github.com/immudb-go/immudb/gormimmudb
 go 1.26.0
 
 require (
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 	gorm.io/gorm v1.31.2
 )
 
@@ -20,5 +20,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../

@@ -3,7 +3,7 @@ module github.com/immudb-go/immudb/immudbotel
 go 1.26.0
 
 require (
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 	go.opentelemetry.io/otel v1.46.0
 	go.opentelemetry.io/otel/metric v1.46.0
 	go.opentelemetry.io/otel/sdk v1.46.0
@@ -27,5 +27,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../

@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/golang-migrate/migrate/v4 v4.20.1
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 )
 
 require (
@@ -18,5 +18,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../

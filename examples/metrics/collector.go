@@ -79,6 +79,9 @@ func NewCollector(connector *immudb.Connector, name string) *Collector {
 	all("contradictions_total", "Errors by which the server contradicted what is trusted.", nil, func(s immudb.Stats) uint64 { return s.Contradictions })
 	all("reads_total", "Queries under verify=reads.", prometheus.Labels{"proven": "yes"}, func(s immudb.Stats) uint64 { return s.ReadsProven })
 	all("reads_total", "Queries under verify=reads.", prometheus.Labels{"proven": "no"}, func(s immudb.Stats) uint64 { return s.ReadsUnproven })
+	const routed, routedHelp = "routed_reads_total", "Queries and read-only transactions under read_routing=replica, by who has answered."
+	all(routed, routedHelp, prometheus.Labels{"by": "replica"}, func(s immudb.Stats) uint64 { return s.Replicas.Routed })
+	all(routed, routedHelp, prometheus.Labels{"by": "primary"}, func(s immudb.Stats) uint64 { return s.Replicas.FellBack })
 	c.groups = prometheus.NewDesc("immudb_group_statements", "Statements in each group of group_commit.", nil, pool)
 	return c
 }

@@ -3,7 +3,7 @@ module github.com/immudb-go/immudb/examples/outbox
 go 1.26.0
 
 require (
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 	modernc.org/sqlite v1.60.1
 )
 
@@ -26,5 +26,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../..

@@ -39,6 +39,7 @@ type host struct {
 	// epoch counts the events after which the sessions on this server are doubtful: a
 	// connection broke, or the server did not know one of our sessions.
 	epoch atomic.Int64
+	sync  atomic.Bool // the server has said that it is a replica that replicates synchronously
 	waits atomic.Bool // the server has said that its commits wait for replicas
 
 	count counters
@@ -53,6 +54,7 @@ type host struct {
 	role      role        // what the server last said it is
 	wrongRole time.Time   // when the server was last found not to be one to use; zero: it was not
 	written   bool        // it was the primary of this pool, and has not been a replica since
+	stale     time.Time   // when a replica was last found to have an outdated catalog
 	split     bool        // it was last found to be a second primary
 	scout     *Session    // asks a server that is not used whether it can be; or nil
 

@@ -46,14 +46,22 @@ func (p *Pool) Lease(ctx context.Context) (*Lease, error) {
 // Release ends the lease.
 func (l *Lease) Release() {
 	p := l.pool
+	l.drop()
 	p.mu.Lock()
-	p.leave(l.session.Load(), l.alone)
-	p.dropLease()
 	if p.closed {
 		p.waitForJobs() // the session may be ending
 	}
 	p.mu.Unlock()
 	p.closeHostsWhenUnused()
+}
+
+// drop is Release for a job, which must not wait for jobs.
+func (l *Lease) drop() {
+	p := l.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leave(l.session.Load(), l.alone)
+	p.dropLease()
 }
 
 // leave ends a lease's use of a session. mu is held.

@@ -51,6 +51,13 @@ const (
 	// for costs one round trip each time.
 	lookPause = 2 * time.Second
 
+	// While reads miss a replica it is asked for its newest transaction every replicaPause,
+	// and given up if it has not answered within replicaPatience. One with an outdated
+	// catalog is not used for stalePause.
+	replicaPause    = 20 * time.Millisecond
+	replicaPatience = time.Second
+	stalePause      = time.Minute
+
 	// undoPause is the longest pause between two attempts to send a Rollback or
 	// CloseSession that must reach the server.
 	undoPause = time.Second

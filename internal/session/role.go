@@ -89,6 +89,7 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 	p.mu.Lock()
 	p.noteRole(s.host, settings.Replica)
 	p.mu.Unlock()
+	s.host.sync.Store(settings.Replica && settings.Sync)
 	s.host.waits.Store(!settings.Replica && settings.SyncAcks > 0)
 	var err error
 	switch {

@@ -18,7 +18,15 @@ type Tx struct {
 // ctx ends first, Begin returns a failure of unknown fate, and a background job
 // waits for the server's answer and rolls the transaction back.
 func (l *Lease) Begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
-	s := l.session.Load()
+	return l.session.Load().beginWithin(ctx, req)
+}
+
+// Begin begins a transaction on the replica, as [Lease.Begin] does.
+func (l *Link) Begin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
+	return l.session.beginWithin(ctx, req)
+}
+
+func (s *Session) beginWithin(ctx context.Context, req []byte) (*Tx, *wire.Failure) {
 	if !s.hold() {
 		return nil, &wire.Failure{Fate: wire.NoSession, Class: wire.SessionLost, Message: "the session is being closed", SQLState: "08003"}
 	}

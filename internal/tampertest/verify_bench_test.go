@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 // openBench makes a database with 1,000 rows, written in one transaction each or together.
@@ -145,5 +148,34 @@ func BenchmarkWrites(b *testing.B) {
 				dbtest.Exec(b, db, "INSERT INTO accounts (owner, balance) VALUES (?, ?)", "somebody", n)
 			}
 		})
+	}
+}
+
+// The cost of proving commits on a server that waits for its disk, as in production: the modes take turns, one INSERT
+// each, and the ratios are medians of the turns' own.
+func BenchmarkSyncedWrites(b *testing.B) {
+	dsn := testserver.Start(b).NewDatabase(b)
+	modes := []string{"plain", "commits", "writes"}
+	dbs := map[string]*sql.DB{"plain": dbtest.OpenDSN(b, dsn)}
+	dbtest.Exec(b, dbs["plain"], "CREATE TABLE accounts (id INTEGER AUTO_INCREMENT, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
+	for _, mode := range modes[1:] {
+		dbs[mode] = dbtest.OpenDSN(b, dbtest.WithOptions(dsn, "verify=trust-first-use,"+mode))
+	}
+	ratios := map[string][]float64{}
+	for turn := 0; b.Loop(); turn++ {
+		took := map[string]float64{}
+		for i := range modes {
+			mode := modes[(turn+i)%len(modes)]
+			began := time.Now()
+			dbtest.Exec(b, dbs[mode], "INSERT INTO accounts (owner, balance) VALUES (?, ?)", "somebody", turn)
+			took[mode] = time.Since(began).Seconds()
+		}
+		for _, mode := range modes[1:] {
+			ratios[mode] = append(ratios[mode], took[mode]/took["plain"])
+		}
+	}
+	for _, mode := range modes[1:] {
+		slices.Sort(ratios[mode])
+		b.ReportMetric(ratios[mode][len(ratios[mode])/2], mode+"/plain")
 	}
 }

@@ -92,6 +92,7 @@ type DatabaseSettings struct {
 	MaxTxEntries int  // entries one transaction may hold
 	MaxValueLen  int  // bytes of one row
 	Replica      bool // the database follows another server's and takes no writes
+	Sync         bool // the database replicates, or is replicated, synchronously
 	SyncAcks     int  // replicas that a commit on the primary waits for
 }
 
@@ -123,7 +124,7 @@ func (d *DatabaseSettings) decode(msg []byte) error {
 }
 
 func (d *DatabaseSettings) decodeReplication(num protowire.Number, _ uint64, nullable []byte) error {
-	if num != 1 && num != 8 {
+	if num != 1 && num != 7 && num != 8 {
 		return nil
 	}
 	return fields(nullable, func(field protowire.Number, n uint64, _ []byte) error {
@@ -131,6 +132,8 @@ func (d *DatabaseSettings) decodeReplication(num protowire.Number, _ uint64, nul
 		case field != 1:
 		case num == 1:
 			d.Replica = n != 0
+		case num == 7:
+			d.Sync = n != 0
 		default:
 			d.SyncAcks = int(n)
 		}

@@ -6,8 +6,8 @@ require (
 	contrib.go.opencensus.io/integrations/ocsql v0.1.7
 	github.com/DATA-DOG/go-txdb v0.2.1
 	github.com/XSAM/otelsql v0.44.0
-	github.com/immudb-go/immudb v0.0.0
-	github.com/immudb-go/immudb/bunimmudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
+	github.com/immudb-go/immudb/bunimmudb v0.1.0
 	github.com/luna-duclos/instrumentedsql v1.1.3
 	github.com/ngrok/sqlmw v0.0.0-20220520173518-97c9c04efc79
 	github.com/qustavo/sqlhooks/v2 v2.1.0
@@ -41,9 +41,4 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-)
-
-replace (
-	github.com/immudb-go/immudb => ../..
-	github.com/immudb-go/immudb/bunimmudb => ../../bunimmudb
 )

@@ -4,12 +4,14 @@
 //	go -C tools run ./release tag VERSION         make the commit of the version, and a tag on it for each module
 //	go -C tools run ./release compat [REV]        build the adapters of REV (default: the last version) with the driver of this tree
 //	go -C tools run ./release api [-write]        compare the exported API with api.txt, or write it there
+//	go -C tools run ./release tidy [-write]       check that the go.mod and go.sum of every module are tidy, or make them so
+//	go -C tools run ./release next VERSION        make the modules of the tree require each other at VERSION
 //
-// The modules of the tree join each other by "replace", which a published go.mod
-// must not hold: "go install …@version" refuses it. So the commit of a version is
-// not on the main branch. It differs from its parent in go.mod and go.sum alone:
-// each module requires the others at the version itself, without a replace, and
-// go.sum has their hashes.
+// The modules of the tree require each other at the version that comes next, and
+// go.work joins them; "go install …@version" refuses a go.mod with a replace. The
+// commit of a version is not on the main branch: it differs from its parent in
+// go.sum, which has the hashes of the other modules, and in that each module has
+// the licence.
 //
 // The modules under internal/ and tools/ are not published.
 package main
@@ -27,7 +29,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-const usage = `usage: release proxy VERSION DIR | tag VERSION | compat [REV] | api [-write]`
+const usage = `usage: release proxy VERSION DIR | tag VERSION | compat [REV] | api [-write] | tidy [-write] | next VERSION`
 
 var errUsage = errors.New(usage)
 
@@ -76,6 +78,13 @@ func run(ctx context.Context, args []string) error {
 		return compat(ctx, root, rev)
 	case command == "api" && (len(args) == 0 || len(args) == 1 && args[0] == "-write"):
 		return compareAPI(ctx, root, len(args) == 1)
+	case command == "tidy" && (len(args) == 0 || len(args) == 1 && args[0] == "-write"):
+		return tidy(ctx, root, len(args) == 1)
+	case command == "next" && len(args) == 1:
+		if err := checkVersion(args[0]); err != nil {
+			return err
+		}
+		return next(ctx, root, args[0])
 	}
 	return errUsage
 }

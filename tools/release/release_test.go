@@ -132,6 +132,27 @@ func TestNoPublishedModuleReplacesAnother(t *testing.T) {
 	}
 }
 
+func TestNoModuleOfTheTreeReplacesAnother(t *testing.T) {
+	modules, err := joined(t.Context(), made.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := ""
+	for _, m := range modules {
+		for _, r := range m.file.Replace {
+			t.Errorf("%s replaces %s", m.path, r.Old.Path)
+		}
+		for _, r := range siblings(m, modules) {
+			if version == "" {
+				version = r.Version
+			}
+			if r.Version != version {
+				t.Errorf("%s requires %s, others %s", m.path, r, version)
+			}
+		}
+	}
+}
+
 // What go.mod and go.sum of the published modules lack, go mod tidy adds.
 func TestEachPublishedModuleIsTidy(t *testing.T) {
 	dir := t.TempDir()

@@ -88,6 +88,9 @@ func tag(ctx context.Context, root, version string) error {
 	if err := compareAPI(ctx, root, false); err != nil {
 		return err
 	}
+	if err := requiresVersion(ctx, root, version); err != nil {
+		return err
+	}
 	dir, remove, err := scratch()
 	if err != nil {
 		return err

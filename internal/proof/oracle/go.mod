@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/codenotary/immudb v1.11.1
 	github.com/google/uuid v1.6.0
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 )
 
 require (
@@ -28,5 +28,3 @@ require (
 	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../../..

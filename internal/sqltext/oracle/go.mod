@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/codenotary/immudb v1.11.1
-	github.com/immudb-go/immudb v0.0.0
+	github.com/immudb-go/immudb v0.1.0
 )
 
 require (
@@ -21,5 +21,3 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/immudb-go/immudb => ../../..

@@ -1,0 +1,456 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/immudb-go/immudb/internal/wire"
+)
+
+// Replicas decides which session serves a read: one on a replica, or none, and then the
+// primary serves it. A read never waits for that decision: a goroutine asks the replicas,
+// and a read uses what it knows.
+//
+// A read must not be older than what the connector has committed or read before. floor
+// is the newest transaction that it is known to have seen. The server does not tell which
+// transactions a query has seen, so each answer of the primary is counted in seen, and
+// before the next read goes to a replica, the primary is asked for its newest
+// transaction: the answers before that question have seen no later one. covered is how
+// many of them floor takes into account.
+//
+// The reads go to one replica at a time, the one of link. Its own answers never go back,
+// and what they have seen is only counted when another replica takes its place.
+type Replicas struct {
+	pool *Pool // its sessions are on replicas
+	fits func(context.Context, *Lease) bool
+
+	floor, seen, covered atomic.Uint64
+	link                 atomic.Pointer[Link] // nil: the primary serves all reads
+	blocked              atomic.Bool          // fits must be asked before a replica is used
+	routed, fellBack     atomic.Uint64
+	lag                  atomic.Uint64
+	wanted               chan struct{} // holds an element when a read has missed a replica
+
+	mu    sync.Mutex
+	conns int                // connections of the connector
+	quit  context.CancelFunc // ends the goroutine; nil: it does not run
+	marks []mark             // what the primary had, the oldest first
+}
+
+// mark is the newest transaction that the primary had at a time, or later.
+type mark struct {
+	at time.Time
+	tx uint64
+}
+
+// maxMarks bounds the memory for [Replicas.LeaseWithin].
+const maxMarks = 64
+
+// Link is a session on a replica that may serve reads.
+type Link struct {
+	replicas *Replicas
+	session  *Session
+	head     atomic.Uint64 // the replica has all transactions up to this one
+}
+
+// Session is the session on the replica.
+func (l *Link) Session() *Session { return l.session }
+
+// NewReplicas makes the replicas of the hosts of a pool's configuration. It does not
+// connect. fits reports whether the server of a lease shows the changes of the schema
+// that [Replicas.SchemaChanged] told of.
+func NewReplicas(cfg Config, fits func(context.Context, *Lease) bool) (*Replicas, error) {
+	cfg.Target, cfg.Shuffle = Standby, true
+	pool, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Replicas{pool: pool, fits: fits, wanted: make(chan struct{}, 1)}, nil
+}
+
+// Join counts a connection. The replicas are looked for while there is one.
+func (r *Replicas) Join() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns++
+	if r.quit != nil {
+		return
+	}
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	if r.pool.closed {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.quit = cancel
+	r.pool.start(func(job context.Context) {
+		defer context.AfterFunc(job, cancel)()
+		(&seeker{Replicas: r}).run(ctx)
+	})
+}
+
+// Leave takes the count of Join back.
+func (r *Replicas) Leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns--; r.conns == 0 {
+		r.stop()
+	}
+}
+
+// Close ends the sessions and the goroutine.
+func (r *Replicas) Close() {
+	r.mu.Lock()
+	r.stop()
+	r.mu.Unlock()
+	r.unlink(nil)
+	r.pool.Close()
+}
+
+// stop ends the goroutine. mu is held.
+func (r *Replicas) stop() {
+	if r.quit != nil {
+		r.quit()
+		r.quit = nil
+	}
+}
+
+// Committed tells of a transaction that the connector has committed.
+func (r *Replicas) Committed(tx uint64) { raise(&r.floor, tx) }
+
+// Saw tells of an answer of the primary, before the caller gets it.
+func (r *Replicas) Saw() { r.seen.Add(1) }
+
+// SchemaChanged takes the replicas out of use until they fit.
+func (r *Replicas) SchemaChanged() {
+	r.blocked.Store(true)
+	r.unlink(nil)
+	r.look()
+}
+
+// Lease returns the link that serves a read now, or nil, and then the primary must. The
+// read sees all that the connector has committed or read, and the transaction must.
+// primary asks the primary for its newest transaction.
+func (r *Replicas) Lease(must uint64, primary func() (tx uint64, ok bool)) *Link {
+	l := r.usable()
+	if l == nil || l.head.Load() < max(must, r.floor.Load()) {
+		return r.miss()
+	}
+	if g := r.seen.Load(); r.covered.Load() < g {
+		tx, ok := r.askPrimary(primary)
+		if !ok {
+			return r.miss()
+		}
+		raise(&r.floor, tx)
+		raise(&r.covered, g)
+	}
+	if l.head.Load() < r.floor.Load() { // read again: floor is raised before covered
+		return r.miss()
+	}
+	r.routed.Add(1)
+	return l
+}
+
+// LeaseWithin is Lease for a read that may be up to age old, also older than what the
+// connector has seen.
+func (r *Replicas) LeaseWithin(must uint64, age time.Duration, primary func() (tx uint64, ok bool)) *Link {
+	l := r.usable()
+	if l == nil || l.head.Load() < must {
+		return r.miss()
+	}
+	now := time.Now()
+	r.mu.Lock()
+	enough, known := uint64(0), false
+	for _, m := range r.marks {
+		if now.Sub(m.at) <= age {
+			enough, known = m.tx, true
+			break
+		}
+	}
+	fresh := len(r.marks) > 0 && now.Sub(r.marks[len(r.marks)-1].at) <= age/4
+	r.mu.Unlock()
+	if !fresh {
+		tx, ok := r.askPrimary(primary)
+		if !ok {
+			return r.miss()
+		}
+		if !known {
+			enough = tx
+		}
+	}
+	if l.head.Load() < enough {
+		return r.miss()
+	}
+	r.routed.Add(1)
+	return l
+}
+
+// askPrimary asks the primary for its newest transaction, and remembers the answer.
+func (r *Replicas) askPrimary(primary func() (tx uint64, ok bool)) (uint64, bool) {
+	at := time.Now()
+	tx, ok := primary()
+	if !ok {
+		return 0, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.marks); n > 0 && at.Before(r.marks[n-1].at) {
+		return tx, true
+	}
+	if len(r.marks) == maxMarks {
+		r.marks = append(r.marks[:0], r.marks[1:]...)
+	}
+	r.marks = append(r.marks, mark{at, tx})
+	return tx, true
+}
+
+// usable is the link, if its session may be used without asking.
+func (r *Replicas) usable() *Link {
+	l := r.link.Load()
+	if l == nil || l.session.leaving.Load() || l.session.doubtful() {
+		return nil
+	}
+	return l
+}
+
+// miss counts a read that the primary serves, and has the replicas asked again.
+func (r *Replicas) miss() *Link {
+	r.fellBack.Add(1)
+	r.look()
+	return nil
+}
+
+// look has the goroutine ask the replicas.
+func (r *Replicas) look() {
+	select {
+	case r.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// Answered tells of an answer of the replica, before the caller gets it.
+func (l *Link) Answered() {
+	if l.replicas.link.Load() != l {
+		l.replicas.Saw()
+	}
+}
+
+// Failed tells that the primary serves a read after all, because the replica has
+// failed with f.
+func (l *Link) Failed(f *wire.Failure) {
+	r := l.replicas
+	r.fellBack.Add(1)
+	r.routed.Add(^uint64(0))
+	switch f.Fate {
+	case wire.Refused:
+		return
+	case wire.NoSession:
+		r.pool.lost(l.session)
+	}
+	if f.Ended == nil {
+		r.unlink(l)
+		r.look()
+	}
+}
+
+// Stale tells that the primary has answered what the replica could not: the replica has
+// an outdated catalog. It is not used for stalePause.
+func (l *Link) Stale() {
+	r := l.replicas
+	if !r.unlink(l) {
+		return
+	}
+	p := r.pool
+	p.mu.Lock()
+	l.session.host.stale = time.Now()
+	p.setAside(l.session, "immudb replica has an outdated catalog of tables, it is not read from for a while; unload and load its database, or restart it")
+	p.mu.Unlock()
+	r.look()
+}
+
+// unlink takes a link out of use, or with nil whichever there is. seen is raised after
+// that and before there is another link: what the link's answers have seen counts from
+// then on, and those that come later are told of by Answered.
+func (r *Replicas) unlink(l *Link) bool {
+	if l == nil {
+		l = r.link.Load()
+	}
+	if l == nil || !r.link.CompareAndSwap(l, nil) {
+		return false
+	}
+	r.Saw()
+	return true
+}
+
+// seeker is the goroutine that asks the replicas.
+type seeker struct {
+	*Replicas
+	lease  *Lease    // nil: none could be had
+	judged time.Time // when the server was last asked what it is
+	pause  time.Duration
+}
+
+// run looks for replicas when it is wanted, until ctx ends.
+func (r *seeker) run(ctx context.Context) {
+	defer func() {
+		r.unlink(nil)
+		if r.lease != nil {
+			r.lease.drop()
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wanted:
+		}
+		pause := time.NewTimer(r.ask(ctx))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// none returns how long to wait after no replica was found. Each attempt may cost the
+// primary a login.
+func (r *seeker) none() time.Duration {
+	r.pause = min(max(2*r.pause, lookPause), 8*lookPause)
+	return r.pause
+}
+
+// ask brings what is known of the replica up to date, and returns how long to wait
+// before it is asked again.
+func (r *seeker) ask(ctx context.Context) time.Duration {
+	p := r.pool
+	if r.lease == nil {
+		lease, err := p.Lease(ctx)
+		if err != nil {
+			return r.none()
+		}
+		r.lease, r.judged = lease, time.Now()
+	}
+	s := r.lease.Session()
+	if s.leaving.Load() {
+		if err := r.lease.Move(ctx, s); err != nil {
+			return r.none()
+		}
+		s, r.judged = r.lease.Session(), time.Now()
+	}
+	own, cancel := context.WithTimeout(ctx, replicaPatience)
+	defer cancel()
+	epoch := s.host.epoch.Load()
+	head, f := s.head(own)
+	switch {
+	case ctx.Err() != nil:
+		return lookPause
+	case f != nil && f.Fate == wire.NoSession:
+		p.lost(s)
+		r.look()
+		return replicaPause
+	case f != nil:
+		r.giveUp(s, "immudb replica does not answer, another is looked for")
+		return lookPause
+	}
+	s.confirmed.Store(epoch)
+	if s.host.sync.Load() {
+		// Its queries wait for transactions that it has but may not show yet: if it loses
+		// its primary then, for ever.
+		r.giveUp(s, "immudb replica replicates synchronously, it is not read from")
+		return r.none()
+	}
+	r.pause = 0
+	if time.Since(r.judged) > roleMemory {
+		if err := p.judge(own, s, Standby); err != nil {
+			r.giveUp(s, "immudb server is not a replica any more, another is looked for")
+			return lookPause
+		}
+		r.judged = time.Now()
+	}
+	floor := r.floor.Load()
+	r.lag.Store(floor - min(head, floor))
+	if l := r.link.Load(); l != nil && l.session == s {
+		raise(&l.head, head)
+		return replicaPause
+	}
+	p.mu.Lock()
+	stale := time.Since(s.host.stale) < stalePause
+	p.mu.Unlock()
+	if stale || head < floor {
+		// A catalog that is read before the change of the schema is there stays as it was.
+		return replicaPause
+	}
+	if r.blocked.Load() {
+		if !r.fits(own, r.lease) || r.lease.Session() != s {
+			return lookPause
+		}
+	}
+	r.unlink(nil)
+	l := &Link{replicas: r.Replicas, session: s}
+	l.head.Store(head)
+	r.link.Store(l)
+	if r.blocked.Load() && !r.fits(own, r.lease) {
+		r.unlink(l) // the schema has changed meanwhile
+	}
+	p.cfg.Log.Info("immudb reads go to a replica", slog.String("host", s.host.addr), slog.Uint64("tx", head))
+	return replicaPause
+}
+
+// giveUp leaves the server of a session.
+func (r *seeker) giveUp(s *Session, why string) {
+	r.unlink(nil)
+	p := r.pool
+	p.mu.Lock()
+	p.setAside(s, why)
+	p.mu.Unlock()
+	r.look()
+}
+
+// Head asks the server for the newest transaction of its database.
+func (s *Session) Head(ctx context.Context) (tx uint64, ok bool) {
+	tx, f := s.head(ctx)
+	return tx, f == nil
+}
+
+func (s *Session) head(ctx context.Context) (uint64, *wire.Failure) {
+	var msg wire.Raw
+	if f := s.Call(ctx, wire.MethodCurrentState, nil, &msg); f != nil {
+		return 0, f
+	}
+	signed, err := wire.DecodeSignedState(msg)
+	if err != nil {
+		return 0, wire.Malformed(err.Error())
+	}
+	return signed.State.TxID, nil
+}
+
+// ReplicaStats is what became of reads, see the fields of the same names in the driver's
+// ReplicaStats.
+type ReplicaStats struct {
+	Routed, FellBack, Lag uint64
+	Addr                  string
+}
+
+// Stats returns what became of the reads, and what is known of each server.
+func (r *Replicas) Stats() (ReplicaStats, []HostStats) {
+	s := ReplicaStats{Routed: r.routed.Load(), FellBack: r.fellBack.Load(), Lag: r.lag.Load()}
+	if l := r.link.Load(); l != nil {
+		s.Addr = l.session.host.addr
+	}
+	return s, r.pool.Stats()
+}
+
+// raise sets n to at least v.
+func raise(n *atomic.Uint64, v uint64) {
+	for {
+		old := n.Load()
+		if old >= v || n.CompareAndSwap(old, v) {
+			return
+		}
+	}
+}
