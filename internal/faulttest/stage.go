@@ -53,7 +53,7 @@ type StageOptions struct {
 	Wrap func(*immudb.Connector) driver.Connector
 }
 
-// maxSessions is the server's limit unless a workload has its own. Thirteen programs with up to 8 sessions each, and the
+// maxSessions is the server's limit unless a workload has its own. A dozen programs with up to 8 sessions each, and the
 // sessions of logins whose answer a fault cut, can reach its default of 100; then the judge would have no session.
 const maxSessions = 300
 
