@@ -196,15 +196,27 @@ func indexColumns(name string) []string {
 
 // checkReturning refuses a RETURNING clause that names columns which the table does
 // not have. It is for Exec, which does not send the clause. It asks the server each
-// time, because the cache may be outdated.
+// time, because the cache may be outdated. In a transaction, where each call delays the
+// commit, it believes a description that has all the columns.
 func (c *Conn) checkReturning(ctx context.Context, st *sqltext.Statement) error {
 	if !st.Returning.Has || st.Returning.Star {
 		return nil
+	}
+	if c.tx != nil {
+		if t, err := c.table(ctx, st.Table); err != nil || t.noSuchReturned(st) == nil {
+			return err
+		}
 	}
 	t, err := c.describe(ctx, st.Table)
 	if err != nil {
 		return err
 	}
+	return t.noSuchReturned(st)
+}
+
+// noSuchReturned is the error for a RETURNING clause that names a column which the table
+// does not have, or nil.
+func (t *table) noSuchReturned(st *sqltext.Statement) error {
 	for _, it := range st.Returning.Items {
 		if t.Column(it.Column) == nil {
 			return noSuchReturned(it, st)
