@@ -1,6 +1,7 @@
 package contentiontest
 
 import (
+	"database/sql"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -10,33 +11,48 @@ import (
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
 
-// With retry_commits the server computes an UPDATE again, and its answer, one row, stays the same: no commit fails.
+// With retry_commits the server computes an UPDATE again, and its answer, one row, stays the same: no commit fails. That is
+// so beside proofs of commits and writes, in RunTx, whose function then runs
+// once, and after ROLLBACK TO.
 func TestIncrementsWithRetryCommitsDoNotConflict(t *testing.T) {
-	db := dbtest.Open(t, "retry_commits=1", "max_retries=1000")
-	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
-	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
-	const writers, each = 6, 10
-	var all sync.WaitGroup
-	for range writers {
-		all.Go(func() {
-			for range each {
-				tx, err := db.BeginTx(t.Context(), nil)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := tx.Exec("UPDATE t SET n = n + 1 WHERE id = 1"); err != nil {
-					t.Error(err)
-				}
-				if err := tx.Commit(); err != nil {
-					t.Errorf("Commit: %v", err)
-				}
+	for name, options := range map[string][]string{
+		"alone":          nil,
+		"verify=commits": {"verify=trust-first-use,commits"},
+		"verify=writes":  {"verify=trust-first-use,writes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Open(t, append(options, "retry_commits=1", "max_retries=1000")...)
+			dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+			dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 0)")
+			const writers, each = 4, 6
+			var runs atomic.Int64
+			var all sync.WaitGroup
+			for range writers {
+				all.Go(func() {
+					for range each {
+						err := immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+							runs.Add(1)
+							for _, text := range []string{"UPDATE t SET n = n + 1 WHERE id = 1", "SAVEPOINT a", "UPDATE t SET n = 0 WHERE id = 1", "ROLLBACK TO a"} {
+								if _, err := tx.Exec(text); err != nil {
+									return err
+								}
+							}
+							return nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			all.Wait()
+			if runs.Load() != writers*each {
+				t.Errorf("%d runs of the function for %d commits", runs.Load(), writers*each)
+			}
+			if n := dbtest.Get[int](t, db, "SELECT n FROM t WHERE id = 1"); n != writers*each {
+				t.Errorf("n is %d after %d increments", n, writers*each)
 			}
 		})
-	}
-	all.Wait()
-	if n := dbtest.Get[int](t, db, "SELECT n FROM t WHERE id = 1"); n != writers*each {
-		t.Errorf("n is %d after %d increments", n, writers*each)
 	}
 }
 
