@@ -229,6 +229,34 @@ func (s *Server) Restart() error {
 	return s.start()
 }
 
+// Promote makes a replica a primary, with the data that it has: it restarts the server without [WithReplicaOf], which is how
+// an operator promotes the default database. The old primary does not learn of it: if it runs, there are two primaries.
+// Promoting a primary only restarts it.
+func (s *Server) Promote() error {
+	return s.restartAs("", primary{})
+}
+
+// Follow makes the server a replica of the one that the DSN reaches, as [WithReplicaOf] does, and restarts it: a replica
+// whose primary was replaced, or an old primary that comes back. What the server has must be the beginning of what the
+// other one has; otherwise it follows nothing, and its log says so.
+func (s *Server) Follow(dsn string) error {
+	p, err := parsePrimary(dsn)
+	if err != nil {
+		return fmt.Errorf("immudbtest: replica: %w", err)
+	}
+	return s.restartAs(dsn, p)
+}
+
+func (s *Server) restartAs(replicaOf string, p primary) error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.cfg.replicaOf, s.cfg.primary = replicaOf, p
+	s.mu.Unlock()
+	return s.start()
+}
+
 // Close stops the server for good and removes the temporary directory that New made. A second Close does
 // nothing.
 func (s *Server) Close() error {

@@ -293,6 +293,32 @@ func TestWithReplicaOfFollowsAndRefusesWrites(t *testing.T) {
 	}
 }
 
+func TestPromotedReplicaTakesWritesAndTheOldPrimaryFollowsIt(t *testing.T) {
+	t.Parallel()
+	first := immudbtest.Start(t)
+	connect(t, first.DSN()).must(t, createT, "INSERT INTO t (v) VALUES ('first')")
+	second := immudbtest.Start(t, immudbtest.WithReplicaOf(first.DSN()))
+	awaitRows(t, connect(t, second.DSN()), "first")
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Promote(); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, second.DSN()).must(t, "INSERT INTO t (v) VALUES ('second')")
+	if err := first.Follow(second.DSN()); err != nil {
+		t.Fatal(err)
+	}
+	follower := connect(t, first.DSN())
+	awaitRows(t, follower, "first", "second")
+	if err := follower.exec("INSERT INTO t (v) VALUES ('x')"); err == nil || !strings.Contains(err.Error(), "replica") {
+		t.Errorf("a write on the old primary: %v", err)
+	}
+	if err := first.Follow("postgres://immudb:secret@h/d"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("Follow of another database: %v", err)
+	}
+}
+
 func awaitRows(t *testing.T, c *client, want ...string) {
 	t.Helper()
 	var rows []string
