@@ -1,10 +1,27 @@
 package faulttest
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
 
 // exposure is the time in which acknowledged writes may be lost: replicas follow asynchronously, so a replica that is
 // promoted does not have what its primary acknowledged last. The zero value is not exposed.
-type exposure struct{ changes atomic.Int64 }
+type exposure struct {
+	changes atomic.Int64
+	quiet   atomic.Bool // nothing is written for a while, so that the replicas catch up
+}
+
+// hold waits while nothing may be written.
+func (e *exposure) hold(ctx context.Context) {
+	for e.quiet.Load() && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// silence begins or ends a time in which nothing is written.
+func (e *exposure) silence(on bool) { e.quiet.Store(on) }
 
 // expose begins or ends the exposure.
 func (e *exposure) expose() { e.changes.Add(1) }

@@ -239,6 +239,10 @@ func (h *hosts) play(f *HostsFault) ([]Cell, error) {
 		cells[i] = Cell{Fault: f.Name, Workload: a.workload.Name}
 	}
 	warmUp(h.set, h.acts, cells)
+	if err := h.settle(); err != nil {
+		finish(h.acts)
+		return nil, err
+	}
 	for _, a := range h.acts {
 		a.tally.fault()
 	}
@@ -260,6 +264,27 @@ func (h *hosts) play(f *HostsFault) ([]Cell, error) {
 		}
 	}
 	return cells, h.judge(f, cells)
+}
+
+// settle stops all writes until the programs that read from replicas do so: under writes a replica is too old for them.
+// Then the writes go on, so that the fault comes when the replicas fall behind.
+func (h *hosts) settle() error {
+	silence := func(on bool) {
+		for _, a := range h.acts {
+			a.work.(interface{ silence(on bool) }).silence(on)
+		}
+	}
+	silence(true)
+	defer silence(false)
+	last := h.acts[len(h.acts)-1] // the one that reads all the time
+	for _, c := range h.connectors[len(h.connectors)-len(last.dbs):] {
+		before := c.Stats().Replicas.Routed
+		routed := func() bool { return c.Stats().Replicas.Routed > before }
+		if await(judgePatience, routed); !routed() {
+			return errors.New("faulttest: no read is answered by a replica")
+		}
+	}
+	return nil
 }
 
 // reachable says that a primary can be reached from now on: the time to recover begins.

@@ -1,9 +1,13 @@
 package faulttest
 
 import (
+	"database/sql/driver"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/immudb-go/immudb"
 )
 
 // The short form of the matrix of several hosts. The full form is cmd/faultmatrix -hosts.
@@ -36,4 +40,25 @@ func hostsFaultNamed(t *testing.T, name string) *HostsFault {
 	}
 	t.Fatalf("there is no fault %q of several hosts", name)
 	return nil
+}
+
+// The judge of reads must detect a result that is older than one before it.
+func TestAReadOlderThanTheFloorIsDetected(t *testing.T) {
+	o := StageOptions{Wrap: func(c *immudb.Connector) driver.Connector {
+		return plantNamed(t, "query is answered as it was before").Connector(c)
+	}}
+	s, err := NewStage([]*Workload{{Name: "floors", Workers: 2, Programs: 2, Retried: true, make: newFloors}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	set := Together
+	set.Patience = 0
+	cells, err := s.Play(FaultNamed("none"), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := strings.Join(cells[0].Violations, "\n"); !strings.Contains(found, "older than the floor") {
+		t.Errorf("the judge reports %q", found)
+	}
 }

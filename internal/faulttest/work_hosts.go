@@ -59,7 +59,7 @@ func (f *floors) prepare(ctx context.Context, db *sql.DB) error {
 
 func (f *floors) do(ctx context.Context, db *sql.DB, worker int) error {
 	f.turn[worker]++ // a worker has one goroutine
-	if worker%2 == 0 && f.turn[worker]%4 == 1 {
+	if worker%2 == 0 && f.turn[worker]%4 == 1 && !f.quiet.Load() {
 		return f.write(ctx, db, worker/2)
 	}
 	return f.read(ctx, db, worker%2, rand.IntN(len(f.next)), f.turn[worker]%4 == 2)

@@ -41,6 +41,7 @@ func (b *bank) prepare(ctx context.Context, db *sql.DB) error {
 }
 
 func (b *bank) do(ctx context.Context, db *sql.DB, worker int) error {
+	b.hold(ctx)
 	if rand.IntN(4) == 0 {
 		return b.sum(ctx, db)
 	}

@@ -43,6 +43,7 @@ func (w *writes) odd(worker int) bool {
 }
 
 func (w *writes) do(ctx context.Context, db *sql.DB, worker int) error {
+	w.hold(ctx)
 	if w.odd(worker) {
 		return w.counts.up(ctx, db, w.table+"_n", worker, &w.seen, &w.exposure)
 	}
