@@ -314,7 +314,7 @@ func (h *hosts) recover(cells []Cell) error {
 	return err
 }
 
-// judge compares what callers were told with the rows of the primary, and those with the rows of its replicas.
+// judge compares what callers were told with the rows of the primary.
 func (h *hosts) judge(f *HostsFault, cells []Cell) error {
 	primary := h.servers[f.primary]
 	return direct(primary, func(ctx context.Context, db *sql.DB) error {
