@@ -108,7 +108,6 @@ func TestBatchesWithoutTheDefaultTransactionHoldAnyNumberOfRows(t *testing.T) {
 	}
 }
 
-// What is not atomic then.
 func TestBatchThatFailsLeavesThoseBeforeItCommitted(t *testing.T) {
 	db := open(t, &Article{})
 	batch := []Article{{Slug: "a"}, {Slug: "b"}, {Slug: "c"}, {Slug: "a"}}

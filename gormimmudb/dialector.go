@@ -23,7 +23,8 @@
 //     [immudb.ErrTooManyEntries], and so do the batches of CreateInBatches and
 //     CreateBatchSize, because gorm puts them in one transaction. With
 //     SkipDefaultTransaction each batch is a transaction of its own: if one fails, those
-//     before it stay committed. Update and Delete honour Limit, for writing in portions.
+//     before it stay committed. Update and Delete honour Limit, for writing in portions,
+//     but not Order beside it, which the server does not have there.
 //   - SELECT … FOR UPDATE takes no lock. With the clause or without it, a transaction
 //     fails to commit with [immudb.ErrConflict] if another one has changed rows that it
 //     read.
