@@ -242,6 +242,9 @@ func (c *Conn) streamInTx(ctx context.Context, t *tx, kind callKind, b bound) (*
 	if err != nil {
 		return nil, err
 	}
+	if t.replica != nil && b.query.readsCatalog() {
+		t.leaveReplica(ctx, nil)
+	}
 	f := set.open(ctx, &t.server.Scope, wire.MethodTxSQLQuery, b.query)
 	if f != nil && t.replica != nil && t.leaveReplica(ctx, f) {
 		return c.streamInTx(ctx, t, kind, b)

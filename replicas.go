@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"errors"
+	"regexp"
 	"sync"
 	"time"
 
@@ -53,9 +54,26 @@ func (c *Conn) replicaFor(ctx context.Context, must uint64) *session.Link {
 	return c.connector.replicas.Lease(must, head)
 }
 
+// catalogQuery finds the functions that tell what is in the catalog.
+var catalogQuery = regexp.MustCompile(`(?i)^\s*SHOW\b|\b(TABLES|COLUMNS|INDEXES|CONSTRAINTS|DATABASES|USERS|GRANTS|TABLE)\s*\(|\b(pg_|information_schema)`)
+
+// readsCatalog reports whether the query may ask for the schema. That of a replica may be
+// outdated, without an error.
+func (q *query) readsCatalog() bool {
+	known := q.schema.Load()
+	if known == 0 {
+		known = 1
+		if catalogQuery.MatchString(q.Text) {
+			known = 2
+		}
+		q.schema.Store(known)
+	}
+	return known == 2
+}
+
 // readAnywhere runs a query outside a transaction, on a replica if one may answer it.
 func (c *Conn) readAnywhere(ctx context.Context, b bound) (*resultSet, error) {
-	if c.connector.replicas == nil {
+	if c.connector.replicas == nil || b.query.readsCatalog() {
 		return c.read(ctx, b)
 	}
 	replica := c.replicaFor(ctx, 0)
@@ -153,7 +171,7 @@ func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest) (*sess
 }
 
 // leaveReplica moves a transaction from its replica to the primary, if that has answered
-// nothing in it yet, and has failed with f.
+// nothing in it yet, and has failed with f or must not answer the next query.
 func (t *tx) leaveReplica(ctx context.Context, f *wire.Failure) bool {
 	if t.answered || ctx.Err() != nil {
 		return false
@@ -162,9 +180,11 @@ func (t *tx) leaveReplica(ctx context.Context, f *wire.Failure) bool {
 	if err != nil {
 		return false
 	}
-	t.replica.Failed(f)
-	if isOutdated(newCallError(f)) {
-		t.outdated = t.replica
+	if f != nil {
+		t.replica.Failed(f)
+		if isOutdated(newCallError(f)) {
+			t.outdated = t.replica
+		}
 	}
 	t.server.Undo()
 	t.server, t.replica = server, nil

@@ -54,6 +54,8 @@ type query struct {
 	whole atomic.Pointer[query]
 	// proof is how its rows are proven, or nil until that is asked for.
 	proof atomic.Pointer[readPlan]
+	// schema tells whether it reads the catalog, see [query.readsCatalog].
+	schema atomic.Uint32
 	// guarded is the query as it was guarded last, or nil, see [Conn.guard].
 	guarded atomic.Pointer[query]
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pressly/goose/v3/database"
 
+	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dblock"
 )
 
@@ -115,7 +116,7 @@ func (s *Store) mend(ctx context.Context, held *dblock.Lock, err error) error {
 // GetMigration returns the time at which a version was applied.
 func (s *Store) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
 	var r database.GetMigrationResult
-	err := db.QueryRowContext(ctx, fmt.Sprintf(`SELECT "tstamp", "is_applied" FROM "%s" WHERE "version_id" = ?`, s.table), version).Scan(&r.Timestamp, &r.IsApplied)
+	err := db.QueryRowContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "tstamp", "is_applied" FROM "%s" WHERE "version_id" = ?`, s.table), version).Scan(&r.Timestamp, &r.IsApplied)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("%w: %d", database.ErrVersionNotFound, version)
 	}
@@ -129,7 +130,7 @@ func (s *Store) GetMigration(ctx context.Context, db database.DBTxConn, version 
 func (s *Store) GetLatestVersion(ctx context.Context, db database.DBTxConn) (int64, error) {
 	var v int64
 	// MAX of no rows is 0 here, not NULL.
-	err := db.QueryRowContext(ctx, fmt.Sprintf(`SELECT "version_id" FROM "%s" ORDER BY "version_id" DESC LIMIT 1`, s.table)).Scan(&v)
+	err := db.QueryRowContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "version_id" FROM "%s" ORDER BY "version_id" DESC LIMIT 1`, s.table)).Scan(&v)
 	if errors.Is(err, sql.ErrNoRows) {
 		return -1, fmt.Errorf("latest %w", database.ErrVersionNotFound)
 	}
@@ -141,7 +142,7 @@ func (s *Store) GetLatestVersion(ctx context.Context, db database.DBTxConn) (int
 
 // ListMigrations returns the versions, the one applied last first.
 func (s *Store) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*database.ListMigrationsResult, error) {
-	rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT "version_id", "is_applied" FROM "%s" ORDER BY "id" DESC`, s.table))
+	rows, err := db.QueryContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "version_id", "is_applied" FROM "%s" ORDER BY "id" DESC`, s.table))
 	if err != nil {
 		return nil, wrap("listing the versions", err)
 	}
@@ -160,7 +161,7 @@ func (s *Store) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*da
 // TableExists reports whether the table exists.
 func (s *Store) TableExists(ctx context.Context, db database.DBTxConn) (bool, error) {
 	var n int
-	err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM TABLES() WHERE name = ?`, s.table).Scan(&n)
+	err := db.QueryRowContext(immudb.WithPrimary(ctx), `SELECT COUNT(*) FROM TABLES() WHERE name = ?`, s.table).Scan(&n)
 	return n > 0, wrap("looking for the version table", err)
 }
 

@@ -47,6 +47,9 @@ func ObserveStats(connector *immudb.Connector, name string, opts ...Option) (met
 		return map[string]uint64{"conflict": s.Retries.Conflict, "overloaded": s.Retries.Overloaded,
 			"session_lost": s.Retries.SessionLost, "replica": s.Retries.Replica}
 	})
+	b.ofConnector("immudb.routed_reads", "Reads with read_routing=replica, by who has answered them.", "immudb.read.server", func(s *immudb.Stats) map[string]uint64 {
+		return map[string]uint64{"replica": s.Replicas.Routed, "primary": s.Replicas.FellBack}
+	})
 	one := func(name, help string, value func(s *immudb.Stats) uint64) {
 		b.ofConnector(name, help, "", func(s *immudb.Stats) map[string]uint64 { return map[string]uint64{"": value(s)} })
 	}

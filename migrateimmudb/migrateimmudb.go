@@ -151,6 +151,7 @@ func (d *Immudb) Open(url string) (database.Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrateimmudb: %w", err)
 	}
+	dbConfig.ReadRouting = "" // what others have migrated must be seen at once
 	connector, err := immudb.NewConnector(dbConfig)
 	if err != nil {
 		return nil, fmt.Errorf("migrateimmudb: %w", err)

@@ -82,6 +82,8 @@ func NewCollector(connector *immudb.Connector, name string) *Collector {
 	const routed, routedHelp = "routed_reads_total", "Queries and read-only transactions under read_routing=replica, by who has answered."
 	all(routed, routedHelp, prometheus.Labels{"by": "replica"}, func(s immudb.Stats) uint64 { return s.Replicas.Routed })
 	all(routed, routedHelp, prometheus.Labels{"by": "primary"}, func(s immudb.Stats) uint64 { return s.Replicas.FellBack })
+	c.metrics = append(c.metrics, metric{desc: prometheus.NewDesc("immudb_replica_lag_transactions", "Transactions that the replica lacked when it was asked last.", nil, pool),
+		kind: gauge, connector: func(s immudb.Stats) float64 { return float64(s.Replicas.Lag) }})
 	c.groups = prometheus.NewDesc("immudb_group_statements", "Statements in each group of group_commit.", nil, pool)
 	return c
 }

@@ -62,9 +62,10 @@ func TestScrapeTellsTheStatistics(t *testing.T) {
 
 // Every number of Stats has a metric: a field that is added later must not be forgotten.
 func TestEveryNumberIsCollected(t *testing.T) {
-	const collected = 12 /* of a host */ + 10 /* of the connector */ + 1                                                       /* groups */
+	const collected = 12 /* of a host */ + 13 /* of the connector */ + 1                                                       /* groups */
 	hostFields := reflect.TypeFor[immudb.HostStats]().NumField() - 4 /* texts */ - 1 /* Conns, which sql.DB.Stats tells */ + 2 /* connected, replica */
-	others := reflect.TypeFor[immudb.Stats]().NumField() - 4 /* Hosts, Total, Retries, Groups */ + reflect.TypeFor[immudb.RetryStats]().NumField()
+	others := reflect.TypeFor[immudb.Stats]().NumField() - 5 /* Hosts, Total, Retries, Groups, Replicas */ + reflect.TypeFor[immudb.RetryStats]().NumField() +
+		reflect.TypeFor[immudb.ReplicaStats]().NumField() - 1 /* Host, a text */
 	if hostFields+others+1 != collected {
 		t.Errorf("Stats has %d numbers of a host and %d others, %d are collected", hostFields, others, collected)
 	}

@@ -98,7 +98,7 @@ func (l *Lock) rename(ctx context.Context, q Tx, column string, stamp int) error
 // warm makes the server fill its cache.
 func (l *Lock) warm(ctx context.Context) error {
 	var stamp int
-	return l.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&stamp)
+	return l.db.QueryRowContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&stamp)
 }
 
 // maxMends bounds how often an outdated catalog is refreshed in a row. While other
@@ -115,7 +115,7 @@ func (l *Lock) Settle(ctx context.Context) error {
 			return err
 		}
 		var stamp int
-		if err := l.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&stamp); err != nil {
+		if err := l.db.QueryRowContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&stamp); err != nil {
 			return err
 		}
 		err := l.checkStamp(ctx, l.db, stamp)

@@ -47,7 +47,7 @@ type tenancy struct {
 }
 
 func (l *Lock) read(ctx context.Context, q Tx) (t tenancy, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT "id", "owner", "holder", "taken", "renewed", "lease", NOW() FROM "`+l.cfg.Table+`"`)
+	rows, err := q.QueryContext(immudb.WithPrimary(ctx), `SELECT "id", "owner", "holder", "taken", "renewed", "lease", NOW() FROM "`+l.cfg.Table+`"`)
 	if err != nil {
 		return t, err
 	}

@@ -34,7 +34,7 @@ type Replicas struct {
 	lag                  atomic.Uint64
 	wanted               chan struct{} // holds an element when a read has missed a replica
 
-	mu    sync.Mutex
+	mu    sync.Mutex         // held while link changes, too
 	conns int                // connections of the connector
 	quit  context.CancelFunc // ends the goroutine; nil: it does not run
 	marks []mark             // what the primary had, the oldest first
@@ -275,6 +275,8 @@ func (l *Link) Stale() {
 // that and before there is another link: what the link's answers have seen counts from
 // then on, and those that come later are told of by Answered.
 func (r *Replicas) unlink(l *Link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if l == nil {
 		l = r.link.Load()
 	}
@@ -381,7 +383,10 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 	p.mu.Lock()
 	stale := time.Since(s.host.stale) < stalePause
 	p.mu.Unlock()
-	if stale || head < floor {
+	if stale {
+		return lookPause
+	}
+	if head < floor {
 		// A catalog that is read before the change of the schema is there stays as it was.
 		return replicaPause
 	}
@@ -393,7 +398,9 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 	r.unlink(nil)
 	l := &Link{replicas: r.Replicas, session: s}
 	l.head.Store(head)
+	r.mu.Lock()
 	r.link.Store(l)
+	r.mu.Unlock()
 	if r.blocked.Load() && !r.fits(own, r.lease) {
 		r.unlink(l) // the schema has changed meanwhile
 	}

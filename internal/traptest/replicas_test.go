@@ -340,6 +340,9 @@ func TestAReadThatAReplicaCannotAnswerIsAnsweredByThePrimary(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t)
 	r.onReplica(t) // it has read its catalog
+	count := func(q dbtest.Execer) int {
+		return dbtest.Get[int](t, q, "SELECT COUNT(*) FROM TABLES() WHERE name = 'u'")
+	}
 	other := dbtest.OpenDSN(t, r.primary.DSN())
 	dbtest.Exec(t, other, "CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, other, "INSERT INTO u (id) VALUES (1)")
@@ -363,6 +366,11 @@ func TestAReadThatAReplicaCannotAnswerIsAnsweredByThePrimary(t *testing.T) {
 					return errors.Join(tx.QueryRow(query).Scan(&n), tx.Commit())
 				}
 			}
+			tables := dbtest.Begin(t, r.DB, &sql.TxOptions{ReadOnly: true})
+			if a, b := count(r.DB), count(tables); a != 1 || b != 1 {
+				t.Errorf("the new table is listed %d times, in a transaction %d, want 1", a, b)
+			}
+			must(t, tables.Rollback())
 			before := r.stats()
 			if err := get(); err != nil || n != 1 {
 				t.Errorf("%s, inTx=%v: %d, %v, want 1", what, inTx, n, err)
@@ -389,8 +397,8 @@ func (r *routed) open(t *testing.T, log ...*slog.Logger) {
 
 func TestASynchronousReplicaIsNotReadFrom(t *testing.T) {
 	t.Parallel()
-	r := &routed{primary: testserver.Start(t, "-sync-replication=1")}
-	r.replica = testserver.Start(t, "-replica-of="+r.primary.DSN(), "-sync-replication=1")
+	r := &routed{primary: testserver.Start(t, "-sync-replicas=1")}
+	r.replica = testserver.Start(t, "-replica-of="+r.primary.DSN(), "-sync-replicas=1")
 	logged := make(chan struct{}, 1)
 	r.open(t, slog.New(slog.NewTextHandler(writer(func(line []byte) {
 		if strings.Contains(string(line), "replicates synchronously, it is not read from") {
