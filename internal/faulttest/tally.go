@@ -20,6 +20,7 @@ var classes = []struct {
 }{
 	{"unknown", immudb.ErrOutcomeUnknown},
 	{"tampered", immudb.ErrTampered},
+	{"split-brain", immudb.ErrSplitBrain},
 	{"session-lost", immudb.ErrSessionLost},
 	{"max-sessions", immudb.ErrMaxSessions},
 	{"conflict", immudb.ErrConflict},
@@ -27,6 +28,8 @@ var classes = []struct {
 	{"duplicate-key", immudb.ErrDuplicateKey},
 	{"no-such-table", immudb.ErrNoSuchTable},
 	{"tx-aborted", immudb.ErrTxAborted},
+	{"replica", immudb.ErrReplica},
+	{"server-older", immudb.ErrServerOlder},
 	{"unsupported", immudb.ErrUnsupported},
 	{"bad-conn", driver.ErrBadConn},
 	{"tx-done", sql.ErrTxDone},

@@ -16,6 +16,8 @@ type bank struct {
 	moves *ledger
 	seen  seen
 	undo  bool // each move also records one that it undoes by ROLLBACK TO
+	runTx bool // RunTx runs the transactions again
+	exposure
 }
 
 const accounts, deposit = 16, 1000
@@ -39,30 +41,44 @@ func (b *bank) prepare(ctx context.Context, db *sql.DB) error {
 }
 
 func (b *bank) do(ctx context.Context, db *sql.DB, worker int) error {
+	b.hold(ctx)
 	if rand.IntN(4) == 0 {
 		return b.sum(ctx, db)
 	}
-	id := b.ids.take(worker, 1)
+	id, epoch := b.ids.take(worker, 1), b.epoch()
 	err := b.move(ctx, db, id)
-	b.moves.note(id, fateOf(err))
+	b.moves.note(id, b.fate(err, epoch))
 	return err
+}
+
+// in runs f in a transaction.
+func (b *bank) in(ctx context.Context, db *sql.DB, o *sql.TxOptions, f func(tx *sql.Tx) error) error {
+	if b.runTx {
+		return immudb.RunTx(ctx, db, o, f)
+	}
+	tx, err := db.BeginTx(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // sum adds the balances up in a read-only transaction.
 func (b *bank) sum(ctx context.Context, db *sql.DB) error {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // it has changed nothing
-	balances, err := b.balances(ctx, tx)
-	if err != nil {
-		return err
-	}
-	if s := total(balances); len(balances) != accounts || s != accounts*deposit {
-		b.seen.addf("bank sum", "%d accounts hold %d, not %d and %d", len(balances), s, accounts, accounts*deposit)
-	}
-	return tx.Commit()
+	return b.in(ctx, db, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+		balances, err := b.balances(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if s := total(balances); len(balances) != accounts || s != accounts*deposit {
+			b.seen.addf("bank sum", "%d accounts hold %d, not %d and %d", len(balances), s, accounts, accounts*deposit)
+		}
+		return nil
+	})
 }
 
 func (b *bank) balances(ctx context.Context, db querier) (map[int64]int64, error) {
@@ -83,11 +99,12 @@ func (b *bank) move(ctx context.Context, db *sql.DB, id int64) error {
 	giver := rand.IntN(accounts)
 	taker := (giver + 1 + rand.IntN(accounts-1)) % accounts
 	amount := 1 + rand.IntN(20)
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	return b.in(ctx, db, nil, func(tx *sql.Tx) error {
+		return b.transfer(ctx, tx, id, giver, taker, amount)
+	})
+}
+
+func (b *bank) transfer(ctx context.Context, tx *sql.Tx, id int64, giver, taker, amount int) error {
 	for _, change := range []struct{ account, amount int }{{giver, -amount}, {taker, amount}} {
 		var balance int64
 		row := tx.QueryRowContext(ctx, "SELECT balance FROM "+b.table+" WHERE id = ?", change.account)
@@ -105,10 +122,8 @@ func (b *bank) move(ctx context.Context, db *sql.DB, id int64) error {
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, record, id, giver, taker, amount); err != nil {
-		return err
-	}
-	return tx.Commit()
+	_, err := tx.ExecContext(ctx, record, id, giver, taker, amount)
+	return err
 }
 
 // undone runs a statement and returns to the savepoint before it.

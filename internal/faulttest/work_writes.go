@@ -20,6 +20,7 @@ type writes struct {
 	seen   seen
 	mu     sync.Mutex
 	turn   map[int]int
+	exposure
 }
 
 func newWrites(table string, workers int) work {
@@ -42,16 +43,17 @@ func (w *writes) odd(worker int) bool {
 }
 
 func (w *writes) do(ctx context.Context, db *sql.DB, worker int) error {
+	w.hold(ctx)
 	if w.odd(worker) {
-		return w.counts.up(ctx, db, w.table+"_n", worker, &w.seen)
+		return w.counts.up(ctx, db, w.table+"_n", worker, &w.seen, &w.exposure)
 	}
 	return w.insert(ctx, db, worker)
 }
 
 func (w *writes) insert(ctx context.Context, db *sql.DB, worker int) error {
-	id := w.ids.take(worker, 1)
+	id, epoch := w.ids.take(worker, 1), w.epoch()
 	res, err := db.ExecContext(ctx, "INSERT INTO "+w.table+" (id, worker) VALUES (?, ?)", id, worker)
-	w.rows.note(id, fateOf(err))
+	w.rows.note(id, w.fate(err, epoch))
 	if err == nil {
 		if n, err := res.RowsAffected(); n != 1 || err != nil {
 			w.seen.addf("rows affected", "an INSERT of one row says %d, %v", n, err)
@@ -100,10 +102,11 @@ func (c *counts) prepare(ctx context.Context, db *sql.DB, table string) error {
 	return nil
 }
 
-func (c *counts) up(ctx context.Context, db *sql.DB, table string, worker int, s *seen) error {
+func (c *counts) up(ctx context.Context, db *sql.DB, table string, worker int, s *seen, e *exposure) error {
+	epoch := e.epoch()
 	res, err := db.ExecContext(ctx, "UPDATE "+table+" SET n = n + 1 WHERE worker = ?", worker)
 	c.mu.Lock()
-	switch fateOf(err) {
+	switch e.fate(err, epoch) {
 	case acked:
 		c.acked[worker]++
 	case unknown:

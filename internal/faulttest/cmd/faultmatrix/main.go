@@ -3,6 +3,7 @@
 //
 //	go run ./internal/faulttest/cmd/faultmatrix -o RELIABILITY.md            the matrix, and a soak of 10 minutes
 //	go run ./internal/faulttest/cmd/faultmatrix -soak 2m -only kill,cut      some of it
+//	go run ./internal/faulttest/cmd/faultmatrix -hosts                       the faults of several hosts, and their section only
 package main
 
 import (
@@ -23,8 +24,13 @@ func main() {
 	soak := flag.Duration("soak", 10*time.Minute, "play with a flapping network for this `time`; 0: not at all")
 	only := flag.String("only", "", "play these `faults` only, separated by commas")
 	work := flag.String("work", "", "play these `workloads` only, separated by commas")
+	hosts := flag.Bool("hosts", false, "play the faults of several hosts instead, and replace their section of the report")
 	flag.Parse()
-	failures, err := run(*out, *soak, *only, *work)
+	play := func() ([]string, error) { return run(*out, *soak, *only, *work) }
+	if *hosts {
+		play = func() ([]string, error) { return runHosts(*out, *only) }
+	}
+	failures, err := play()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faultmatrix:", err)
 		os.Exit(2)
