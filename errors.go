@@ -85,16 +85,22 @@ type Error struct {
 	// GRPC is the code of the call's status; OK if no call was made.
 	GRPC codes.Code
 
-	kind  error // one of the sentinels above, or nil
-	cause error // what this error wraps, or nil
-	safe  bool  // nothing was committed, so running the work again is safe
+	kind   error  // one of the sentinels above, or nil
+	cause  error  // what this error wraps, or nil
+	safe   bool   // nothing was committed, so running the work again is safe
+	remedy string // what the caller can do, if the server's message does not say it
 }
 
-// Error returns "immudb: ", the message and the SQLSTATE, and the error that it wraps.
+// Error returns "immudb: ", the message, a remedy if there is one to say, and the SQLSTATE,
+// and the error that it wraps.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("immudb: ")
 	b.WriteString(e.Message)
+	if e.remedy != "" {
+		b.WriteString(": ")
+		b.WriteString(e.remedy)
+	}
 	if e.SQLState != "" {
 		b.WriteString(" (SQLSTATE ")
 		b.WriteString(e.SQLState)
@@ -214,6 +220,8 @@ func newCallError(f *wire.Failure) *Error {
 		}
 	case wire.RequestTooLarge:
 		e.Message = "the request is larger than the server takes (its max-recv-msg-size, 32 MiB by default): send less at once"
+	case wire.TooManyEntries:
+		e.remedy = "commit in between, insert rows with CopyFrom, change and delete them in portions with LIMIT"
 	case wire.IndexedTwice:
 		e.Message = "the server cannot write and remove the same value of an indexed column in one transaction: commit in between (" + e.Message + ")"
 	}

@@ -18,6 +18,7 @@ import (
 
 // registerCallbacks replaces callbacks of gorm by those of the dialect.
 func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
+	const committed = "gorm:commit_or_rollback_transaction"
 	cb := db.Callback()
 	for _, register := range []func() error{
 		func() error { return cb.Create().Replace("gorm:begin_transaction", beginForCreate) },
@@ -33,6 +34,11 @@ func registerCallbacks(db *gorm.DB, insert func(*gorm.DB)) error {
 		func() error { return cb.Raw().Before("gorm:raw").Register("immudb:prepare", refuseRaw) },
 		func() error { return cb.Update().Before("gorm:update").Register("immudb:prepare", prepareWrite) },
 		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:prepare", prepareWrite) },
+		func() error { return cb.Update().Before("gorm:update").Register("immudb:limit", limitWrite) },
+		func() error { return cb.Delete().Before("gorm:delete").Register("immudb:limit", limitWrite) },
+		func() error { return cb.Create().After(committed).Register("immudb:remedy", tellRemedy(createRemedy)) },
+		func() error { return cb.Update().After(committed).Register("immudb:remedy", tellRemedy(updateRemedy)) },
+		func() error { return cb.Delete().After(committed).Register("immudb:remedy", tellRemedy(deleteRemedy)) },
 	} {
 		if err := register(); err != nil {
 			return err
@@ -145,16 +151,7 @@ func prepareQuery(db *gorm.DB) {
 		refuseRaw(db)
 		return
 	}
-	// The server reads LIMIT 0 as no limit.
-	if c, ok := db.Statement.Clauses["LIMIT"]; ok {
-		if l, ok := c.Expression.(clause.Limit); ok && l.Limit != nil && *l.Limit == 0 {
-			db.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "1 <> 1"}}})
-			one := 1
-			l.Limit = &one
-			c.Expression = l
-			db.Statement.Clauses["LIMIT"] = c
-		}
-	}
+	limitToNothing(db.Statement)
 }
 
 // query runs gorm's query, or proves its rows.

@@ -19,6 +19,12 @@
 //   - A nested transaction that fails is rolled back and the outer one continues. But the
 //     rollback fails with [immudb.ErrConflict] if another client has changed rows that the
 //     outer transaction read. See [Dialector.RollbackTo].
+//   - A transaction holds at most 1,024 rows. A Create of more rows than that fails with
+//     [immudb.ErrTooManyEntries], and so do the batches of CreateInBatches and
+//     CreateBatchSize, because gorm puts them in one transaction. With
+//     SkipDefaultTransaction each batch is a transaction of its own: if one fails, those
+//     before it stay committed. Update and Delete honour Limit, for writing in portions,
+//     but not Order beside it, which the server does not have there.
 //   - SELECT … FOR UPDATE takes no lock. With the clause or without it, a transaction
 //     fails to commit with [immudb.ErrConflict] if another one has changed rows that it
 //     read.
@@ -120,8 +126,8 @@ func (d *Dialector) Initialize(db *gorm.DB) error {
 	config := &callbacks.Config{
 		LastInsertIDReversed: true, // the driver's LastInsertId is the last row's
 		CreateClauses:        []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
-		UpdateClauses:        []string{"UPDATE", "SET", "WHERE", "RETURNING"},
-		DeleteClauses:        []string{"DELETE", "FROM", "WHERE", "RETURNING"},
+		UpdateClauses:        []string{"UPDATE", "SET", "WHERE", "LIMIT", "RETURNING"},
+		DeleteClauses:        []string{"DELETE", "FROM", "WHERE", "LIMIT", "RETURNING"},
 	}
 	callbacks.RegisterDefaultCallbacks(db, config)
 	if err := registerCallbacks(db, callbacks.Create(config)); err != nil {

@@ -252,13 +252,23 @@ func lookUp(stmt *gorm.Statement, name string) (*schema.Field, error) {
 	return nil, fmt.Errorf("gormimmudb: model %s has no field or column %s", stmt.Schema.Name, name)
 }
 
-// AlterColumn is refused: the server accepts the statement and changes nothing.
-// With Config.RebuildTables it copies the table.
+// AlterColumn does nothing if the column has the field's type, and is refused otherwise:
+// the server accepts the statement and changes nothing. With Config.RebuildTables it
+// copies the table.
 func (m Migrator) AlterColumn(value any, name string) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		field, err := lookUp(stmt, name)
 		if err != nil {
 			return err
+		}
+		columns, err := m.DB.Migrator().ColumnTypes(value)
+		if err != nil {
+			return err
+		}
+		for _, actual := range columns {
+			if strings.EqualFold(actual.Name(), field.DBName) && !m.needsAlter(field, actual) {
+				return nil
+			}
 		}
 		if m.rebuilds() {
 			_, err := m.Rebuild(value)

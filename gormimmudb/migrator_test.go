@@ -151,6 +151,19 @@ func TestAutoMigrateAddsWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestAlterColumnToTheTypeThatItHasDoesNothing(t *testing.T) {
+	type Thing struct {
+		ID   uint
+		Name string `gorm:"size:50"`
+		N    int    `gorm:"not null"`
+	}
+	db := open(t, &Thing{})
+	must(t, db.Create(&Thing{Name: "a", N: 1}).Error)
+	for _, field := range []string{"ID", "Name", "N"} {
+		must(t, db.Migrator().AlterColumn(&Thing{}, field))
+	}
+}
+
 func TestMigrationsThatTheServerCannotDo(t *testing.T) {
 	type Thing struct {
 		ID   uint
@@ -190,7 +203,13 @@ func TestMigrationsThatTheServerCannotDo(t *testing.T) {
 			}
 			return db.AutoMigrate(&Thing{})
 		}},
-		{"AlterColumn", func(db *gorm.DB) error { return db.Migrator().AlterColumn(&Thing{}, "Name") }},
+		{"AlterColumn", func(db *gorm.DB) error {
+			type Thing struct {
+				ID   uint
+				Name string `gorm:"size:60"`
+			}
+			return db.Migrator().AlterColumn(&Thing{}, "Name")
+		}},
 		{"RenameIndex", func(db *gorm.DB) error { return db.Migrator().RenameIndex(&Thing{}, "a", "b") }},
 		{"a partial index", func(db *gorm.DB) error {
 			type Part struct {
