@@ -83,7 +83,8 @@ func hostsReport(results []faulttest.HostsResult, failures []string, set faultte
 	b.WriteString("\nA violation is what it is above, or a read that is older than what its program has written or read before, or a transaction\n" +
 		"on an old primary. What is promised after a promotion: what was acknowledged and had reached the promoted replica is there\n" +
 		"once. In `promotion` and `old-primary` that is all that was acknowledged. In `promotion-at-once` a write that was acknowledged\n" +
-		"after the replica was last seen to have everything may be lost, and counts as one of unknown outcome.\n\n")
+		"after the replica was last seen to have everything may be lost, and counts as one of unknown outcome.\n" +
+		"A read that a replica began and the primary finished counts as one of the primary.\n\n")
 	if len(failures) == 0 {
 		fmt.Fprintf(&b, "Nothing fell short: every worker succeeded again within %v, no call failed that began later, and there was no violation.\n", set.Bar)
 	} else {
