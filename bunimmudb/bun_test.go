@@ -332,6 +332,25 @@ func TestStatementsThatCannotBe(t *testing.T) {
 	}
 }
 
+func TestModelWithoutAKeyIsStored(t *testing.T) {
+	db := open(t)
+	type Counter struct{ Count int64 }
+	ctx := t.Context()
+	if _, err := db.NewCreateTable().Model((*Counter)(nil)).Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.NewInsert().Model(&[]Counter{{1}, {1}}).Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.NewUpdate().Model((*Counter)(nil)).Set("count = count + 1").Where("1 = 1").Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var all []Counter
+	if err := db.NewSelect().Model(&all).Scan(ctx); err != nil || len(all) != 2 || all[0].Count != 2 || all[1].Count != 2 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
 func TestNestedTransactions(t *testing.T) {
 	db, ctx := family(t), t.Context()
 	wanted := errors.New("wanted")

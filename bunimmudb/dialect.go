@@ -4,7 +4,9 @@
 //
 // returns a *bun.DB whose connections also accept bun's statements that the server does
 // not accept: named indexes, UNIQUE in CREATE TABLE, bulk updates, EXCLUDED, tuples, and
-// FOR UPDATE. bun's migrate.Migrator works on it, with its lock. [New] returns only the
+// FOR UPDATE. A table that is created without a primary key, as for a model without one,
+// gets the column rowid, whose values the server makes: the server demands a key.
+// bun's migrate.Migrator works on it, with its lock. [New] returns only the
 // dialect, for a pool that the program opens.
 //
 // These are errors, because the server does not support them: foreign keys, which it

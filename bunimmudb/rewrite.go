@@ -24,8 +24,13 @@ var (
 	createTable = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(` + ident + `)\s*\(`)
 	// The pattern also matches literals, so that text in them is not read as a constraint.
 	tableConstraint = regexp.MustCompile(`(?i)'(?:[^']|'')*'|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?UNIQUE\s*(\([^()]*\))|,\s*(?:CONSTRAINT\s+` + ident + `\s+)?(FOREIGN\s+KEY)`)
+	primaryKey      = regexp.MustCompile(`(?i)'(?:[^']|'')*'|(\bPRIMARY\s+KEY\b)`)
+	endOfColumns    = regexp.MustCompile(`\)\s*;?\s*$`)
 	bulkUpdate      = regexp.MustCompile(`(?is)` + leadingComment + `WITH\s+"?_data"?\s*\(([^()]*)\)\s+AS\s+\(VALUES\s+`)
-	addColumn       = regexp.MustCompile(`(?is)^(` + leadingComment[1:] + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
+	update          = regexp.MustCompile(`(?is)^` + leadingComment[1:] + `UPDATE\s`)
+	// Literals and quoted names; the names of aggregates, with the bracket of a call.
+	aggregateName = regexp.MustCompile(`(?i)'(?:[^']|'')*'|"[^"]*"|\b(COUNT|SUM|MIN|MAX|AVG)\b(\s*\()?`)
+	addColumn     = regexp.MustCompile(`(?is)^(` + leadingComment[1:] + `ALTER\s+TABLE\s+` + ident + `\s+ADD)\s+`)
 	// An error of the dialect, which bun puts into the text; or a literal.
 	fault         = regexp.MustCompile(`'(?:[^']|'')*'|\?!\((bunimmudb: [^)]*)\)`)
 	lockingClause = regexp.MustCompile(`(?is)\s+FOR\s+(?:UPDATE|SHARE)(?:\s+OF\s+` + ident + `)?(?:\s+NOWAIT)?\s*;?\s*$`)
@@ -61,12 +66,25 @@ func rewrite(query string) (text, table string, err error) {
 			text, err = rewriteBulkUpdate(query, m)
 			return text, "", err
 		}
+	case update.MatchString(query):
+		return quoteColumns(query), "", nil
 	case strings.Contains(head, "SELECT"):
 		// The server has no row locks. Transactions are safe without FOR UPDATE: a
 		// transaction does not commit if another one has changed rows that it read.
 		return lockingClause.ReplaceAllString(query, ""), "", nil
 	}
 	return query, "", nil
+}
+
+// quoteColumns quotes columns of an UPDATE that have the name of an aggregate, as in
+// SET count = count + 1: for the server such a name is a keyword.
+func quoteColumns(query string) string {
+	return aggregateName.ReplaceAllStringFunc(query, func(part string) string {
+		if m := aggregateName.FindStringSubmatch(part); m[1] != "" && m[2] == "" {
+			return `"` + strings.ToLower(part) + `"`
+		}
+		return part
+	})
 }
 
 // rewriteIndex removes the name of an index: the server's indexes have none.
@@ -83,8 +101,27 @@ func rewriteIndex(query string) (string, error) {
 	return query, nil
 }
 
-// rewriteTable turns UNIQUE constraints in CREATE TABLE into unique indexes, and refuses
-// foreign keys, which the server parses but does not enforce.
+// ownKey is the key of a table whose model has none.
+const ownKey = `, "rowid" INTEGER AUTO_INCREMENT, PRIMARY KEY ("rowid")`
+
+// withKey gives a CREATE TABLE without a primary key one of its own, which the server
+// demands.
+func withKey(query string) string {
+	for _, m := range primaryKey.FindAllStringSubmatch(query, -1) {
+		if m[1] != "" {
+			return query
+		}
+	}
+	end := endOfColumns.FindStringIndex(query)
+	if end == nil {
+		return query // not a list of columns: the server's error
+	}
+	return query[:end[0]] + ownKey + query[end[0]:]
+}
+
+// rewriteTable turns UNIQUE constraints in CREATE TABLE into unique indexes, gives the
+// table a key if it has none, and refuses foreign keys, which the server parses but does
+// not enforce.
 func rewriteTable(query string) (text, table string, err error) {
 	m := createTable.FindStringSubmatch(query)
 	if m == nil {
@@ -105,7 +142,7 @@ func rewriteTable(query string) (text, table string, err error) {
 	if err == nil && m[1] != "" && indexes.Len() > 0 {
 		table = strings.ToLower(strings.Trim(m[2], `"`))
 	}
-	return text + indexes.String(), table, err
+	return withKey(text) + indexes.String(), table, err
 }
 
 // rewriteBulkUpdate makes an UPDATE for each row of
