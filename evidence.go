@@ -57,7 +57,19 @@ type AuditReport struct {
 	// in their order. An audit that does not read from the start names neither the
 	// table nor the change.
 	SchemaChanges []SchemaChange `json:"schema_changes,omitempty"`
-	Elapsed       time.Duration  `json:"elapsed_ns"`
+	// Activity is what was checked by time: at most 64 periods of the same length,
+	// without a gap. The time is the one in a transaction: proven to be as it was
+	// written, but the server's clock made it.
+	Activity []AuditPeriod `json:"activity,omitempty"`
+	Elapsed  time.Duration `json:"elapsed_ns"`
+}
+
+// AuditPeriod counts the transactions that an audit has checked in a part of the time.
+type AuditPeriod struct {
+	Begin        time.Time     `json:"begin"` // in UTC
+	Length       time.Duration `json:"length_ns"`
+	Transactions int64         `json:"transactions"`
+	Entries      int64         `json:"entries"`
 }
 
 // SchemaChange is a change of a table by a transaction.
@@ -101,9 +113,13 @@ func newAuditReport(r *trust.AuditReport) *AuditReport {
 	for _, c := range r.SchemaChanges {
 		changes = append(changes, SchemaChange{TxID: c.TxID, Table: c.Table, What: c.What})
 	}
+	var activity []AuditPeriod
+	for _, p := range r.Activity {
+		activity = append(activity, AuditPeriod{time.Unix(p.Begin, 0).UTC(), time.Duration(p.Seconds) * time.Second, p.Transactions, p.Entries})
+	}
 	return &AuditReport{
-		SchemaChanges: changes,
-		ServerUUID:    r.ServerUUID, Database: r.Database, Host: r.Host,
+		SchemaChanges: changes, Activity: activity,
+		ServerUUID: r.ServerUUID, Database: r.Database, Host: r.Host,
 		Trusted: newState(r.Trusted), FirstUse: r.FirstUse, State: newState(r.State), Signed: r.Signed,
 		First: r.First, Transactions: r.Transactions, Entries: r.Entries, Rows: r.Rows,
 	}

@@ -44,6 +44,7 @@
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON; docs/audit.md has its fields
+//	-html file    also write the report as a page to this file, which it replaces
 //	-version      print the version of this program and end
 //	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
@@ -52,7 +53,7 @@
 //	0  the history was checked and is unchanged
 //	1  it was altered, or the server's signature is wrong or missing
 //	2  the command line or the DSN is wrong
-//	3  it could not be checked: the server does not answer, or answers with an error
+//	3  it could not be checked: the server does not answer, or answers with an error; or the page of -html was not written
 //	4  the server is older than the trusted state: restored from a backup, rolled back, or a replica that lags
 //	5  there is no trusted state yet, and the DSN has neither trusted_state nor verify=trust-first-use
 //
@@ -141,6 +142,7 @@ type settings struct {
 	dsn         string
 	opts        immudb.AuditOptions
 	timeout     time.Duration
+	html        string // the file of the page
 	json, quiet bool
 	version     bool
 }
@@ -182,6 +184,7 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
 	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
 	fs.BoolVar(&s.json, "json", false, "report as one line of JSON")
+	fs.StringVar(&s.html, "html", "", "also write the report as a page to this `file`")
 	fs.BoolVar(&s.quiet, "quiet", false, "no progress bar")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		printUsage(stderr, fs)
@@ -264,6 +267,12 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 		writeJSON(stdout, began, report, err)
 	} else {
 		writeText(stdout, report, err)
+	}
+	if s.html != "" {
+		if failed := writePage(s.html, began, report, err); failed != nil {
+			fmt.Fprintln(stderr, "immudb-audit: the page was not written:", failed)
+			return cmp.Or(statusOf(err), statusUnchecked)
+		}
 	}
 	return statusOf(err)
 }

@@ -37,6 +37,7 @@ type AuditReport struct {
 	// An audit that did not read the history from its start names neither the table
 	// nor the change.
 	SchemaChanges []proof.SchemaChange
+	Activity      []Period // what was checked, by the time in the transactions
 }
 
 // Audit reads the history, checks every transaction, and then trusts the newest
@@ -45,7 +46,9 @@ type AuditReport struct {
 func (p *Prover) Audit(ctx context.Context, opts AuditOptions) (*AuditReport, error) {
 	r := &AuditReport{ServerUUID: p.server.UUID, Database: p.id.database, Host: p.server.Host}
 	a := &audit{Prover: p, opts: opts, report: r}
-	return r, a.run(ctx)
+	err := a.run(ctx)
+	r.Activity = a.activity.list()
+	return r, err
 }
 
 type audit struct {
@@ -61,6 +64,7 @@ type audit struct {
 
 	chosen, all bool // rows are checked; the rows of all tables are
 	progress    time.Time
+	activity    activity
 }
 
 func (a *audit) run(ctx context.Context) error {
@@ -202,6 +206,7 @@ func (a *audit) visit(trusted State, chain *proof.Chain, tx *proof.Tx) error {
 	}
 	r.Transactions++
 	r.Entries += int64(len(tx.Entries()))
+	a.activity.add(tx.Header().Time, int64(len(tx.Entries())))
 	changesSchema := slices.ContainsFunc(tx.Entries(), func(e proof.Entry) bool { return proof.IsCatalogKey(e.Key) })
 	if a.catalog != nil {
 		if err := a.define(tx, changesSchema); err != nil {
