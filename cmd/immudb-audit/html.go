@@ -45,9 +45,9 @@ type fact struct {
 }
 
 type plot struct {
-	Name, Highest string
-	Bars          []bar
-	Line          string // the points of a line, instead of bars
+	Name, Note string
+	Bars       []bar
+	Line       string // the points of a line, instead of bars
 }
 
 type bar struct {
@@ -144,11 +144,14 @@ func facts(began time.Time, r *immudb.AuditReport, err error) (list []fact) {
 	default:
 		add("Transactions", "none")
 	}
-	if r.Trusted.TxID > 0 {
-		code("Trusted before", r.Trusted)
-	}
-	if r.FirstUse {
+	switch {
+	case r.FirstUse && r.Trusted.TxID > 0:
+		code("Trusted at first use", r.Trusted)
 		add("First use", "nothing was trusted before: the audit trusts what the server said when it began")
+	case r.FirstUse:
+		add("First use", "nothing was trusted before")
+	case r.Trusted.TxID > 0:
+		code("Trusted before", r.Trusted)
 	}
 	if err != nil {
 		return list
@@ -184,8 +187,8 @@ func (p *page) plot(periods []immudb.AuditPeriod) {
 		for _, period := range periods {
 			highest, sum = max(highest, of.value(period)), sum+of.value(period)
 		}
-		bars := plot{Name: "New " + of.name + " in each period", Highest: strconv.FormatInt(highest, 10)}
-		line := plot{Name: "Sum of " + of.name, Highest: strconv.FormatInt(sum, 10)}
+		bars := plot{Name: "New " + of.name + " in each period", Note: "highest: " + strconv.FormatInt(highest, 10)}
+		line := plot{Name: "Sum of " + of.name, Note: "total: " + strconv.FormatInt(sum, 10)}
 		width, points, until := 640/float64(len(periods)), []string{"0,99"}, int64(0)
 		for i, period := range periods {
 			n := of.value(period)
