@@ -35,8 +35,11 @@ func TestTwoQueriesWithWITHCrashTheServer(t *testing.T) {
 	}
 	raw.Close(t)
 	ended := make(chan bool)
-	for i := range 8 {
-		session := open(t, server)
+	var sessions []*dbtest.Wire
+	for range 8 { // before the first query: the server dies soon after
+		sessions = append(sessions, open(t, server))
+	}
+	for i, session := range sessions {
 		go func() {
 			met := false
 			for deadline := time.Now().Add(2 * time.Minute); !met && time.Now().Before(deadline); {
