@@ -268,6 +268,7 @@ func TestWithReplicaOfFollowsAndRefusesWrites(t *testing.T) {
 	writer.must(t, createT, "INSERT INTO t (v) VALUES ('before')")
 	replica := immudbtest.Start(t, immudbtest.WithReplicaOf(primary.DSN()))
 	reader := connect(t, replica.DSN())
+	awaitTx(t, reader, writer)
 	awaitRows(t, reader, "before")
 	writer.must(t, "INSERT INTO t (v) VALUES ('after')")
 	awaitRows(t, reader, "before", "after")
@@ -296,20 +297,25 @@ func TestWithReplicaOfFollowsAndRefusesWrites(t *testing.T) {
 func TestPromotedReplicaTakesWritesAndTheOldPrimaryFollowsIt(t *testing.T) {
 	t.Parallel()
 	first := immudbtest.Start(t)
-	connect(t, first.DSN()).must(t, createT, "INSERT INTO t (v) VALUES ('first')")
+	old := connect(t, first.DSN())
+	old.must(t, createT, "INSERT INTO t (v) VALUES ('first')")
 	second := immudbtest.Start(t, immudbtest.WithReplicaOf(first.DSN()))
-	awaitRows(t, connect(t, second.DSN()), "first")
+	reader := connect(t, second.DSN())
+	awaitTx(t, reader, old)
+	awaitRows(t, reader, "first")
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if err := second.Promote(); err != nil {
 		t.Fatal(err)
 	}
-	connect(t, second.DSN()).must(t, "INSERT INTO t (v) VALUES ('second')")
+	writer := connect(t, second.DSN())
+	writer.must(t, "INSERT INTO t (v) VALUES ('second')")
 	if err := first.Follow(second.DSN()); err != nil {
 		t.Fatal(err)
 	}
 	follower := connect(t, first.DSN())
+	awaitTx(t, follower, writer)
 	awaitRows(t, follower, "first", "second")
 	if err := follower.exec("INSERT INTO t (v) VALUES ('x')"); err == nil || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("a write on the old primary: %v", err)
@@ -317,6 +323,22 @@ func TestPromotedReplicaTakesWritesAndTheOldPrimaryFollowsIt(t *testing.T) {
 	if err := first.Follow("postgres://immudb:secret@h/d"); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Follow of another database: %v", err)
 	}
+}
+
+// awaitTx waits until the replica has all transactions of its primary. No query may come before: the server's first query
+// of a database races with its replication (an unlocked map of indexes), which the race detector finds.
+func awaitTx(t *testing.T, replica, of *client) {
+	t.Helper()
+	newest, err := of.CurrentState(of.ctx, &emptypb.Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if state, err := replica.CurrentState(replica.ctx, &emptypb.Empty{}); err == nil && state.GetTxId() >= newest.GetTxId() {
+			return
+		}
+	}
+	t.Fatalf("the replica does not have transaction %d", newest.GetTxId())
 }
 
 func awaitRows(t *testing.T, c *client, want ...string) {
