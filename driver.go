@@ -1,3 +1,26 @@
+// Package immudb is a database/sql driver for immudb, the tamper-evident SQL
+// database.
+//
+//	import _ "github.com/immudb-go/immudb"
+//
+//	db, err := sql.Open("immudb", "immudb://user:password@localhost:3322/defaultdb")
+//
+// See [ParseDSN] for the options of a DSN. A program that prefers to fill in a
+// struct, or that needs its own dialer or logger, makes a [Connector]:
+//
+//	cfg := immudb.NewConfig()
+//	cfg.User, cfg.Password = "user", "password"
+//	connector, err := immudb.NewConnector(cfg)
+//	db := sql.OpenDB(connector)
+//
+// # Verification
+//
+// [VerifiedRow], [VerifyRows], [Audit] and the verify options of a DSN check on the
+// client what the server answers. Values, rows and commits that contradict the trusted
+// state are [ErrTampered]. It is not proven that no row is missing, that a revision is
+// the latest one, what a query computes, or what happened before the first state was
+// trusted. The table in docs/proof.md says for each lie and each option whether it is
+// caught, with the test that shows it.
 package immudb
 
 import (

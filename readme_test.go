@@ -1,6 +1,9 @@
 package immudb_test
 
 import (
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,6 +69,40 @@ func TestEachErrorForErrorsIsHasItsCauseAndRemedy(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("found only %d errors in the code", found)
+	}
+}
+
+// A file that is merged into another must not lose the comment that documentation begins with.
+func TestEveryPackageHasAComment(t *testing.T) {
+	commented := make(map[string]bool) // by directory
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name := entry.Name(); path != "." && (name == "examples" || name == "testdata" || strings.HasPrefix(name, ".")) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Dir(path)
+		commented[dir] = commented[dir] || f.Doc.Text() != ""
+		return nil
+	})
+	if err != nil || len(commented) < 20 {
+		t.Fatalf("found %d packages: %v", len(commented), err)
+	}
+	for dir, ok := range commented {
+		if !ok {
+			t.Errorf("the package in directory %s has no comment", dir)
+		}
 	}
 }
 

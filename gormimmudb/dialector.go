@@ -32,6 +32,13 @@
 // A single statement without hooks and associations runs without gorm's default
 // transaction: it is atomic without it, and the driver runs it again after a conflict.
 //
+// # Reading only what is proven
+//
+// With verify=reads,strict in the DSN no read of the program can forget the proof: rows
+// of one table are proven on the client, and what cannot be proven (joins, counts,
+// histories, reads in a transaction) is [immudb.ErrUnsupported] instead of an answer.
+// [immudb.WithoutProof] lets a single read through.
+//
 // # Features of immudb
 //
 //	db.Clauses(gormimmudb.AsOfTx(42)).Preload("Orders").Find(&users)        // as of transaction 42

@@ -3,9 +3,12 @@ package tampertest
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
@@ -197,6 +200,55 @@ func TestWritesThatDependOnTheServersRowsAreNotCompared(t *testing.T) {
 	} {
 		if _, err := db.Exec(text); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// The rows of an Exec are compared with its one transaction: the server commits the statements of a text together, also
+// where some change the schema, and the driver refuses the texts that would make several.
+func TestTextOfSeveralStatementsIsOneTransaction(t *testing.T) {
+	p, db := provenWrites(t)
+	var txs []int // in the answer to each call
+	p.Tamper(nil, on("SQLExec", func(answer []byte) []byte {
+		n := 0
+		for rest := answer; len(rest) > 0; {
+			num, typ, size := protowire.ConsumeField(rest)
+			if size < 0 {
+				t.Errorf("%v in an answer", protowire.ParseError(size))
+				break
+			}
+			if num == 5 && typ == protowire.BytesType {
+				n++
+			}
+			rest = rest[size:]
+		}
+		txs = append(txs, n)
+		return answer
+	}))
+	many := make([]string, 300)
+	for i := range many {
+		many[i] = fmt.Sprintf("INSERT INTO t (id) VALUES (%d)", 100+i)
+	}
+	for _, text := range []string{
+		"CREATE TABLE v (id INTEGER, PRIMARY KEY id); INSERT INTO v (id) VALUES (1)",
+		"INSERT INTO t (id) VALUES (1); CREATE TABLE w (id INTEGER, PRIMARY KEY id); INSERT INTO w (id) VALUES (1); INSERT INTO t (id) VALUES (2)",
+		"ALTER TABLE t ADD COLUMN more INTEGER; INSERT INTO t (id, more) VALUES (3, 4)",
+		"TRUNCATE TABLE v; INSERT INTO v (id) VALUES (2)",
+		"CREATE TABLE IF NOT EXISTS v (id INTEGER, PRIMARY KEY id); INSERT INTO v (id) VALUES (3)",
+		strings.Join(many, ";"),
+	} {
+		txs = nil
+		if _, err := db.Exec(text); err != nil || len(txs) == 0 || txs[0] != 1 {
+			t.Errorf("%.60s: %v, transactions by call: %v", text, err, txs)
+		}
+	}
+	for _, text := range []string{
+		"INSERT INTO t (id) VALUES (4); COMMIT; INSERT INTO t (id) VALUES (5)",
+		"BEGIN TRANSACTION; INSERT INTO t (id) VALUES (4); COMMIT; BEGIN TRANSACTION; INSERT INTO t (id) VALUES (5); COMMIT",
+	} {
+		txs = nil
+		if _, err := db.Exec(text); !errors.Is(err, immudb.ErrUnsupported) || len(txs) > 0 {
+			t.Errorf("%s: %v, transactions by call: %v", text, err, txs)
 		}
 	}
 }
