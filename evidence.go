@@ -12,7 +12,6 @@ import (
 
 	"github.com/immudb-go/immudb/internal/evidence"
 	"github.com/immudb-go/immudb/internal/trust"
-	"github.com/immudb-go/immudb/internal/value"
 	"github.com/immudb-go/immudb/receipt"
 )
 
@@ -138,15 +137,9 @@ func newAuditReport(r *trust.AuditReport) *AuditReport {
 //
 // If the transaction did not write such a row, the error matches sql.ErrNoRows.
 func (v *Verifier) Receipt(ctx context.Context, table string, tx uint64, pk ...any) (*receipt.Receipt, error) {
-	table, err := tableName(table)
+	table, key, err := rowKey(table, pk)
 	if err != nil {
 		return nil, err
-	}
-	key := make([]any, len(pk))
-	for i := range pk {
-		if key[i], err = value.Convert(pk[i]); err != nil {
-			return nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
-		}
 	}
 	return v.receipt(ctx, func(p *trust.Prover) (*evidence.Receipt, error) { return p.Receipt(ctx, table, tx, key) })
 }

@@ -156,16 +156,24 @@ func (v *Verifier) Written(ctx context.Context, tx uint64) ([]*ProvenRow, error)
 	return rows, nil
 }
 
-func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (*ProvenRow, error) {
-	table, err := tableName(table)
-	if err != nil {
-		return nil, err
+// rowKey returns the name of a table and the values of a primary key as they are looked up.
+func rowKey(table string, pk []any) (name string, key []any, err error) {
+	if name, err = tableName(table); err != nil {
+		return "", nil, err
 	}
-	key := make([]any, len(pk))
+	key = make([]any, len(pk))
 	for i := range pk {
 		if key[i], err = value.Convert(pk[i]); err != nil {
-			return nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
+			return "", nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("primary key value %d: %s", i+1, err))
 		}
+	}
+	return name, key, nil
+}
+
+func (v *Verifier) row(ctx context.Context, table string, at uint64, pk []any) (*ProvenRow, error) {
+	table, key, err := rowKey(table, pk)
+	if err != nil {
+		return nil, err
 	}
 	var row *proof.Row
 	err = onConn(ctx, v.db, func(c *Conn) (err error) {
