@@ -26,6 +26,17 @@ const perGround = 20
 // perTables is how many sessions, one after another, share their tables.
 const perTables = 10
 
+// perRestarts is how many grounds there are for one whose server is restarted.
+const perRestarts = 5
+
+// groundAt makes the ground of the sessions that have the same number by perGround.
+func groundAt(t *testing.T, i uint64) *ground {
+	if i%perRestarts == 1 {
+		return newGround(t, testserver.Start(t, "-synced=false"))
+	}
+	return newGround(t, nil)
+}
+
 // play plays the session of a seed.
 func (g *ground) play(seed uint64, skip bool) *session {
 	rnd := rand.New(rand.NewPCG(seed, 14))
@@ -71,7 +82,11 @@ func (g *ground) play(seed uint64, skip bool) *session {
 		if s.lost {
 			break
 		}
-		s.run(s.clients[rnd.IntN(len(s.clients))], steps[name], name)
+		c := s.clients[rnd.IntN(len(s.clients))]
+		if c.program != nil && !steps[name].apart {
+			name = "row"
+		}
+		s.run(c, steps[name], name)
 	}
 	s.end()
 	return s
@@ -104,25 +119,46 @@ func (g *ground) freshTables(name string) {
 func (s *session) addClients(pin string) {
 	s.proxy.Answer(s.liar.handle)
 	s.proxy.Tamper(nil, s.liar.note)
-	shared := s.rnd.IntN(4) == 0
+	shared := s.rnd.IntN(3) == 0
 	for i := range 1 + s.rnd.IntN(2) {
 		c := &client{commits: s.rnd.IntN(3) != 0, strict: s.rnd.IntN(2) == 0}
 		c.writes = c.commits && s.rnd.IntN(2) == 0
-		if c.memory = (&memory{store: new(immudb.MemoryStateStore), pin: pin, accepted: make(map[*table]int)}); i > 0 && shared {
+		if i > 0 && shared {
 			c.memory = s.clients[0].memory
-		}
-		if s.rnd.IntN(8) == 0 && (i == 0 || !shared) {
-			files, err := immudb.NewFileStateStore(s.t.TempDir())
-			if err != nil {
-				s.t.Fatal(err)
+		} else {
+			c.memory = &memory{pin: pin, accepted: make(map[*table]int)}
+			if s.rnd.IntN(3) == 0 {
+				c.dir = s.t.TempDir()
+			} else {
+				c.memory.store = new(immudb.MemoryStateStore)
 			}
-			c.store = files
+		}
+		c.store = c.memory.store
+		if c.dir != "" {
+			s.shareFiles(c)
 		}
 		if err := s.open(c); err != nil {
 			s.t.Fatal(err)
 		}
 		s.clients = append(s.clients, c)
 	}
+}
+
+// shareFiles gives the client a store of its own for the files of its memory, as each
+// program has. The second client of a session may be a process of its own.
+func (s *session) shareFiles(c *client) {
+	files, err := immudb.NewFileStateStore(c.dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c.store = files
+	if len(s.clients) == 0 || s.skip || s.rnd.IntN(3) == 0 {
+		return
+	}
+	if s.ground.program == nil {
+		s.ground.program = startProgram(s.t)
+	}
+	c.program = s.ground.program
 }
 
 // end closes the clients. One that believes a false state must find out at the next
@@ -133,11 +169,11 @@ func (s *session) end() {
 	s.liar.mu.Unlock()
 	for _, c := range s.clients {
 		if c.deceived && !s.isTrue(c.state()) {
-			if _, err := s.verifier(c).Tx(context.Background(), s.head); err == nil {
+			if _, err := s.nextProof(c); err == nil {
 				s.faultf("a false state, tx %d, goes on unnoticed", c.state().TxID)
 			}
 		}
-		if err := c.db.Close(); err != nil {
+		if err := c.close(); err != nil {
 			s.faultf("close: %v", err)
 		}
 	}
@@ -147,6 +183,19 @@ func (s *session) end() {
 	if !s.lost {
 		s.sameAsServer()
 	}
+}
+
+// nextProof moves the trust to the newest transaction, in the process of the test.
+func (s *session) nextProof(c *client) (immudb.State, error) {
+	here := *c
+	here.program = nil
+	if c.program != nil {
+		if err := s.open(&here); err != nil {
+			return immudb.State{}, err
+		}
+		defer here.close()
+	}
+	return s.verifier(&here).Tx(context.Background(), s.head)
 }
 
 // report is the session in words.
@@ -164,6 +213,8 @@ type tally struct {
 	mu                                        sync.Mutex
 	sessions, lied, refused, accepted, faults int
 	lost                                      int            // sessions that ended early
+	restarts                                  int            // of the server
+	apart                                     int            // sessions with a client in a process of its own
 	kinds                                     map[string]int // sessions in which it was told
 }
 
@@ -177,6 +228,10 @@ func (n *tally) add(s *session) {
 	}
 	if s.lost {
 		n.lost++
+	}
+	n.restarts += s.restarts
+	if slices.ContainsFunc(s.clients, func(c *client) bool { return c.program != nil }) {
+		n.apart++
 	}
 	n.refused += s.refused
 	n.accepted += s.accepted
@@ -195,8 +250,8 @@ func (n *tally) text() string {
 	for _, kind := range slices.Sorted(maps.Keys(n.kinds)) {
 		kinds = append(kinds, fmt.Sprintf("%s: %d", kind, n.kinds[kind]))
 	}
-	return fmt.Sprintf("%d sessions, lies told in %d; steps with a lie: %d refused, %d not (true all the same, or not promised); ended early: %d; faults: %d\n%s",
-		n.sessions, n.lied, n.refused, n.accepted, n.lost, n.faults, strings.Join(kinds, "\n"))
+	return fmt.Sprintf("%d sessions, %d of them in two processes, %d restarts of the server, lies told in %d; steps with a lie: %d refused, %d not (true all the same, or not promised); ended early: %d; faults: %d\n%s",
+		n.sessions, n.apart, n.restarts, n.lied, n.refused, n.accepted, n.lost, n.faults, strings.Join(kinds, "\n"))
 }
 
 func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
@@ -205,7 +260,7 @@ func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := newGround(t) // old answers are those of the sessions before it
+		g := groundAt(t, seed/perGround) // old answers are those of the sessions before it
 		var s *session
 		for at := seed - seed%perGround; at <= seed; at++ {
 			s = g.play(at, false)
@@ -222,7 +277,7 @@ func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
 		for i := range grounds {
 			t.Run(fmt.Sprint("from ", i*perGround), func(t *testing.T) {
 				t.Parallel()
-				g := newGround(t)
+				g := groundAt(t, uint64(i))
 				for at := range perGround {
 					if sum.failed() {
 						return // more reports help nobody
@@ -243,7 +298,7 @@ func TestNoLieIsAcceptedAndNoTruthRefused(t *testing.T) {
 // Where nothing is proven the fuzzer must find false answers: it can fail.
 func TestLiesAreFoundWhereNothingIsProven(t *testing.T) {
 	const enough, most = 3, 200
-	g := newGround(t)
+	g := newGround(t, nil)
 	found, sessions := 0, 0
 	for found < enough && sessions < most {
 		found += len(g.play(uint64(sessions), true).faults)

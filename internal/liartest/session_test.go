@@ -14,6 +14,7 @@ import (
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/tamperproxy"
+	"github.com/immudb-go/immudb/internal/testserver"
 )
 
 // ground is a database with a proxy before it, on which sessions are played one after
@@ -22,6 +23,7 @@ type ground struct {
 	t               testing.TB
 	proxy           *tamperproxy.Proxy
 	dsn             string  // through the proxy
+	honest          string  // the DSN beside the proxy
 	direct          *sql.DB // beside the proxy, by which the model learns what a lie has done
 	answered, asked map[string][][]byte
 	sessions        sessions
@@ -30,13 +32,20 @@ type ground struct {
 	name            string // what the names of the tables begin with
 	// lost: an altered ALTER has given a table or column a name that the model cannot
 	// follow. The session ends, and the next one begins with new tables.
-	lost bool
-	next int64 // the highest key there is
+	lost    bool
+	next    int64              // the highest key there is
+	server  *testserver.Server // a server of its own, which is restarted; or nil: one that all grounds share
+	program *program           // nil until a session needs it
 }
 
-func newGround(t testing.TB) *ground {
-	g := &ground{t: t, answered: make(map[string][][]byte), asked: make(map[string][][]byte)}
-	dsn := dbtest.FreshDSN(t)
+func newGround(t testing.TB, server *testserver.Server) *ground {
+	g := &ground{t: t, answered: make(map[string][][]byte), asked: make(map[string][][]byte), server: server}
+	shared := server
+	if shared == nil {
+		shared = testserver.Shared(t)
+	}
+	dsn := shared.NewDatabase(t)
+	g.honest = dsn
 	g.direct = dbtest.OpenDSN(t, dbtest.WithOptions(dsn, "verify=trust-first-use"))
 	g.proxy, g.dsn = tamperproxy.Start(t, dsn)
 	t.Cleanup(func() { g.sessions.close(g.proxy) })
@@ -55,6 +64,7 @@ func (g *ground) newest() uint64 {
 // memory is what a client has stored as trusted, which outlives it.
 type memory struct {
 	store    immudb.StateStore
+	dir      string         // where the store keeps its files, or "": in memory
 	pin      string         // trusted_state, or "": trust-first-use
 	accepted map[*table]int // the version of the names that were relied on
 	deceived bool           // a false first state, header or definition was believed: all may be refused
@@ -63,7 +73,10 @@ type memory struct {
 // client is a program with an sql.DB.
 type client struct {
 	*memory
+	store   immudb.StateStore // the memory's, or another one of the same files
 	db      *sql.DB
+	program *program // a process of its own, which has the sql.DB instead; or nil
+	info    immudb.CommitInfo
 	commits bool
 	writes  bool
 	strict  bool
@@ -84,6 +97,7 @@ type session struct {
 	log      []string
 	faults   []string
 	accepted int // answers that a lie was told for, and which were true or not promised to be caught
+	restarts int // of the server
 	refused  int // steps that failed while a lie was told
 }
 
@@ -104,6 +118,8 @@ type step struct {
 	asks string
 	odds int
 	do   func(s *session, c *client) error
+	// apart: a program in a process of its own can do it.
+	apart bool
 }
 
 func (s *session) open(c *client) error {
@@ -111,14 +127,56 @@ func (s *session) open(c *client) error {
 	if err != nil {
 		return err
 	}
-	cfg.StateStore = c.store
+	if c.program == nil {
+		cfg.StateStore = c.store
+	}
 	cfg.Verify = immudb.VerifyConfig{TrustFirstUse: c.pin == "", Commits: c.commits && !s.skip, Writes: c.writes && !s.skip, Reads: !s.skip, Strict: c.strict && !s.skip, State: c.pin}
+	c.own = make(map[*table]map[int64]bool)
+	if c.program != nil {
+		cfg.Verify.StateDir = c.dir
+		_, err := c.program.do(order{Open: cfg.FormatDSN()})
+		return err
+	}
 	connector, err := immudb.NewConnector(cfg)
 	if err != nil {
 		return err
 	}
-	c.db, c.own = sql.OpenDB(connector), make(map[*table]map[int64]bool)
+	c.db = sql.OpenDB(connector)
 	return nil
+}
+
+func (c *client) close() error {
+	if c.program == nil {
+		return c.db.Close()
+	}
+	_, err := c.program.do(order{Close: true})
+	return err
+}
+
+func (c *client) exec(ctx context.Context, query string, args ...any) error {
+	if c.program == nil {
+		_, err := c.db.ExecContext(ctx, query, args...)
+		return err
+	}
+	r, err := c.program.do(order{Exec: query, Args: args})
+	c.info.TxID = r.TxID
+	return err
+}
+
+func (s *session) provenRow(c *client, table string, id int64) (*immudb.ProvenRow, error) {
+	if c.program == nil {
+		return s.verifier(c).Row(context.Background(), table, id)
+	}
+	r, err := c.program.do(order{Row: table, Args: []any{id}})
+	return &immudb.ProvenRow{Columns: r.Columns, Values: r.Values, TxID: r.TxID}, err
+}
+
+func (s *session) acceptSchema(c *client, table string) error {
+	if c.program == nil {
+		return s.verifier(c).AcceptSchema(context.Background(), table)
+	}
+	_, err := c.program.do(order{Accept: table})
+	return err
 }
 
 func (s *session) verifier(c *client) *immudb.Verifier {
@@ -196,8 +254,9 @@ func (s *session) lying(told int) bool { return s.liar.count() > told }
 func (s *session) write(c *client, must bool, do func(ctx context.Context) error, predict func(tx uint64)) error {
 	defer func() { s.sent = sentRows{} }()
 	told, trusted := s.liar.count(), c.state()
-	var info immudb.CommitInfo
-	err := do(immudb.WithCommitInfo(context.Background(), &info))
+	c.info = immudb.CommitInfo{}
+	info := &c.info
+	err := do(immudb.WithCommitInfo(context.Background(), info))
 	if err == nil && !s.lying(told) {
 		if info.TxID == 0 { // CopyFrom tells none
 			info.TxID = s.newest()
@@ -373,7 +432,7 @@ func sameValues(t *table, id int64, values []any) bool {
 func (s *session) accepting(c *client, t *table, told int, read func() (rows int, err error)) error {
 	n, err := read()
 	if errors.Is(err, immudb.ErrSchemaChanged) && (c.relied(t) != t.version || s.lying(told)) {
-		if err = s.verifier(c).AcceptSchema(context.Background(), t.name); err == nil {
+		if err = s.acceptSchema(c, t.name); err == nil {
 			c.accepted[t] = t.version
 			n, err = read()
 		}

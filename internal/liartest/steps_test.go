@@ -14,22 +14,23 @@ import (
 
 // steps are what sessions consist of.
 var steps = map[string]step{
-	"insert":      {"commit", 4, (*session).insert},
-	"upsert":      {"commit", 3, (*session).upsert},
-	"update":      {"commit", 3, (*session).update},
-	"delete":      {"commit", 2, (*session).remove},
-	"transaction": {"commit", 3, (*session).transaction},
-	"copy":        {"commit", 1, (*session).copyRows},
-	"ddl":         {"commit", 2, (*session).alter},
-	"row":         {"row", 8, (*session).row},
-	"rows":        {"rows", 5, (*session).verifyRows},
-	"select one":  {"select", 5, (*session).selectOne},
-	"select":      {"select", 5, (*session).selectMany},
-	"row at":      {"row at", 4, (*session).rowAt},
-	"written":     {"written", 3, (*session).written},
-	"audit":       {"audit", 2, (*session).audit},
-	"accept":      {"accept", 1, (*session).accept},
-	"reopen":      {"open", 2, (*session).reopen},
+	"insert":      {"commit", 4, (*session).insert, true},
+	"upsert":      {"commit", 3, (*session).upsert, true},
+	"update":      {"commit", 3, (*session).update, true},
+	"delete":      {"commit", 2, (*session).remove, true},
+	"transaction": {"commit", 3, (*session).transaction, false},
+	"copy":        {"commit", 1, (*session).copyRows, false},
+	"ddl":         {"commit", 2, (*session).alter, true},
+	"row":         {"row", 8, (*session).row, true},
+	"rows":        {"rows", 5, (*session).verifyRows, false},
+	"select one":  {"select", 5, (*session).selectOne, false},
+	"select":      {"select", 5, (*session).selectMany, false},
+	"row at":      {"row at", 4, (*session).rowAt, false},
+	"written":     {"written", 3, (*session).written, false},
+	"audit":       {"audit", 2, (*session).audit, false},
+	"accept":      {"accept", 1, (*session).accept, true},
+	"reopen":      {"open", 2, (*session).reopen, true},
+	"restart":     {"open", 3, (*session).restart, true},
 }
 
 var owners = []string{"ann", "bob", "eve", "dan", "sue"}
@@ -78,8 +79,7 @@ func (s *session) mine(c *client, t *table, id int64) {
 
 func (s *session) exec(c *client, t *table, must bool, query string, args []any, predict func(tx uint64)) error {
 	return s.write(c, must, func(ctx context.Context) error {
-		_, err := c.db.ExecContext(ctx, query, args...)
-		return err
+		return c.exec(ctx, query, args...)
 	}, predict)
 }
 
@@ -247,7 +247,7 @@ func (s *session) row(c *client) error {
 	told := s.liar.count()
 	var row *immudb.ProvenRow
 	err := s.accepting(c, t, told, func() (_ int, err error) {
-		row, err = s.verifier(c).Row(context.Background(), t.name, id)
+		row, err = s.provenRow(c, t.name, id)
 		return 1, err
 	})
 	switch {
@@ -479,7 +479,7 @@ func (s *session) accept(c *client) error {
 	}
 	t := s.anyTable()
 	told := s.liar.count()
-	err := s.verifier(c).AcceptSchema(context.Background(), t.name)
+	err := s.acceptSchema(c, t.name)
 	if err == nil && !s.lying(told) {
 		c.accepted[t] = t.version
 	}
@@ -487,8 +487,22 @@ func (s *session) accept(c *client) error {
 }
 
 func (s *session) reopen(c *client) error {
-	if err := c.db.Close(); err != nil {
+	if err := c.close(); err != nil {
 		return err
 	}
 	return s.open(c)
+}
+
+// restart stops the server and starts it again, as an operator does.
+func (s *session) restart(*client) error {
+	if s.server == nil {
+		return errSkip
+	}
+	if err := s.server.Restart(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.proxy.Connect(s.t, s.honest)
+	s.sessions = sessions{} // they are gone
+	s.restarts++
+	return nil
 }
