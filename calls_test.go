@@ -113,7 +113,7 @@ func TestTransactionOfNStatementsTakesNAndTwoCalls(t *testing.T) {
 				}
 			}
 			var got map[string]int
-			for fresh := false; !fresh; { // what is known of a table is forgotten after 5 s
+			for fresh := false; !fresh; { // what is known of a table is looked up again after 5 s, beside the transaction
 				first := time.Now()
 				transact()
 				calls.take()

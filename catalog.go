@@ -42,20 +42,27 @@ const maxTables = 1000
 
 type rememberedTable struct {
 	*table
-	until time.Time
+	from time.Time // when it was last as the server described it
 }
 
-// catalogTTL is how long a table is remembered: it costs a query to look it up
-// again, a third of a millisecond.
+// catalogTTL is how long a description is believed without a question: to look a table
+// up costs a query, a third of a millisecond.
 const catalogTTL = 5 * time.Second
 
-func (c *catalog) get(key string) *table {
+// catalogReliance is how long a statement of a transaction may begin with a description
+// that is looked up again while the statement runs, see [tx.lookUp].
+const catalogReliance = time.Minute
+
+// get returns what is remembered of a table, and whether that is believed. It returns
+// nil if a statement must not even begin with it.
+func (c *catalog) get(key string) (t *table, believed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r, ok := c.tables[key]; ok && time.Now().Before(r.until) {
-		return r.table
+	r, ok := c.tables[key]
+	if age := time.Since(r.from); ok && age < catalogReliance {
+		return r.table, age < catalogTTL
 	}
-	return nil
+	return nil, false
 }
 
 // put remembers a table as it was when there had been that many changes. If there
@@ -69,7 +76,7 @@ func (c *catalog) put(key string, t *table, changes int) {
 	if c.tables == nil || len(c.tables) >= maxTables {
 		c.tables = make(map[string]rememberedTable)
 	}
-	c.tables[key] = rememberedTable{t, time.Now().Add(catalogTTL)}
+	c.tables[key] = rememberedTable{t, time.Now()}
 }
 
 func (c *catalog) forget() {
@@ -94,14 +101,17 @@ func (c *Conn) table(ctx context.Context, name string) (*table, error) {
 		if t := c.tx.tables[key]; t != nil {
 			return t, nil
 		}
-	} else if t := c.connector.catalog.get(key); t != nil {
+	} else if t, believed := c.connector.catalog.get(key); believed {
+		return t, nil
+	} else if t != nil && c.tx != nil && c.tx.replica == nil && c.tx.err == nil {
+		c.tx.lookUp(ctx, key, name, t)
 		return t, nil
 	}
 	changes := c.connector.catalog.changed()
 	if c.tx != nil {
 		changes = c.tx.changes // it sees the catalog as of its beginning
 	}
-	t, err := c.describe(ctx, name)
+	t, err := c.describe(name, c.reader(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -127,20 +137,23 @@ func (c *Conn) tableWritten(ctx context.Context, st *sqltext.Statement) (*table,
 	return c.table(ctx, st.Table)
 }
 
-// describe asks the server about a table.
-func (c *Conn) describe(ctx context.Context, name string) (*table, error) {
+// reader returns a function that runs a query in the open transaction, or in none if
+// none is open.
+func (c *Conn) reader(ctx context.Context) func(bound) (*resultSet, error) {
+	if c.tx != nil {
+		return func(b bound) (*resultSet, error) { return c.tx.queryStatement(ctx, b) }
+	}
+	return func(b bound) (*resultSet, error) { return c.stream(ctx, b) }
+}
+
+// describe asks the server about a table, by a query that read runs.
+func (c *Conn) describe(name string, read func(bound) (*resultSet, error)) (*table, error) {
 	q, err := c.connector.queries.parse(`SELECT name, "auto_increment", "primary", "type", "max_length", "nullable" FROM COLUMNS(?) ` +
 		`UNION ALL SELECT name, "unique", "primary", '` + indexType + `', 0, FALSE FROM INDEXES(?)`)
 	if err != nil {
 		return nil, err
 	}
-	b := q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}, {Ordinal: 2, Value: name}})
-	var set *resultSet
-	if c.tx != nil {
-		set, err = c.tx.queryStatement(ctx, b)
-	} else {
-		set, err = c.stream(ctx, b)
-	}
+	set, err := read(q.bind(0, []driver.NamedValue{{Ordinal: 1, Value: name}, {Ordinal: 2, Value: name}}))
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +220,7 @@ func (c *Conn) checkReturning(ctx context.Context, st *sqltext.Statement) error 
 			return err
 		}
 	}
-	t, err := c.describe(ctx, st.Table)
+	t, err := c.describe(st.Table, c.reader(ctx))
 	if err != nil {
 		return err
 	}

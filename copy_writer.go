@@ -70,7 +70,7 @@ func (c *copier) lookup(conn *Conn, name string) (*table, error) {
 	for _, c.table = range []string{name, strings.ToLower(name)} {
 		// Ask the server instead of the cache, which may be outdated: the rows of a whole
 		// file must not be written into the wrong columns.
-		t, err := conn.describe(c.ctx, c.table)
+		t, err := conn.describe(c.table, conn.reader(c.ctx))
 		if err == nil && len(t.Columns) > 0 {
 			return t, nil
 		}

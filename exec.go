@@ -48,8 +48,11 @@ func (c *Conn) execFilled(ctx context.Context, t *query, args []driver.NamedValu
 	return res, nil
 }
 
-func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (driver.Result, error) {
-	t, args, err := c.ready(ctx, t, args)
+func (c *Conn) execOnce(ctx context.Context, t *query, args []driver.NamedValue) (res driver.Result, err error) {
+	if tx := c.tx; tx != nil {
+		defer func() { err = tx.confirm(err) }()
+	}
+	t, args, err = c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,11 @@ func (c *Conn) query(ctx context.Context, t *query, args []driver.NamedValue) (*
 	return r, nil
 }
 
-func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (*rows, error) {
-	t, args, err := c.ready(ctx, t, args)
+func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue) (r *rows, err error) {
+	if tx := c.tx; tx != nil {
+		defer func() { err = tx.confirm(err) }()
+	}
+	t, args, err = c.ready(ctx, t, args)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func (c *Conn) queryOnce(ctx context.Context, t *query, args []driver.NamedValue
 	if err != nil {
 		return nil, err
 	}
-	r := set.rows()
+	r = set.rows()
 	if len(t.statements) > 1 {
 		r.queue(len(t.statements), func(i int) (*resultSet, error) { return c.readAnywhere(ctx, t.bind(i, args)) })
 	}

@@ -38,7 +38,8 @@ type tx struct {
 	wrote bool       // it has certainly written something
 	rows  *resultSet // rows that the server may still be sending, or nil
 
-	changes int // how often the catalog had changed when it began
+	changes int       // how often the catalog had changed when it began
+	lookups []*lookup // of tables that the statement being run relies on
 
 	// tables caches this transaction's view of tables after it has changed the
 	// catalog, which other transactions do not see yet; nil before.

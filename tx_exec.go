@@ -312,10 +312,10 @@ func (c *Conn) guard(ctx context.Context, t *query) (*query, error) {
 // checkScan returns an error if the product of the tables' numbers of rows exceeds the
 // option own_writes_scan.
 func (c *Conn) checkScan(ctx context.Context, tables []string) error {
-	limit := int64(c.connector.cfg.OwnWritesScan)
+	limit := c.scanLimit()
 	total := int64(1)
 	for _, name := range tables {
-		n, err := c.rowsOf(ctx, name, limit+1)
+		n, err := c.rowsOf(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -328,9 +328,12 @@ func (c *Conn) checkScan(ctx context.Context, tables []string) error {
 	return nil
 }
 
-// rowsOf counts the rows of a table up to a limit, outside the transaction, whose own
-// rows are few. It counts again when the table is looked up again.
-func (c *Conn) rowsOf(ctx context.Context, name string, limit int64) (int64, error) {
+// scanLimit is how many rows a statement may read one by one.
+func (c *Conn) scanLimit() int64 { return int64(c.connector.cfg.OwnWritesScan) }
+
+// rowsOf counts the rows of a table up to one more than may be read, outside the
+// transaction, whose own rows are few. It counts again when the table is looked up again.
+func (c *Conn) rowsOf(ctx context.Context, name string) (int64, error) {
 	t, err := c.table(ctx, name)
 	switch {
 	case err != nil || len(t.Primary) == 0:
@@ -338,12 +341,21 @@ func (c *Conn) rowsOf(ctx context.Context, name string, limit int64) (int64, err
 	case t.rows.Load() > 0:
 		return t.rows.Load() - 1, nil
 	}
+	n, err := c.countRows(t, name, func(b bound) (*resultSet, error) { return c.read(ctx, b) })
+	if err == nil {
+		t.rows.Store(n + 1)
+	}
+	return n, err
+}
+
+// countRows counts the rows for rowsOf, by a query that read runs.
+func (c *Conn) countRows(t *table, name string, read func(bound) (*resultSet, error)) (int64, error) {
 	q, err := c.connector.queries.parse(fmt.Sprintf("SELECT COUNT(*) FROM (SELECT %s FROM %s LIMIT %d) AS counted",
-		quoteName(t.Primary[0]), quoteName(name), limit))
+		quoteName(t.Primary[0]), quoteName(name), c.scanLimit()+1))
 	if err != nil {
 		return 0, err
 	}
-	set, err := c.read(ctx, q.bind(0, nil))
+	set, err := read(q.bind(0, nil))
 	if err != nil {
 		if errors.Is(err, ErrNoSuchTable) {
 			return 0, nil // the transaction has created the table
@@ -352,9 +364,6 @@ func (c *Conn) rowsOf(ctx context.Context, name string, limit int64) (int64, err
 	}
 	_, last, err := set.count()
 	n, _ := last.(int64)
-	if err == nil {
-		t.rows.Store(n + 1)
-	}
 	return n, err
 }
 

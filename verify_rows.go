@@ -325,7 +325,7 @@ func (b *queryProof) proveAllOf(ctx context.Context, id uint64) error {
 
 // primaryKey asks the server for the columns of a table's primary key, in their order.
 func (c *Conn) primaryKey(ctx context.Context, table string) ([]string, error) {
-	t, err := c.describe(ctx, table)
+	t, err := c.describe(table, c.reader(ctx))
 	if err == nil && len(t.Primary) == 0 {
 		err = newError(ErrNoSuchTable, "42P01", fmt.Sprintf("the server returned no primary key for table %s", table))
 	}
