@@ -54,11 +54,16 @@ func TestAReadOlderThanTheFloorIsDetected(t *testing.T) {
 	defer s.Close()
 	set := Together
 	set.Patience = 0
-	cells, err := s.Play(FaultNamed("none"), set)
-	if err != nil {
-		t.Fatal(err)
+	const most = 20 // plays: on a busy machine one may end before an old answer matters
+	var found string
+	for range most {
+		cells, err := s.Play(FaultNamed("none"), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found = strings.Join(cells[0].Violations, "\n"); strings.Contains(found, "older than the floor") {
+			return
+		}
 	}
-	if found := strings.Join(cells[0].Violations, "\n"); !strings.Contains(found, "older than the floor") {
-		t.Errorf("the judge reports %q", found)
-	}
+	t.Errorf("the judge reports %q", found)
 }
