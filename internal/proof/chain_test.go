@@ -104,3 +104,31 @@ func TestAChainRejectsWhatDoesNotFollow(t *testing.T) {
 		}
 	}
 }
+
+// A header commits to what lies before it twice: by the hash chain, and by the tree. The
+// server writes 10 with a tree that holds a forged 7 beside the chain of the real one.
+// Whoever jumps over 7 believes both; who reads every transaction does not.
+func TestATreeThatDisagreesWithTheChainIsFoundByReadingEveryTransaction(t *testing.T) {
+	h := newHistory(t, 9, noLag)
+	forged := *h.headers[6]
+	forged.EH[0] ^= 1
+	forgedAlh, err := forged.Alh()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.leaves[6] = LeafHash(forgedAlh)
+	h.add(t, 9, h.entries[0])
+
+	if err := h.dual(t, 5, 10).Verify(h.state(5), h.state(10)); err != nil {
+		t.Errorf("the model of the attack is wrong: a jump from 5 to 10 is refused: %v", err)
+	}
+	c := NewChain()
+	for _, hd := range h.headers[:9] {
+		if err := c.AppendHeader(hd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.AppendHeader(h.headers[9]); !errors.Is(err, ErrInvalid) {
+		t.Errorf("reading tx 10 after all before it: %v", err)
+	}
+}
