@@ -275,7 +275,7 @@ func TestCopyFromPassesAPanicOnAndLeavesNothing(t *testing.T) {
 	expectIDs(t, db, 0, 2048)
 }
 
-func TestCopyFromAllOrNothing(t *testing.T) {
+func TestCopyFromAllOrNothingWritesAllOrNothing(t *testing.T) {
 	opts := &immudb.CopyOptions{AllOrNothing: true, Writers: 4}
 	for _, row := range []struct {
 		reason string

@@ -153,7 +153,7 @@ func retryable(err error) bool {
 	return errors.As(err, &e) && e.Retryable()
 }
 
-func TestLostCalls(t *testing.T) {
+func TestCallWithoutAnAnswerIsToldForWhatItIs(t *testing.T) {
 	for _, row := range []struct {
 		way, reason string
 		lost        error // the error if the answer is lost; nil: an *Error without sentinel
@@ -365,7 +365,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 
 // A request that the server refuses as too long was not run. The error must say so, and
 // not that the outcome is unknown.
-func TestRequestTooLongForTheServer(t *testing.T) {
+func TestRequestTooLongForTheServerSaysSo(t *testing.T) {
 	Faulty(t, fakeserver.Script{MaxRequest: 1000}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		_, err := db.Exec("INSERT INTO t (v) VALUES (?)", strings.Repeat("x", 2000))
 		var e *immudb.Error

@@ -84,12 +84,12 @@ func code(details string) codes.Code {
 
 // For each call that the server refuses, the caller gets the same error, and the call is
 // sent once.
-func TestServerErrors(t *testing.T) {
+func TestRefusedCallHasTheSameErrorWhereverItIsMade(t *testing.T) {
 	for _, way := range []string{"SQLExec", "SQLQuery", queryAgain, "TxSQLQuery", writeOfOne, "TxSQLExec", "NewTx", "Commit"} {
 		t.Run(way, func(t *testing.T) {
 			for _, row := range serverErrors {
 				if strings.HasPrefix(way, "TxSQLQuery") && row.kind == immudb.ErrSyntax {
-					continue // see TestServerTooOldToCountInATransaction
+					continue // see TestServerTooOldToCountInATransactionWritesOnce
 				}
 				t.Run(strings.TrimSuffix(row.text+" "+row.details, " "), func(t *testing.T) {
 					fail := &fakeserver.Failure{Code: code(row.details), Message: row.text, SQLState: row.details}
@@ -139,7 +139,7 @@ func TestServerErrors(t *testing.T) {
 
 // The driver counts rows with RETURNING. A server without RETURNING reports a syntax
 // error; then the statement is run once without the clause.
-func TestServerTooOldToCountInATransaction(t *testing.T) {
+func TestServerTooOldToCountInATransactionWritesOnce(t *testing.T) {
 	fail := &fakeserver.Failure{Message: "syntax error: unexpected IDENTIFIER at position 14"}
 	script := fakeserver.Script{Rules: []fakeserver.Rule{{Method: "TxSQLQuery", SQL: "RETURNING", Do: fakeserver.Fault{Fail: fail}}}}
 	for _, write := range []string{"UPDATE t SET v = 0", insert} {
@@ -163,7 +163,7 @@ func noRetries(cfg *immudb.Config) { cfg.MaxRetries = 0 }
 
 // Each of the server's errors for an unknown session. The call was not run, so the driver
 // runs it in another session without an error; but a transaction cannot be moved.
-func TestSessionUnknownToTheServer(t *testing.T) {
+func TestCallRefusedForItsSessionIsMadeInAnother(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		fail   fakeserver.Failure
@@ -229,7 +229,7 @@ func TestPingReportsALostSession(t *testing.T) {
 
 // If the server does not know any of the sessions that it has just opened, the caller gets
 // an error after a few tries.
-func TestSessionsThatAreNeverKnown(t *testing.T) {
+func TestSessionsThatAreNeverKnownEndInAnError(t *testing.T) {
 	fail := fakeserver.Failure{Code: codes.PermissionDenied, Message: "session not found"}
 	Faulty(t, Rule("SQLExec", 0, fakeserver.Fault{Fail: &fail}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		_, err := db.Exec(insert)
@@ -244,7 +244,7 @@ func TestSessionsThatAreNeverKnown(t *testing.T) {
 
 // A statement outside a transaction is retried, max_retries times, only after errors that
 // prove that nothing was committed.
-func TestAutocommitRetries(t *testing.T) {
+func TestStatementIsRunAgainOnlyIfNothingWasCommitted(t *testing.T) {
 	const retries = 3
 	for _, row := range []struct {
 		text  string
@@ -377,7 +377,7 @@ func TestWordsOfAProxyAreNotTheServers(t *testing.T) {
 
 // INSERT … RETURNING outside a transaction makes several calls. Nothing is committed
 // before Commit, so the outcome is unknown only if the answer to Commit is lost.
-func TestLostCallsOfAQueryThatWrites(t *testing.T) {
+func TestQueryThatWritesIsUnknownOnlyIfItsCommitIs(t *testing.T) {
 	for _, row := range []struct {
 		method, reason string
 		unknown        bool

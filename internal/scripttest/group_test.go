@@ -22,7 +22,7 @@ import (
 
 // One insert is sent alone, and while it is running three more, which form a group. The
 // fault is in the call for the group.
-func TestFaultsOfAGroup(t *testing.T) {
+func TestFaultOfAGroupIsToldToEachCallerRightly(t *testing.T) {
 	conflict := fakeserver.Failure{Message: "tx read conflict"}
 	duplicate := fakeserver.Failure{Message: "key already exists"}
 	lost := fakeserver.Failure{Message: "no session found"}
@@ -79,7 +79,7 @@ func TestFaultsOfAGroup(t *testing.T) {
 }
 
 // One insert is sent alone, and while it is running the statements of each row.
-func TestStatementsThatAreGrouped(t *testing.T) {
+func TestOnlyStatementsWithResultsOfTheirOwnAreGrouped(t *testing.T) {
 	const (
 		insert   = "INSERT INTO t (id) VALUES (1)"
 		upsert   = "UPSERT INTO t (id) VALUES (1)"
@@ -179,7 +179,7 @@ func TestCallersOfAGroupAreGroupedAgain(t *testing.T) {
 	}
 }
 
-func TestContextOfACallerInAGroup(t *testing.T) {
+func TestCallerInAGroupLeavesWithItsContext(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
 		patient time.Duration // the deadline of the second caller; the first insert takes a second
@@ -216,7 +216,7 @@ func TestContextOfACallerInAGroup(t *testing.T) {
 	}
 }
 
-func TestLostAnswersInRunTx(t *testing.T) {
+func TestRunTxRunsAgainOnlyIfNothingWasCommitted(t *testing.T) {
 	for _, row := range []struct {
 		reason, method string
 		fault          fakeserver.Fault

@@ -163,7 +163,7 @@ func TestEndingATransactionDoesNotWaitForItsRows(t *testing.T) {
 
 // Closing a database whose server hangs takes as long as closing one session, because
 // all are closed at once.
-func TestCloseWithManySessionsOnAMuteServer(t *testing.T) {
+func TestCloseOfManySessionsTakesAsLongAsOfOne(t *testing.T) {
 	Faulty(t, mute(map[string]int{"CloseSession": 1}), func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		spread(t, fake, db, 8)
 		ExpectWithin(t, 6*time.Second, "Close", func() {
@@ -176,7 +176,7 @@ func TestCloseWithManySessionsOnAMuteServer(t *testing.T) {
 
 // A session that was being opened when the database was closed must not stay open on the
 // server.
-func TestCloseWhileASessionIsBeingOpened(t *testing.T) {
+func TestSessionThatOpensDuringCloseIsClosed(t *testing.T) {
 	Faulty(t, Rule("OpenSession", 1, fakeserver.Fault{AnswerDelay: time.Second, Deaf: true}),
 		func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 			failed := make(chan error)

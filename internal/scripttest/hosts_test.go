@@ -118,7 +118,7 @@ func TestErrorNamesEveryHostThatFailed(t *testing.T) {
 }
 
 // If a host fails the next one is used, and a session stays on its host.
-func TestFailover(t *testing.T) {
+func TestNextHostIsUsedWhenOneFails(t *testing.T) {
 	cluster(t, []fakeserver.Script{{}, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
 		hosts[0].Down()

@@ -258,7 +258,7 @@ func TestNextStatementOfATransactionWaitsForTheRowsBefore(t *testing.T) {
 		})
 }
 
-func TestHostileAnswersToAQuery(t *testing.T) {
+func TestHostileAnswerToAQueryIsAnError(t *testing.T) {
 	for _, row := range []struct {
 		reason   string
 		messages [][]byte
@@ -303,7 +303,7 @@ func TestHostileAnswersToAQuery(t *testing.T) {
 	}
 }
 
-func TestHostileAnswersToOtherCalls(t *testing.T) {
+func TestHostileAnswerToAnyCallIsAnError(t *testing.T) {
 	garbage := []byte("\xff\xff\xff\xff")
 	for _, row := range []struct {
 		method, reason string

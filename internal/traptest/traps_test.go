@@ -65,7 +65,7 @@ func TestReturningInQueryCommitsBeforeTheFirstRow(t *testing.T) {
 	}
 }
 
-func TestReturningInATransaction(t *testing.T) {
+func TestReturningInATransactionGivesTheRowsWritten(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	tx := dbtest.Begin(t, db, nil)
@@ -154,7 +154,7 @@ func TestSkippedInsertHasNoLastInsertId(t *testing.T) {
 	}
 }
 
-func TestOnConflictDoUpdate(t *testing.T) {
+func TestOnConflictDoUpdateChangesTheRow(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "INSERT INTO t (id, v) VALUES (1, 1)")

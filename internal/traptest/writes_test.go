@@ -65,7 +65,7 @@ func TestExecInATransactionCountsExactly(t *testing.T) {
 	}
 }
 
-func TestResultsOutsideATransaction(t *testing.T) {
+func TestExecOutsideATransactionCountsExactly(t *testing.T) {
 	db := dbtest.Open(t)
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "CREATE TABLE plain (id INTEGER, PRIMARY KEY id)")
@@ -143,7 +143,7 @@ func TestReturningFindsColumnsAddedByOthers(t *testing.T) {
 	}
 }
 
-func TestServersOlderThanReturning(t *testing.T) {
+func TestServersOlderThanReturningWorkWithoutIt(t *testing.T) {
 	for _, version := range []string{"v1.9.5", "v1.10.0"} {
 		t.Run(version, func(t *testing.T) {
 			db := dbtest.OpenDSN(t, testserver.StartVersion(t, version).DSN())
