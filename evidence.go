@@ -56,8 +56,8 @@ type AuditReport struct {
 	// in their order. An audit that does not read from the start names neither the
 	// table nor the change.
 	SchemaChanges []SchemaChange `json:"schema_changes,omitempty"`
-	// Activity is what was checked by time: at most 64 periods of the same length,
-	// without a gap. The time is the one in a transaction: proven to be as it was
+	// Activity is what was checked by time: at most 64 periods of the same length
+	// (1, 5, 15 seconds, 1, 5, 15 minutes, 1, 6 hours, 1, 10, 30 days or more), without a gap. The time is the one in a transaction: proven to be as it was
 	// written, but the server's clock made it.
 	Activity []AuditPeriod `json:"activity,omitempty"`
 	Elapsed  time.Duration `json:"elapsed_ns"`

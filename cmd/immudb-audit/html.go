@@ -115,7 +115,7 @@ func newPage(began time.Time, r *immudb.AuditReport, err error) page {
 	}
 	p.Facts = facts(began, r, err)
 	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
-		p.Rows = append(p.Rows, fact{Name: printable(table), Value: strconv.FormatInt(r.Rows[table], 10)})
+		p.Rows = append(p.Rows, fact{Name: printable(table), Value: grouped(r.Rows[table])})
 	}
 	for _, c := range r.SchemaChanges {
 		p.Changes = append(p.Changes, immudb.SchemaChange{TxID: c.TxID, Table: printable(cmp.Or(c.Table, "not known")), What: printable(c.What)})
@@ -138,7 +138,7 @@ func facts(began time.Time, r *immudb.AuditReport, err error) (list []fact) {
 	add("Took", r.Elapsed.Round(time.Millisecond).String())
 	switch {
 	case r.Transactions > 0:
-		add("Transactions", fmt.Sprintf("%d to %d: %d, with %d entries", r.First, r.First+uint64(r.Transactions)-1, r.Transactions, r.Entries))
+		add("Transactions", fmt.Sprintf("%d to %d: %s, with %s entries", r.First, r.First+uint64(r.Transactions)-1, grouped(r.Transactions), grouped(r.Entries)))
 	case err == nil:
 		add("Transactions", "nothing is new")
 	default:
@@ -174,7 +174,7 @@ func (p *page) plot(periods []immudb.AuditPeriod) {
 	}
 	last := periods[len(periods)-1]
 	const layout = "2006-01-02 15:04:05"
-	p.Period = strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(periods[0].Length.String())
+	p.Period = periodText(periods[0].Length)
 	p.Begin, p.End = periods[0].Begin.Format(layout), last.Begin.Add(last.Length).Format(layout)+" UTC"
 	for _, of := range []struct {
 		name  string
@@ -187,8 +187,8 @@ func (p *page) plot(periods []immudb.AuditPeriod) {
 		for _, period := range periods {
 			highest, sum = max(highest, of.value(period)), sum+of.value(period)
 		}
-		bars := plot{Name: "New " + of.name + " in each period", Note: "highest: " + strconv.FormatInt(highest, 10)}
-		line := plot{Name: "Sum of " + of.name, Note: "total: " + strconv.FormatInt(sum, 10)}
+		bars := plot{Name: "New " + of.name + " in each period", Note: "highest: " + grouped(highest)}
+		line := plot{Name: "Sum of " + of.name, Note: "total: " + grouped(sum)}
 		width, points, until := 640/float64(len(periods)), []string{"0,99"}, int64(0)
 		for i, period := range periods {
 			n := of.value(period)
@@ -196,7 +196,7 @@ func (p *page) plot(periods []immudb.AuditPeriod) {
 			height := 98 * part(n, highest)
 			if n > 0 {
 				bars.Bars = append(bars.Bars, bar{decimal(float64(i) * width), decimal(100 - height), decimal(width * 0.9), decimal(height),
-					fmt.Sprintf("%s UTC: %d", period.Begin.Format(layout), n)})
+					fmt.Sprintf("%s UTC: %s", period.Begin.Format(layout), grouped(n))})
 			}
 			points = append(points, decimal(float64(i+1)*width)+","+decimal(99-97*part(until, sum)))
 		}
@@ -208,3 +208,28 @@ func (p *page) plot(periods []immudb.AuditPeriod) {
 func part(n, of int64) float64 { return float64(n) / float64(max(of, 1)) }
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+
+// periodText is a length of time in its largest unit.
+func periodText(d time.Duration) string {
+	for _, unit := range []struct {
+		name   string
+		length time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		switch n := d / unit.length; {
+		case n == 1 && d%unit.length == 0:
+			return "1 " + unit.name
+		case n > 1 && d%unit.length == 0:
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return d.String()
+}
+
+// grouped is a number with its digits in groups of three: 1,234,567.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

@@ -176,3 +176,16 @@ func TestAPageThatCannotBeWrittenIsNotStatusZero(t *testing.T) {
 		t.Errorf("status %d:\n%s%s", status, out, errs)
 	}
 }
+
+func TestNumbersAndPeriodsOfThePageAreReadable(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1: "-1", -123456: "-123,456"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is written %q, want %q", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{time.Second: "1 second", 15 * time.Minute: "15 minutes", time.Hour: "1 hour", 6 * time.Hour: "6 hours", 240 * time.Hour: "10 days", 90 * time.Second: "90 seconds"} {
+		if got := periodText(d); got != want {
+			t.Errorf("%d ns is written %q, want %q", d, got, want)
+		}
+	}
+}

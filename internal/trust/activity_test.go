@@ -43,3 +43,15 @@ func TestActivityCountsEachTransactionInThePeriodOfItsTime(t *testing.T) {
 		}
 	}
 }
+
+// The periods of every length reach over all times, and merge into those of the next.
+func TestLengthsOfPeriodsDivideEachOther(t *testing.T) {
+	for i, length := range lengths[1:] {
+		if length%lengths[i] != 0 {
+			t.Errorf("%d s is no multiple of %d s", length, lengths[i])
+		}
+	}
+	if longest := lengths[len(lengths)-1]; maxTime/longest >= maxPeriods-1 {
+		t.Errorf("%d periods of %d s do not reach over all times", maxPeriods, longest)
+	}
+}
