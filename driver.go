@@ -16,11 +16,26 @@
 // # Verification
 //
 // [VerifiedRow], [VerifyRows], [Audit] and the verify options of a DSN check on the
-// client what the server answers. Values, rows and commits that contradict the trusted
-// state are [ErrTampered]. It is not proven that no row is missing, that a revision is
-// the latest one, what a query computes, or what happened before the first state was
-// trusted. The table in docs/proof.md says for each lie and each option whether it is
-// caught, with the test that shows it.
+// client what the server answers. What contradicts the trusted state is [ErrTampered].
+// These lies are caught:
+//
+//	lie about                                 caught with
+//	a value, a row, its transaction           verify=trust-first-use or trusted_state
+//	rows beyond the condition or the limit    the same
+//	the history since it was first trusted    the same
+//	another server, database or backup        the same
+//	two histories, for one state_dir          the same
+//	the names of a table and its columns      trusted_state; else by the next honest answer
+//	the history before that                   trusted_state
+//	a signature                               server_public_key
+//	a commit that was not made                verify=commits
+//	the rows that a commit wrote              verify=writes, of INSERT and UPSERT … VALUES
+//	two histories, for clients apart          [Verifier.Confirm]
+//	whether a revision is the latest          [Verifier.Latest]
+//
+// These are not: rows left out of an answer, counts and other results of functions, the
+// time of a transaction. The table in docs/proof.md says more exactly for each lie and
+// each option whether it is caught, with the test that shows it.
 package immudb
 
 import (
