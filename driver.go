@@ -30,8 +30,8 @@
 //	a signature                               server_public_key
 //	a commit that was not made                verify=commits
 //	the rows that a commit wrote              verify=writes, of INSERT and UPSERT … VALUES
-//	two histories, for clients apart          [Verifier.Confirm]
-//	whether a revision is the latest          [Verifier.Latest]
+//	two histories, for clients apart          Verifier.Confirm
+//	whether a revision is the latest          Verifier.Latest
 //
 // These are not: rows left out of an answer, counts and other results of functions, the
 // time of a transaction. The table in docs/proof.md says more exactly for each lie and

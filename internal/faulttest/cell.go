@@ -101,7 +101,7 @@ func short(text string) string {
 func (e *End) Failures() []string {
 	var v violations
 	if e.Sessions > e.Unanswered {
-		v.addf("%d sessions were left on the server after Close, where %d logins had no answer", e.Sessions, e.Unanswered)
+		v.addf("%d sessions were left on the server after Close, where %d logins had no answer; the slowest Close took %.1f s", e.Sessions, e.Unanswered, e.Closing.Seconds())
 	}
 	if e.Goroutines > 0 {
 		v.addf("%d goroutines were left after Close", e.Goroutines)
