@@ -247,6 +247,32 @@ func (v *Verifier) Checkpoint(ctx context.Context, origin string) (Checkpoint, e
 	return c, nil
 }
 
+// Consistency proves that the first old transactions of a checkpoint are those that a
+// checkpoint of that size held: old is at least 1 and less than c.Size. It returns the
+// root of the older checkpoint and the consistency proof of RFC 9162, section 2.1.4.1,
+// as witnesses and tools of transparency logs take it. A checkpoint that is not one of
+// the trusted history is an [ErrInvalidValue].
+func (v *Verifier) Consistency(ctx context.Context, old uint64, c Checkpoint) (oldRoot Hash, path []Hash, err error) {
+	if old == 0 || old >= c.Size || c.Size != c.State.TxID {
+		return Hash{}, nil, newError(ErrInvalidValue, "22023", fmt.Sprintf("consistency: %d is not the size of an older checkpoint than one of size %d", old, c.Size))
+	}
+	err = onConn(ctx, v.db, func(conn *Conn) error {
+		digests, before, root, err := conn.prover().Consistency(ctx, c.State.trusted(), old)
+		if err == nil && Hash(root) != c.Root {
+			err = newError(ErrInvalidValue, "22023", "consistency: the root of the checkpoint is not the one of its state")
+		}
+		for _, d := range digests {
+			path = append(path, Hash(d))
+		}
+		oldRoot = Hash(before)
+		return err
+	})
+	if err != nil {
+		return Hash{}, nil, err
+	}
+	return oldRoot, path, nil
+}
+
 // String returns the text that a log or an auditor signs, with the newline that ends
 // it: origin, size and root in base64, a line each.
 func (c Checkpoint) String() string {

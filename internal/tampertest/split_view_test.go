@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -102,6 +103,7 @@ func TestACheckpointIsTheTreeOfAllTransactions(t *testing.T) {
 	}
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	var leaves [][]byte
+	var roots []immudb.Hash
 	for n := uint64(1); n <= 18; n++ {
 		c, err := v.Checkpoint(t.Context(), "db1.example.com/ledger")
 		if err != nil {
@@ -118,6 +120,17 @@ func TestACheckpointIsTheTreeOfAllTransactions(t *testing.T) {
 		}
 		if want := fmt.Sprintf("db1.example.com/ledger\n%d\n", n); !strings.HasPrefix(c.String(), want) {
 			t.Errorf("it is written as %q", c)
+		}
+		for i, root := range roots {
+			if old, _, err := v.Consistency(t.Context(), uint64(i)+1, c); err != nil || old != root {
+				t.Errorf("consistency of size %d with %d: root %v, want %v (%v)", i+1, n, old, root, err)
+			}
+		}
+		roots = append(roots, c.Root)
+		for _, old := range []uint64{0, n, n + 1} {
+			if _, _, err := v.Consistency(t.Context(), old, c); !errors.Is(err, immudb.ErrInvalidValue) {
+				t.Errorf("consistency of size %d with %d: %v", old, n, err)
+			}
 		}
 		dbtest.Exec(t, db, "UPSERT INTO t (id) VALUES (1)")
 	}
@@ -138,4 +151,49 @@ func treeHash(leaves [][]byte) []byte {
 	}
 	sum := sha256.Sum256(bytes.Join([][]byte{{1}, treeHash(leaves[:half]), treeHash(leaves[half:])}, nil))
 	return sum[:]
+}
+
+func TestTamperingWithAnyBitOfACheckpointIsNoticed(t *testing.T) {
+	p, db := lyingServer(t)
+	v := immudb.NewVerifier(db)
+	honest, err := v.Checkpoint(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, path, err := v.Consistency(t.Context(), honest.Size/2, honest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const method = "VerifiableTxById"
+	size := 0
+	p.Tamper(nil, on(method, func(msg []byte) []byte { size = max(size, len(msg)); return msg }))
+	if _, _, err := v.Consistency(t.Context(), honest.Size/2, honest); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for at := range size {
+		p.Tamper(nil, on(method, func(msg []byte) []byte {
+			if at < len(msg) {
+				msg[at] ^= 1 << (at * 5 % 8)
+			}
+			return msg
+		}))
+		c, err := v.Checkpoint(t.Context(), "x")
+		if err == nil && !reflect.DeepEqual(c, honest) {
+			t.Errorf("byte %d: a false checkpoint is accepted: %+v", at, c)
+		}
+		gotRoot, got, err := v.Consistency(t.Context(), honest.Size/2, honest)
+		switch {
+		case err != nil:
+			refused++
+			if !errors.Is(err, immudb.ErrTampered) {
+				t.Errorf("byte %d: err = %v, want ErrTampered", at, err)
+			}
+		case gotRoot != root || !reflect.DeepEqual(got, path):
+			t.Errorf("byte %d: a false proof of consistency is accepted", at)
+		}
+	}
+	if refused < size/2 {
+		t.Errorf("only %d of %d flips are refused", refused, size)
+	}
 }

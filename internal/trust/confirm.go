@@ -54,3 +54,22 @@ func (p *Prover) Checkpoint(ctx context.Context) (s State, root proof.Digest, er
 	_, root, err = proof.PathFromNewest(s.proof(), v.Dual)
 	return s, root, p.unlinked(err)
 }
+
+// Consistency proves that the tree which ends with transaction newest begins with the
+// tree of the first old transactions: 0 < old < newest.TxID. It returns the proof and
+// the roots of both trees.
+func (p *Prover) Consistency(ctx context.Context, newest State, old uint64) (path []proof.Digest, oldRoot, root proof.Digest, err error) {
+	own, err := p.Confirm(ctx, State{TxID: newest.TxID})
+	if err != nil {
+		return nil, oldRoot, root, err
+	}
+	if own.Hash != newest.Hash {
+		return nil, oldRoot, root, &Error{Kind: InvalidValue, SQLState: "22023", Message: "consistency: the checkpoint is not one of the trusted history"}
+	}
+	v, err := p.fetchTx(ctx, own, old+1, wire.NoEntries)
+	if err != nil {
+		return nil, oldRoot, root, p.Explain(ctx, own, err)
+	}
+	path, oldRoot, root, err = proof.Consistency(own.proof(), v.Dual, old)
+	return path, oldRoot, root, p.unlinked(err)
+}
