@@ -45,6 +45,10 @@
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON; docs/audit.md has its fields
 //	-html file    also write the report as a page to this file, which it replaces
+//	-key file     sign a checkpoint of the checked history with this auditor's key
+//	-publish at   write the checkpoint to this directory or URL
+//	-compare p,k  compare it with the checkpoint that the auditor with public key k publishes at p; may be repeated
+//	-witness u,k  have the witness at URL u, with public key k, cosign it; may be repeated
 //	-version      print the version of this program and end
 //	-quiet        no progress bar; there is none either if standard error is not a terminal
 //
@@ -89,6 +93,16 @@
 // transactions until it is interrupted. Values of BLOB and JSON columns are printed as
 // base64. The exit status is that of an audit, and what is trusted moves as with a
 // verified read. See docs/changes.md.
+//
+// # Other auditors and witnesses
+//
+//	immudb-audit key -out file name
+//	immudb-audit -key file -publish dir -compare URL,key -witness URL,key [DSN]
+//
+// Auditors that do not trust each other find a server that shows them different
+// histories, see docs/witnesses.md: that is status 1. A checkpoint of another auditor, or a
+// size of a witness, that is newer than what the server shows is status 4; one that cannot
+// be read is status 3.
 //
 // An audit proves the history, not the results of queries: it cannot find that a server
 // leaves rows out of the result of a query, or returns an older revision. It also cannot
@@ -145,11 +159,12 @@ type settings struct {
 	html        string // the file of the page
 	json, quiet bool
 	version     bool
+	exchange    exchange
 }
 
 // printUsage prints what fits a screen; the package's documentation says more.
 func printUsage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
+	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n       immudb-audit receipt | changes | key -help\n\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
@@ -162,8 +177,6 @@ exit status:
   3  it could not be checked: no answer, or an error
   4  the server is older than what is trusted
   5  nothing is trusted yet; see verify=trust-first-use
-
-More commands: immudb-audit receipt -help, immudb-audit changes -help
 `)
 }
 
@@ -186,6 +199,7 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	fs.BoolVar(&s.json, "json", false, "report as one line of JSON")
 	fs.StringVar(&s.html, "html", "", "also write the report as a page to this `file`")
 	fs.BoolVar(&s.quiet, "quiet", false, "no progress bar")
+	s.exchange.flags(fs)
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		printUsage(stderr, fs)
 		return s, err
@@ -197,7 +211,9 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 		return s, nil
 	}
 	var err error
-	s.dsn, err = dsnOf(fs, env)
+	if s.dsn, err = dsnOf(fs, env); err == nil {
+		err = s.exchange.check()
+	}
 	return s, err
 }
 
@@ -232,6 +248,9 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 	if len(args) > 0 && args[0] == "changes" {
 		return runChanges(ctx, args[1:], env, stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "key" {
+		return makeKey(args[1:], stdout, stderr)
+	}
 	s, err := parse(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return statusOK
@@ -262,11 +281,15 @@ func run(ctx context.Context, args []string, env string, stdout, stderr io.Write
 	}
 	began := time.Now()
 	report, err := immudb.Audit(ctx, db, s.opts)
+	var done *exchanged
+	if err == nil && s.exchange.wanted() && report.State.TxID > 0 {
+		done, err = s.exchange.run(ctx, immudb.NewVerifier(db))
+	}
 	clear()
 	if s.json {
-		writeJSON(stdout, began, report, err)
+		writeJSON(stdout, began, report, done, err)
 	} else {
-		writeText(stdout, report, err)
+		writeText(stdout, report, done, err)
 	}
 	if s.html != "" {
 		if failed := writePage(s.html, began, report, err); failed != nil {
@@ -321,6 +344,7 @@ type jsonReport struct {
 	SQLState   string              `json:"sqlstate,omitempty"`
 	Tampering  *jsonTampering      `json:"tampering,omitempty"`
 	Report     *immudb.AuditReport `json:"report"`
+	Exchange   *exchanged          `json:"exchange,omitempty"`
 }
 
 type jsonTampering struct {
@@ -331,9 +355,9 @@ type jsonTampering struct {
 }
 
 // writeJSON writes the report of an audit that began at the time given.
-func writeJSON(w io.Writer, began time.Time, r *immudb.AuditReport, err error) {
+func writeJSON(w io.Writer, began time.Time, r *immudb.AuditReport, done *exchanged, err error) {
 	status := statusOf(err)
-	line := jsonReport{Schema: reportSchema, Time: began.UTC(), Version: programVersion(), Result: results[status], ExitStatus: status, Report: r}
+	line := jsonReport{Schema: reportSchema, Time: began.UTC(), Version: programVersion(), Result: results[status], ExitStatus: status, Report: r, Exchange: done}
 	if err != nil {
 		line.Error = err.Error()
 	}
@@ -348,7 +372,7 @@ func writeJSON(w io.Writer, began time.Time, r *immudb.AuditReport, err error) {
 	_ = json.NewEncoder(w).Encode(line) // the exit status has the result too
 }
 
-func writeText(w io.Writer, r *immudb.AuditReport, err error) {
+func writeText(w io.Writer, r *immudb.AuditReport, done *exchanged, err error) {
 	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
 	item := func(name, format string, args ...any) { line("  %-15s %s", name, fmt.Sprintf(format, args...)) }
 	if r.ServerUUID != "" {
@@ -382,6 +406,17 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 			item("trusted now", "nothing: the database is empty, and the next run is a first one, too")
 		}
 	}
+	if done != nil {
+		for _, name := range done.Compared {
+			item("agrees with", "%s", name)
+		}
+		for _, name := range done.Cosigned {
+			item("cosigned by", "%s", name)
+		}
+		if done.Published != "" {
+			item("published", "%s", done.Published)
+		}
+	}
 	item("took", "%s", r.Elapsed.Round(time.Millisecond))
 	var found *immudb.Tampering
 	switch status := statusOf(err); {
@@ -399,6 +434,14 @@ func writeText(w io.Writer, r *immudb.AuditReport, err error) {
 		line("What is trusted was left as it was.")
 	case status == statusTampered:
 		line("TAMPERED: %s", err)
+		if done != nil {
+			for i, signed := range done.SplitView {
+				line("signed checkpoint %d, which is evidence:", i+1)
+				for text := range strings.SplitSeq(strings.TrimSpace(signed), "\n") {
+					line("    %s", text)
+				}
+			}
+		}
 	default:
 		line("not checked: %s", err)
 	}

@@ -187,7 +187,7 @@ func TestAServerCannotWriteLinesOfTheReport(t *testing.T) {
 	report := &immudb.AuditReport{ServerUUID: forged, Database: "db", Rows: map[string]int64{forged: 1}}
 	for _, err := range []error{errors.New(forged), immudb.ErrTampered, immudb.ErrSignature} {
 		var out bytes.Buffer
-		writeText(&out, report, err)
+		writeText(&out, report, nil, err)
 		if text := out.String(); strings.ContainsAny(text, "\r\x1b") || slices.Contains(strings.Split(text, "\n"), "nothing was altered") {
 			t.Errorf("%v:\n%q", err, text)
 		}
