@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -125,7 +126,10 @@ func (s *shell) copy(ctx context.Context, from source, args string) error {
 		data := &dataLines{from: from}
 		err := s.copyFrom(ctx, c, data)
 		_, drained := io.Copy(io.Discard, data) // so that no row is taken for a statement
-		return errors.Join(err, drained)
+		if err == nil {
+			err = drained
+		}
+		return err
 	}
 	file, err := os.Open(c.file)
 	if err != nil {
@@ -162,7 +166,11 @@ func (s *shell) copyFrom(ctx context.Context, c copyArgs, data io.Reader) error 
 	if err != nil {
 		return err
 	}
-	r := csv.NewReader(data)
+	text := bufio.NewReader(data)
+	if mark, err := text.Peek(3); err == nil && string(mark) == "\ufeff" {
+		_, _ = text.Discard(3) // the mark that spreadsheets write; Peek has read it
+	}
+	r := csv.NewReader(text)
 	r.ReuseRecord = true
 	if c.header {
 		names, err := r.Read()

@@ -158,6 +158,12 @@ id,owner,at,seal
 `, "-format", "csv")
 	want(t, dsn, `\copy copies (owner) to stdout`, "Ada; 'A'\n\"\"\"Bo\"\" -- B\"\n\"Cy, \"\"C\"\"\"\n")
 
+	spreadsheet := filepath.Join(t.TempDir(), "sheet.csv")
+	if err := os.WriteFile(spreadsheet, []byte("\ufeffid,owner\r\n1,Zoe\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dsn, `\copy copies from `+spreadsheet+` csv header upsert`+"\nSELECT owner FROM copies WHERE id = 1", "COPY 1\n owner\n-------\n Zoe\n(1 row)\n")
+
 	status, _, stderr := shellRun(t, dsn, "\\copy copies (id, balance) from stdin\n4,1\n5,much\n\\.\nDELETE FROM copies;")
 	if status != statusFailed || !strings.Contains(stderr, "line 2 of the data, column balance") {
 		t.Errorf("status %d: %s", status, stderr)

@@ -169,6 +169,8 @@ func (s *shell) exec(ctx context.Context, statement string, kind sqltext.Kind) e
 			return nil // an old server does not count in transactions
 		}
 		s.tag("%s %d", words[0], n)
+	case kind.IsSavepoint():
+		s.tag("%s", words[0])
 	case len(words) > 2 && words[1] == "UNIQUE":
 		s.tag("%s", strings.Join(words[:3], " "))
 	case len(words) > 1:
