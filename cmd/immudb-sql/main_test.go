@@ -69,6 +69,7 @@ func TestAScriptPrintsWhatPsqlPrints(t *testing.T) {
 SELECT id, owner, balance, at, seal FROM accounts;
 BEGIN; UPDATE accounts SET balance = 2; SELECT balance FROM accounts WHERE id = 2; ROLLBACK;
 DELETE FROM accounts WHERE id = 2 RETURNING owner;
+SELECT id, owner FROM accounts WHERE id = 2;
 \echo the last one
 SELECT id, balance
 FROM accounts \gx
@@ -92,6 +93,9 @@ ROLLBACK
 -----------
  "Bo" -- B
 (1 row)
+ id | owner
+----+-------
+(0 rows)
 the last one
 -[ RECORD 1 ]--
  id      | 1

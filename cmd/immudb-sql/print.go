@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/xo/tblfmt"
 )
@@ -28,6 +30,19 @@ func (s *shell) encode(w io.Writer, result tblfmt.ResultSet, expanded bool, titl
 	if s.format == "csv" {
 		_, err := writeCSV(w, result, true)
 		return err
+	}
+	if s.format == "aligned" && !expanded {
+		columns, err := result.Columns()
+		if err != nil {
+			return err
+		}
+		if !result.Next() {
+			if err := result.Err(); err != nil {
+				return err
+			}
+			return s.printEmpty(w, columns)
+		}
+		result = &begun{ResultSet: result, first: true}
 	}
 	options := map[string]string{"format": s.format, "expanded": "off"}
 	switch s.format {
@@ -51,6 +66,36 @@ func (s *shell) encode(w io.Writer, result tblfmt.ResultSet, expanded bool, titl
 		return err
 	}
 	return lines.end()
+}
+
+// begun is a result whose first row has been asked for.
+type begun struct {
+	tblfmt.ResultSet
+	first bool
+}
+
+func (b *begun) Next() bool {
+	if b.first {
+		b.first = false
+		return true
+	}
+	return b.ResultSet.Next()
+}
+
+// printEmpty prints the columns of a result without rows, which tblfmt leaves out.
+func (s *shell) printEmpty(w io.Writer, columns []string) error {
+	var names, lines []string
+	for _, name := range columns {
+		name = printable(name)
+		names = append(names, " "+name+" ")
+		lines = append(lines, strings.Repeat("-", utf8.RuneCountInString(name)+2))
+	}
+	text := strings.Join(names, "|") + "\n" + strings.Join(lines, "+") + "\n"
+	if !s.quiet {
+		text += "(0 rows)\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // lineWriter writes whole lines, and no empty one at the beginning.
