@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/codenotary/immudb v1.11.1
 	github.com/gofrs/flock v0.12.1
+	go.uber.org/goleak v1.3.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )

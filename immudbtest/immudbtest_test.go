@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/codenotary/immudb/pkg/api/schema"
 	"github.com/immudb-go/immudb/immudbtest"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -322,18 +322,15 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		}
 	}
 	round() // whatever the process starts once and for all
-	before := runtime.NumGoroutine()
+	before := goleak.IgnoreCurrent()
 	for range 3 {
 		round()
 	}
 	deadline := time.Now().Add(10 * time.Second)
-	for runtime.NumGoroutine() > before {
+	for err := goleak.Find(before); err != nil; err = goleak.Find(before) {
 		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			stacks = stacks[:runtime.Stack(stacks, true)]
-			t.Fatalf("%d goroutines were there, %d are:\n%s", before, runtime.NumGoroutine(), stacks)
+			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -30,6 +30,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
 	"github.com/immudb-go/immudb"
 )
 
@@ -52,9 +55,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	if info, err := os.Stderr.Stat(); err == nil {
-		l.terminal = info.Mode()&os.ModeCharDevice != 0
-	}
+	l.terminal = term.IsTerminal(int(os.Stderr.Fd()))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *dsn, flag.Arg(0), &l); err != nil {
@@ -109,9 +110,14 @@ func (l *load) run(ctx context.Context, db *sql.DB, file io.Reader, screen io.Wr
 		return err
 	}
 	logger, logged := log.New(screen, "copycsv: ", log.LstdFlags), time.Now()
+	var bar *progressbar.ProgressBar
+	if l.terminal {
+		bar = l.bar(screen)
+	}
 	l.opts.Progress = func(p immudb.CopyProgress) {
-		if l.terminal {
-			l.draw(screen, p)
+		if bar != nil {
+			bar.Describe(fmt.Sprintf("%d rows", p.Rows))
+			_ = bar.Set64(l.read) // what cannot be drawn does not stop the load
 		} else if time.Since(logged) >= logEvery {
 			logged = time.Now()
 			logger.Print(l.summary(p))
@@ -119,7 +125,8 @@ func (l *load) run(ctx context.Context, db *sql.DB, file io.Reader, screen io.Wr
 	}
 	began := time.Now()
 	n, err := immudb.CopyFrom(ctx, db, l.table, columns, l.rows(r, parsers), &l.opts)
-	if l.terminal {
+	if bar != nil {
+		_ = bar.Exit()
 		fmt.Fprintln(screen)
 	} else {
 		logger.Printf("%d rows are committed after %v", n, time.Since(began).Round(time.Millisecond))
@@ -258,10 +265,7 @@ func (l *load) time(field string) (time.Time, error) {
 	return time.ParseInLocation(l.layout, field, zone)
 }
 
-const (
-	barWidth = 30
-	logEvery = 10 * time.Second
-)
+const logEvery = 10 * time.Second
 
 // share is how much of the file is read. The rows read are ahead of the committed ones
 // by a batch for each writer and one more.
@@ -276,10 +280,15 @@ func (l *load) summary(p immudb.CopyProgress) string {
 	return fmt.Sprintf("%3.0f %%  %d rows  %.0f rows/s  %.1f MB/s", 100*l.share(), p.Rows, p.RowsPerSecond(), p.BytesPerSecond()/1e6)
 }
 
-// draw overwrites the last progress bar.
-func (l *load) draw(screen io.Writer, p immudb.CopyProgress) {
-	full := int(l.share() * barWidth)
-	fmt.Fprintf(screen, "\r[%s%s] %s ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), l.summary(p))
+// bar is a bar of the bytes of the file. It also says how fast they are read, and how long the rest will take. A pipe, whose
+// size is not known, has a spinner instead.
+func (l *load) bar(screen io.Writer) *progressbar.ProgressBar {
+	size := l.size
+	if size == 0 {
+		size = -1
+	}
+	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(screen), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 // counter counts the bytes that are read through it.

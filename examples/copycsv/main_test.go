@@ -65,7 +65,7 @@ func TestBarReachesItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	bars := strings.Split(strings.TrimSpace(screen.String()), "\r")
-	if last := bars[len(bars)-1]; len(bars) < 3 || !strings.HasPrefix(last, "["+strings.Repeat("#", barWidth)+"] 100 %  3000 rows") {
+	if last := bars[len(bars)-1]; len(bars) < 3 || !strings.HasPrefix(last, "3000 rows 100%") {
 		t.Errorf("bars %q", bars)
 	}
 }
