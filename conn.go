@@ -122,8 +122,7 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 		if f == nil {
 			return nil
 		}
-		s.Explain(f)
-		err := c.callFailed(kind, name, f)
+		err := c.callFailed(s, kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():
 			c.retried(ctx, moves+1, retryReplica) // nothing was done
