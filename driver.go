@@ -179,6 +179,7 @@ type Connector struct {
 	lanes   lanes
 	// schemaLane holds an element while a change of the schema is under way.
 	schemaLane chan struct{}
+	renewed    renewals
 	groups     groups
 	tally      tally
 	endings    endings

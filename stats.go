@@ -218,6 +218,9 @@ func (c *Conn) callFailed(s *session.Session, kind callKind, name string, f *wir
 		c.outcomeIsUnknown(name)
 	}
 	err := callError(kind, name, f)
+	if f.Class == wire.Replica {
+		c.connector.renewed.done.Clear() // it may be promoted again
+	}
 	if e, ok := err.(*Error); ok && f.Class == wire.Replica {
 		e.remedy = s.Addr() + " " + c.connector.cfg.ifReplica()
 	}
