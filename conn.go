@@ -88,7 +88,11 @@ func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c
 // ErrOutcomeUnknown, such as "Exec"; it is "" for reads.
 func (c *Conn) call(ctx context.Context, kind callKind, name, method string, req []byte, ans wire.Answer) error {
 	return c.inSession(ctx, kind, name, func(s *session.Session) *wire.Failure {
-		return s.Call(ctx, method, req, ans)
+		f := s.Call(ctx, method, req, ans)
+		if method != wire.MethodKeepAlive && (kind != writes || f != nil) { // of what was written, sawCommits tells
+			c.sawPrimary()
+		}
+		return f
 	})
 }
 
@@ -116,14 +120,10 @@ func (c *Conn) inSession(ctx context.Context, kind callKind, name string, call f
 			s = c.session()
 		}
 		f := call(s)
-		if c.connector.replicas != nil {
-			c.connector.replicas.Saw()
-		}
 		if f == nil {
 			return nil
 		}
-		s.Explain(f)
-		err := c.callFailed(kind, name, f)
+		err := c.callFailed(s, kind, name, f)
 		switch {
 		case f.Class == wire.Replica && c.database == "" && moves < maxMoves && ctx.Err() == nil && s.SetAside():
 			c.retried(ctx, moves+1, retryReplica) // nothing was done

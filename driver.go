@@ -194,6 +194,7 @@ type Connector struct {
 	lanes   lanes
 	// schemaLane holds an element while a change of the schema is under way.
 	schemaLane chan struct{}
+	renewed    renewals
 	groups     groups
 	tally      tally
 	endings    endings
@@ -252,7 +253,7 @@ func NewConnector(cfg *Config) (*Connector, error) {
 		return nil, fmt.Errorf("immudb: host %w", err)
 	}
 	if cfg.ReadRouting == "replica" {
-		if c.replicas, err = session.NewReplicas(sessions, c.fits); err != nil {
+		if c.replicas, err = session.NewReplicas(sessions, c.pool, c.fits); err != nil {
 			c.pool.Close()
 			return nil, fmt.Errorf("immudb: host %w", err)
 		}
@@ -306,7 +307,8 @@ func (c *Connector) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Connect
 // unused one, or else one that other connections use too. It makes a round trip
 // only if the connector has no session yet, or if the network connection to the
 // server has broken. While no session is available, Connect waits for one within
-// ctx and connect_timeout.
+// ctx and connect_timeout. With Config.ReadRouting the first call also waits for a
+// replica, for 1 s at most.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	ctx, op := c.trace(ctx, TraceConnect, "", "", "", 0, nil)
 	conn, err := c.connect(ctx)
@@ -323,7 +325,7 @@ func (c *Connector) connect(ctx context.Context) (*Conn, error) {
 		return nil, c.leaseError(err)
 	}
 	if c.replicas != nil {
-		c.replicas.Join()
+		c.replicas.Join(ctx)
 	}
 	return &Conn{connector: c, lease: lease}, nil
 }

@@ -228,6 +228,19 @@ func newCallError(f *wire.Failure) *Error {
 	return e
 }
 
+// ifReplica is what to set when a host has refused a write because it is a replica.
+func (c *Config) ifReplica() string {
+	switch target := c.target(); {
+	case len(c.Hosts) == 1:
+		return "is a replica: name its primary in the DSN, alone or beside it with target_session_attrs=read-write"
+	case target == session.Primary:
+		return "is a replica: the next transaction looks for the primary among the other hosts"
+	case target == session.AnyRole:
+		return "is a replica: set target_session_attrs=read-write, so that the primary is looked for among the hosts"
+	}
+	return "is a replica, and target_session_attrs=" + c.TargetSessionAttrs + " asks for one: write through a sql.DB with target_session_attrs=read-write"
+}
+
 // leaseError turns an error of package session, which found no session, into the
 // caller's error. Nothing was run.
 func (c *Connector) leaseError(err error) error {

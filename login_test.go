@@ -238,3 +238,68 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 		t.Fatalf("a file that cannot be read: %v, want the authority from before", err)
 	}
 }
+
+// A client's certificate, its key and its password are replaced in their files, after the server has refused those from
+// before. Each is used from the next attempt on, without a new connector; half a pair of certificate and key is no matter.
+func TestClientCertificateAndPassFileAreReadAgainAfterARefusal(t *testing.T) {
+	srv, other := testserver.Start(t, "-synced=false", "-tls", "-client-certs"), testserver.Start(t, "-synced=false", "-tls")
+	admin := dbtest.OpenDSN(t, srv.DSN())
+	dbtest.Exec(t, admin, "CREATE USER ann WITH PASSWORD '"+secondPassword+"' READWRITE")
+	dir := t.TempDir()
+	cert, key, pass := filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"), filepath.Join(dir, "pass")
+	write := func(path string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(path, from string) {
+		t.Helper()
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(path, content)
+	}
+	fill(cert, other.Info().ClientCertFile)
+	fill(key, other.Info().ClientKeyFile)
+	write(pass, []byte("*:*:*:ann:"+firstPassword+"\n"))
+	connector, db := connectTo(t, srv, func(cfg *immudb.Config) {
+		cfg.SSL.Cert, cfg.SSL.Key, cfg.PassFile = cert, key, pass
+	})
+	refused := func(when string, kind error) {
+		t.Helper()
+		err := db.Ping()
+		if !errors.Is(err, kind) || strings.Contains(err.Error(), firstPassword) {
+			t.Fatalf("%s: %v, want %v", when, err, kind)
+		}
+	}
+	refused("another authority's certificate", immudb.ErrUnreachable)
+	fill(cert, srv.Info().ClientCertFile)
+	refused("a certificate without its key", immudb.ErrUnreachable)
+	fill(key, srv.Info().ClientKeyFile)
+	refused("a wrong password", immudb.ErrAuthentication)
+	write(pass, []byte("*:*:*:ann:"+secondPassword+"\n"))
+	if err := db.Ping(); err != nil {
+		t.Fatalf("all is replaced: %v", err)
+	}
+
+	// The same while sessions are open, which the server ends.
+	fill(cert, other.Info().ClientCertFile)
+	fill(key, other.Info().ClientKeyFile)
+	if err := db.Ping(); err != nil {
+		t.Fatalf("a connection from before the change: %v", err)
+	}
+	if err := errors.Join(srv.Stop(), srv.Restart()); err != nil {
+		t.Fatal(err)
+	}
+	refused("another authority's certificate, after a restart", immudb.ErrUnreachable)
+	fill(cert, srv.Info().ClientCertFile)
+	fill(key, srv.Info().ClientKeyFile)
+	if err := db.Ping(); err != nil {
+		t.Fatalf("all is replaced again: %v", err)
+	}
+	if s := connector.Stats(); s.Total.Opens != 2 {
+		t.Errorf("%d sessions were opened, want one before the restart and one after it", s.Total.Opens)
+	}
+}

@@ -54,8 +54,10 @@ func (t *tx) readBeside(ctx context.Context, b bound) (*resultSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f := set.open(ctx, &t.server.Session().Scope, wire.MethodSQLQuery, b.query); f != nil {
-		return nil, t.conn.callFailed(reads, "", f)
+	f := set.open(ctx, &t.server.Session().Scope, wire.MethodSQLQuery, b.query)
+	t.conn.sawPrimary()
+	if f != nil {
+		return nil, t.conn.callFailed(t.server.Session(), reads, "", f)
 	}
 	set.columns = b.query.columnsOf(b.st, set.batch.Columns)
 	return set, nil

@@ -229,6 +229,7 @@ func (c *Conn) streamOn(ctx context.Context, replica *session.Link, b bound) (*r
 	}
 	if replica == nil {
 		err = c.inSession(ctx, reads, "", call)
+		c.sawPrimary()
 	} else {
 		err = c.onReplica(replica, call)
 	}

@@ -173,6 +173,7 @@ func (c *Conn) checkRename(ctx context.Context, r rules.Renamed) error {
 			return f
 		}
 		refusal = tx.Call(ctx, wire.MethodTxSQLExec, req, wire.Empty)
+		c.sawPrimary()
 		tx.Undo()
 		return nil
 	})

@@ -22,7 +22,7 @@ func (t *tx) commitOnServer(ctx context.Context, committed *wire.CommittedTx) (f
 		if f == nil || f.Class != wire.Conflict || f.Fate != wire.Refused || !t.canRunAgain() || try > c.connector.cfg.MaxRetries {
 			return f, nil
 		}
-		conflict := c.callFailed(commits, "COMMIT", f)
+		conflict := c.callFailed(t.server.Session(), commits, "COMMIT", f)
 		c.retried(ctx, try, retryConflict)
 		waiting, op := c.trace(ctx, TraceRetry, "", "", try, conflict)
 		err = sleep(ctx, backoffDelay(try))
@@ -120,7 +120,7 @@ func (c *Conn) interrupted(server *session.Tx, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		server.Session().Lost()
 	}
-	err := c.callFailed(writesInTx, "", f)
+	err := c.callFailed(server.Session(), writesInTx, "", f)
 	if e, ok := err.(*Error); ok {
 		e.safe = true
 	}

@@ -191,6 +191,13 @@ func (t *tx) leaveReplica(ctx context.Context, f *wire.Failure) bool {
 	return true
 }
 
+// sawPrimary tells the replicas of an answer of the primary outside a transaction.
+func (c *Conn) sawPrimary() {
+	if c.connector.replicas != nil {
+		c.connector.replicas.Saw()
+	}
+}
+
 // saw tells the replicas of an answer in the transaction.
 func (t *tx) saw(f *wire.Failure) {
 	replicas := t.conn.connector.replicas

@@ -117,8 +117,12 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	case s.tx != nil:
 		err = s.tx.failed(readsInTx, "", f)
 	default:
+		server := s.conn.session()
+		if s.replica != nil {
+			server = s.replica.Session()
+		}
 		// The caller has rows already, so database/sql must not run the query again.
-		err = withoutBadConn(s.conn.callFailed(reads, "", f))
+		err = withoutBadConn(s.conn.callFailed(server, reads, "", f))
 	}
 	s.ctx.Cancel()
 	return s.ifOutdated(err)

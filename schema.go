@@ -163,6 +163,7 @@ func (c *Conn) beforeSchemaChange(ctx context.Context) (done func(), err error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	c.renewCatalog(ctx)
 	// An error does not matter here: the change itself will then fail too.
 	_, _ = c.names(ctx, "SELECT name FROM TABLES() LIMIT 1")
 	return func() { <-lane }, nil

@@ -207,16 +207,24 @@ func whyRetried(err error) retryReason {
 	return retryOverloaded
 }
 
-// callFailed counts and logs a failed call, and returns the error that its caller gets,
-// see [callError].
-func (c *Conn) callFailed(kind callKind, name string, f *wire.Failure) error {
+// callFailed counts and logs a failed call in a session, and returns the error that its
+// caller gets, see [callError].
+func (c *Conn) callFailed(s *session.Session, kind callKind, name string, f *wire.Failure) error {
+	s.Explain(f)
 	if f.Class == wire.Conflict {
 		c.connector.tally.conflicts.Add(1)
 	}
 	if outcomeOf(kind, f).told == toldUnknown {
 		c.outcomeIsUnknown(name)
 	}
-	return callError(kind, name, f)
+	err := callError(kind, name, f)
+	if f.Class == wire.Replica {
+		c.connector.renewed.done.Clear() // it may be promoted again
+	}
+	if e, ok := err.(*Error); ok && f.Class == wire.Replica {
+		e.remedy = s.Addr() + " " + c.connector.cfg.ifReplica()
+	}
+	return err
 }
 
 // outcomeIsUnknown counts and logs that nobody knows whether a write was committed.

@@ -271,8 +271,7 @@ func (t *tx) failed(kind callKind, name string, f *wire.Failure) error {
 	if f.Fate == wire.NoSession {
 		t.server.Session().Lost()
 	}
-	t.server.Session().Explain(f)
-	err := t.conn.callFailed(kind, name, f)
+	err := t.conn.callFailed(t.server.Session(), kind, name, f)
 	if f.Class == wire.Replica && t.server.Session().SetAside() {
 		if e, ok := err.(*Error); ok {
 			e.safe = true // the next transaction begins on another server

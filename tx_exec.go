@@ -117,6 +117,11 @@ func (t *tx) generatedColumn(ctx context.Context, st *sqltext.Statement) (string
 // execUncounted runs a statement by TxSQLExec, whose answer holds no counts.
 func (t *tx) execUncounted(ctx context.Context, b bound, res *result) error {
 	b.sql = b.st.Text[:b.st.Returning.End]
+	if b.st.Kind.ChangesCatalog() && t.schema == nil {
+		if err := t.renewCatalog(ctx); err != nil {
+			return err
+		}
+	}
 	if err := t.call(ctx, writesInTx, wire.MethodTxSQLExec, b, wire.Empty); err != nil {
 		return err
 	}

@@ -196,11 +196,17 @@ func (c *Conn) sawCommits(s *session.Session, txs ...wire.CommittedTx) {
 	if c.database != "" {
 		return // another database than the pool's
 	}
+	var newest uint64
 	for i := range txs {
 		s.Committed(txs[i].TxID, txs[i].Header)
-		if c.connector.replicas != nil {
-			c.connector.replicas.Committed(txs[i].TxID)
-		}
+		newest = max(newest, txs[i].TxID)
+	}
+	switch replicas := c.connector.replicas; {
+	case replicas == nil:
+	case newest == 0:
+		replicas.Saw() // that there was nothing to write
+	default:
+		replicas.Committed(newest)
 	}
 }
 

@@ -65,3 +65,52 @@ func ExampleServer_Restart() {
 	fmt.Println(srv.Addr() == before)
 	// Output: true
 }
+
+// A replica is promoted after the loss of its primary, and the old primary follows it.
+func ExampleServer_Promote() {
+	_ = func(t *testing.T) {
+		first := immudbtest.Start(t)
+		second := immudbtest.Start(t, immudbtest.WithReplicaOf(first.DSN()))
+		// … write to first …
+		if err := first.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Promote(); err != nil { // it takes writes, with what it has of first
+			t.Fatal(err)
+		}
+		if err := first.Follow(second.DSN()); err != nil { // it starts again, as a replica
+			t.Fatal(err)
+		}
+	}
+}
+
+// Follow makes a server a replica of a primary, with the data that it has.
+func ExampleServer_Follow() {
+	primary, err := immudbtest.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer primary.Close()
+	other, err := immudbtest.New(immudbtest.WithReplicaOf(primary.DSN()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer other.Close()
+	fmt.Println(other.Follow(primary.DSN()))
+	// Output: <nil>
+}
+
+// A test shows what a program does while its replica is behind.
+func ExampleServer_PauseReplication() {
+	_ = func(t *testing.T) {
+		primary := immudbtest.Start(t)
+		replica := immudbtest.Start(t, immudbtest.WithReplicaOf(primary.DSN()))
+		if err := replica.PauseReplication(); err != nil {
+			t.Fatal(err)
+		}
+		// … what is committed on the primary now, the replica does not have …
+		if err := replica.ResumeReplication(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

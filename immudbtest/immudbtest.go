@@ -61,6 +61,7 @@ type Server struct {
 	port   int
 	pgPort int
 	run    *instance // nil while stopped
+	feed   *feed     // of a replica from its primary; else nil
 	closed bool
 
 	discarded []string // the names of databases to drop
@@ -121,6 +122,9 @@ func newServer(cfg config) (_ *Server, err error) {
 		if s.cert, err = loadOrCreateCertificates(s.dir + ".tls"); err != nil {
 			return nil, fmt.Errorf("immudbtest: making certificates: %w", err)
 		}
+	}
+	if err := s.follow(); err != nil {
+		return nil, err
 	}
 	if err := s.start(); err != nil {
 		return nil, err
@@ -253,7 +257,11 @@ func (s *Server) restartAs(replicaOf string, p primary) error {
 	}
 	s.mu.Lock()
 	s.cfg.replicaOf, s.cfg.primary = replicaOf, p
+	err := s.follow()
 	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return s.start()
 }
 
@@ -266,7 +274,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.stopLocked()
+	err := errors.Join(s.stopLocked(), s.follow())
 	s.log.close()
 	if s.unlock != nil {
 		err = errors.Join(err, s.unlock())

@@ -128,8 +128,8 @@ func serverOptions(s *Server, l net.Listener) *server.Options {
 	}
 	if s.cfg.replicaOf != "" {
 		o.ReplicationOptions.WithIsReplica(true).
-			WithPrimaryHost(s.cfg.primary.host).
-			WithPrimaryPort(s.cfg.primary.port).
+			WithPrimaryHost("127.0.0.1").
+			WithPrimaryPort(s.feed.port()).
 			WithPrimaryUsername(adminUser).
 			WithPrimaryPassword(s.cfg.primary.password)
 	}

@@ -101,7 +101,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := c.servers[0].Restart(); err != nil {
 		return err
 	}
-	time.Sleep(lookAround)
+	seen, err := shop.log.await(ctx, "second primary")
+	if err != nil {
+		return err
+	}
+	say("   The driver looks at it, and logs an error:\n     %s", seen)
 	if err := shop.take(ctx, orders); err != nil {
 		return err
 	}
@@ -135,6 +139,3 @@ func firstLine(err error) string {
 	line, _, _ := strings.Cut(fmt.Sprint(err), "\n")
 	return line
 }
-
-// lookAround is longer than the driver takes to look at a server that has come back (2 s).
-const lookAround = 3 * time.Second

@@ -17,7 +17,7 @@ func TestNoOrderIsLostWhenThePrimaryIs(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"Writes go to db1", "were answered by a replica", "connection refused", "Writes go to db2", "Writes still go to db2", "None is missing"} {
+	for _, want := range []string{"Writes go to db1", "were answered by a replica", "connection refused", "Writes go to db2", "is a second primary", "Writes still go to db2", "None is missing"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the output does not say %q:\n%s", want, out)
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type shop struct {
 	db        *sql.DB
 	connector *immudb.Connector
 	reports   *sql.DB
+	log       *watch
 	stored    int // orders that the service was told are stored; the next order has this number
 }
 
@@ -48,11 +50,13 @@ func openShop(servers []*immudbtest.Server) (*shop, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := &watch{}
+	cfg.Logger = slog.New(log)
 	connector, err := immudb.NewConnector(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &shop{db: sql.OpenDB(connector), connector: connector, reports: reports}, nil
+	return &shop{db: sql.OpenDB(connector), connector: connector, reports: reports, log: log}, nil
 }
 
 func (s *shop) close() error { return errors.Join(s.db.Close(), s.reports.Close()) }

@@ -138,3 +138,8 @@ func (w *Wire) Close(t testing.TB) {
 		t.Error(err)
 	}
 }
+
+// Call makes another call in the session, and drops its answer.
+func (w *Wire) Call(ctx context.Context, method string, req []byte) error {
+	return w.call(ctx, method, req, wire.Empty)
+}

@@ -83,10 +83,16 @@ func appendMessage(b []byte, num protowire.Number, msg []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), msg)
 }
 
-func settingsAnswer(replica bool) []byte {
-	var is []byte
-	if replica {
-		is = protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
+func settingsAnswer(replica bool, syncAcks int) []byte {
+	nullable := func(n uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), n)
 	}
-	return appendMessage(nil, 2, appendMessage(nil, 2, appendMessage(nil, 1, is)))
+	var replication []byte
+	if replica {
+		replication = appendMessage(replication, 1, nullable(1))
+	}
+	if syncAcks > 0 {
+		replication = appendMessage(replication, 8, nullable(uint64(syncAcks)))
+	}
+	return appendMessage(nil, 2, appendMessage(nil, 2, replication))
 }

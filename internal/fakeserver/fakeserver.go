@@ -36,8 +36,8 @@ type Script struct {
 	MaxSessions int
 	// MaxRequest is the largest accepted request in bytes. 0: gRPC's default of 4 MiB.
 	MaxRequest int
-	// Settings, if it is not nil, is the answer to GetDatabaseSettingsV2.
-	Settings []byte
+	// SyncAcks is for how many replicas each commit waits, as the server says.
+	SyncAcks int
 	// Refusals is how many attempts to connect are refused before one is accepted.
 	Refusals int
 	// Replica: the server says that it is a replica until SetReplica.

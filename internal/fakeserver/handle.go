@@ -232,11 +232,8 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 	case "Rollback":
 		delete(sess.txs, call.Tx)
 	case "GetDatabaseSettingsV2":
-		return [][]byte{settingsAnswer(s.replica)}, nil
+		return [][]byte{settingsAnswer(s.replica, s.script.SyncAcks)}, nil
 	default:
-		if call.Method == "GetDatabaseSettingsV2" && s.script.Settings != nil {
-			return [][]byte{s.script.Settings}, nil
-		}
 		call.Ran = false
 		return nil, Failure{Code: codes.Unimplemented, Message: "unknown method " + call.Method}.err()
 	}

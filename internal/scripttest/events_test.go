@@ -103,7 +103,7 @@ var events = []struct {
 	{
 		message: "immudb role changed", level: slog.LevelWarn, host: "a:3322",
 		with: map[string]string{"before": "primary", "now": "replica"},
-		first: fakeserver.Script{Settings: []byte{}, Rules: []fakeserver.Rule{
+		first: fakeserver.Script{Rules: []fakeserver.Rule{
 			{Method: "SQLExec", Nth: 1, Do: refused(codes.Unknown, "", "database is read-only because it's a replica")},
 		}},
 		do: func(t *testing.T, _ []*fakeserver.Server, db *sql.DB) {

@@ -1,10 +1,13 @@
 package scripttest
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/fakeserver"
@@ -39,18 +42,54 @@ func TestAWriteRefusedByAReplicaRunsOnceOnThePrimary(t *testing.T) {
 	}
 }
 
-func TestAReplicaAskedForOrAloneIsNotLeft(t *testing.T) {
-	for _, target := range []string{"any", "standby"} {
-		refuses := demoted("SQLExec")
-		refuses.Replica = true
-		cluster(t, []fakeserver.Script{refuses, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
-			if _, err := db.Exec("INSERT INTO t (id) VALUES (1)"); !errors.Is(err, immudb.ErrReplica) {
-				t.Errorf("%s: %v, want ErrReplica", target, err)
+func TestAReplicaAskedForOrAloneIsNotLeftAndTheErrorSaysWhatToSet(t *testing.T) {
+	for _, row := range []struct {
+		target, remedy string
+		hosts          int
+	}{
+		{"any", "a:3322 is a replica: set target_session_attrs=read-write", 2},
+		{"standby", "a:3322 is a replica, and target_session_attrs=standby asks for one: write through", 2},
+		{"", "a:3322 is a replica: name its primary in the DSN", 1},
+	} {
+		for _, method := range []string{"SQLExec", "NewTx", "TxSQLQuery", "Commit"} {
+			refuses := demoted(method)
+			refuses.Replica = true
+			cluster(t, []fakeserver.Script{refuses, {}}[:row.hosts], func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+				var err error
+				if method == "SQLExec" {
+					_, err = db.Exec("INSERT INTO t (id) VALUES (1)")
+				} else {
+					err = immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+						_, err := tx.Exec("INSERT INTO t (id) VALUES (1)")
+						return err
+					})
+				}
+				if !errors.Is(err, immudb.ErrReplica) || !strings.Contains(err.Error(), row.remedy) {
+					t.Errorf("%q, %s: %v, want ErrReplica with %q", row.target, method, err, row.remedy)
+				}
+				for _, h := range hosts {
+					if got := h.Committed(); len(got) != 0 {
+						t.Errorf("%q, %s: committed %q", row.target, method, got)
+					}
+				}
+			}, func(c *immudb.Config) { c.TargetSessionAttrs = row.target })
+		}
+	}
+}
+
+func TestAHostOfAnyRoleThatWaitsForReplicasIsNamed(t *testing.T) {
+	for hosts := range 2 {
+		silent := Rule("SQLExec", 0, fakeserver.Fault{Delay: hour})
+		silent.SyncAcks = 1
+		cluster(t, []fakeserver.Script{silent, {}}[:hosts+1], func(t *testing.T, _ []*fakeserver.Server, db *sql.DB) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			_, err := db.ExecContext(ctx, "INSERT INTO t (id) VALUES (1)")
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, immudb.ErrOutcomeUnknown) ||
+				!strings.Contains(err.Error(), "the primary a:3322 replicates synchronously") {
+				t.Errorf("%v, want an unknown outcome that names the host and what it waits for", err)
 			}
-			if got := hosts[1].Committed(); len(got) != 0 {
-				t.Errorf("%s: committed %q on the other host", target, got)
-			}
-		}, func(c *immudb.Config) { c.TargetSessionAttrs = target })
+		}, func(c *immudb.Config) { c.TargetSessionAttrs = "any" })
 	}
 }
 

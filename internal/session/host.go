@@ -69,9 +69,9 @@ type host struct {
 // need not wait for the driver up to a round trip of 14 ms.
 const window = 640 << 10
 
-func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger) (*host, error) {
+func newHost(cfg HostConfig, connectTimeout time.Duration, log *slog.Logger, silent func(context.Context, *host)) (*host, error) {
 	h := &host{addr: cfg.Addr}
-	h.watch = watch{host: h, log: log}
+	h.watch = watch{host: h, log: log, silent: func(ctx context.Context) { silent(ctx, h) }}
 	if cfg.Dial == nil {
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
@@ -240,6 +240,9 @@ func (h *host) connects(ctx context.Context) bool {
 type watch struct {
 	host *host
 	log  *slog.Logger
+	// silent is called beside each probe: a call may have no answer because its server
+	// waits for others.
+	silent func(context.Context)
 
 	mu      sync.Mutex
 	conns   []*watchedConn
@@ -338,10 +341,12 @@ func (w *watch) tick() {
 	}
 }
 
-// probe makes a call only so that the server sends bytes; its result is ignored.
+// probe makes a call so that the server sends bytes.
 func (w *watch) probe() {
 	defer w.probing.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), (deadTicks-probeTicks)*watchTick)
 	defer cancel()
-	_ = w.host.channel().Probe(ctx)
+	if w.host.channel().Probe(ctx) == nil {
+		w.silent(ctx)
+	}
 }

@@ -58,6 +58,17 @@ const (
 	replicaPatience = time.Second
 	stalePause      = time.Minute
 
+	// After a read that missed a replica, it is asked until it has what the reads have
+	// seen, ever less often up to catchUpPause, for catchUpPatience at most: replicas were
+	// seen to be 29 s behind after silence. The primary is asked no more often than every
+	// floorPause what its answers can have seen.
+	catchUpPause    = 500 * time.Millisecond
+	catchUpPatience = time.Minute
+	floorPause      = 100 * time.Millisecond
+
+	// firstPatience bounds how long the first connection waits for a replica.
+	firstPatience = time.Second
+
 	// undoPause is the longest pause between two attempts to send a Rollback or
 	// CloseSession that must reach the server.
 	undoPause = time.Second

@@ -93,7 +93,7 @@ func (p *Pool) mayWrite(ctx context.Context, s *Session) error {
 			Message: fmt.Sprintf("split brain: the server says that it is a primary, but it does not have tx %d, which was seen on the primary %s; "+
 				"make it a replica of that one, or take it out of the hosts", seen.tx, seen.primary.addr)}}
 	case !holds:
-		p.cfg.Log.Warn("immudb primary does not have transactions that were seen, they are lost or on another server",
+		p.cfg.Log.Error("immudb primary does not have transactions that were seen, they are lost or on another server",
 			slog.String("host", h.addr), slog.Uint64("ends_with_tx", head.TxID), slog.Uint64("seen_tx", seen.tx), slog.String("seen_on", seen.primary.addr))
 		p.lineage = lineage{}
 	}

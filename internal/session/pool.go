@@ -72,7 +72,7 @@ func New(cfg Config) (*Pool, error) {
 	p.idle = sync.NewCond(&p.mu)
 	p.ctx, p.giveUp = context.WithCancel(context.Background())
 	for _, hc := range cfg.Hosts {
-		h, err := newHost(hc, cfg.ConnectTimeout, cfg.Log)
+		h, err := newHost(hc, cfg.ConnectTimeout, cfg.Log, p.askIfItWaits)
 		if err != nil {
 			p.closeHosts()
 			return nil, &HostError{Addr: hc.Addr, Err: err}

@@ -17,15 +17,21 @@ import (
 // A read must not be older than what the connector has committed or read before. floor
 // is the newest transaction that it is known to have seen. The server does not tell which
 // transactions a query has seen, so each answer of the primary is counted in seen, and
-// before the next read goes to a replica, the primary is asked for its newest
-// transaction: the answers before that question have seen no later one. covered is how
-// many of them floor takes into account.
+// the primary is asked for its newest transaction: the answers before that question have
+// seen no later one. covered is how many of them floor takes into account. The sooner after
+// an answer the primary is asked, the less floor is above what the answer has seen: while
+// others write all the time, a replica never has what the primary has now. So the
+// goroutine asks soon after a read that the primary has served, and a read itself only if
+// it comes before that.
 //
 // The reads go to one replica at a time, the one of link. Its own answers never go back,
-// and what they have seen is only counted when another replica takes its place.
+// and what they have seen is only counted when another replica takes its place. A connector
+// that has seen nothing may read from any replica, and then from that one for as long as it
+// serves: so the first connection waits a little for a replica.
 type Replicas struct {
-	pool *Pool // its sessions are on replicas
-	fits func(context.Context, *Lease) bool
+	pool    *Pool // its sessions are on replicas
+	primary *Pool
+	fits    func(context.Context, *Lease) bool
 
 	floor, seen, covered atomic.Uint64
 	link                 atomic.Pointer[Link] // nil: the primary serves all reads
@@ -33,7 +39,9 @@ type Replicas struct {
 	routed, fellBack     atomic.Uint64
 	lag                  atomic.Uint64
 	wanted               chan struct{} // holds an element when a read has missed a replica
+	first                chan struct{} // closed when replicas have been asked for the first time
 
+	asked sync.Once          // closes first
 	mu    sync.Mutex         // held while link changes, too
 	conns int                // connections of the connector
 	quit  context.CancelFunc // ends the goroutine; nil: it does not run
@@ -59,20 +67,36 @@ type Link struct {
 // Session is the session on the replica.
 func (l *Link) Session() *Session { return l.session }
 
-// NewReplicas makes the replicas of the hosts of a pool's configuration. It does not
-// connect. fits reports whether the server of a lease shows the changes of the schema
+// NewReplicas makes the replicas of the hosts of a pool's configuration; primary is the
+// pool of what replicas do not serve. It does not connect. fits reports whether the server of a lease shows the changes of the schema
 // that [Replicas.SchemaChanged] told of.
-func NewReplicas(cfg Config, fits func(context.Context, *Lease) bool) (*Replicas, error) {
+func NewReplicas(cfg Config, primary *Pool, fits func(context.Context, *Lease) bool) (*Replicas, error) {
 	cfg.Target, cfg.Shuffle = Standby, true
 	pool, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Replicas{pool: pool, fits: fits, wanted: make(chan struct{}, 1)}, nil
+	return &Replicas{pool: pool, primary: primary, fits: fits, wanted: make(chan struct{}, 1), first: make(chan struct{})}, nil
 }
 
-// Join counts a connection. The replicas are looked for while there is one.
-func (r *Replicas) Join() {
+// Join counts a connection. The replicas are looked for while there is one. While the
+// connector has seen nothing, Join waits for the first attempt to find one, within ctx
+// and firstPatience.
+func (r *Replicas) Join(ctx context.Context) {
+	r.join()
+	if r.floor.Load() > 0 || r.seen.Load() > 0 {
+		return
+	}
+	patience := time.NewTimer(firstPatience)
+	defer patience.Stop()
+	select {
+	case <-r.first:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
+func (r *Replicas) join() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.conns++
@@ -86,6 +110,7 @@ func (r *Replicas) Join() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.quit = cancel
+	r.look()
 	r.pool.start(func(job context.Context) {
 		defer context.AfterFunc(job, cancel)()
 		(&seeker{Replicas: r}).run(ctx)
@@ -293,9 +318,12 @@ type seeker struct {
 	lease  *Lease    // nil: none could be had
 	judged time.Time // when the server was last asked what it is
 	pause  time.Duration
+	floors time.Time // when the primary was last asked
+	trails bool      // the replica would be used if it had what was read
 }
 
-// run looks for replicas when it is wanted, until ctx ends.
+// run looks for replicas when it is wanted, until ctx ends, and goes on by itself while
+// the replica does not have what was read.
 func (r *seeker) run(ctx context.Context) {
 	defer func() {
 		r.unlink(nil)
@@ -303,13 +331,27 @@ func (r *seeker) run(ctx context.Context) {
 			r.lease.drop()
 		}
 	}()
+	var last time.Time // when it was last wanted
+	var slower time.Duration
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.wanted:
+		if !r.behind() || time.Since(last) > catchUpPatience {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.wanted:
+				last, slower = time.Now(), 0
+			}
+		} else {
+			select {
+			case <-r.wanted:
+				last, slower = time.Now(), 0
+			default:
+				slower = min(slower+slower/4+replicaPause/4, catchUpPause)
+			}
 		}
-		pause := time.NewTimer(r.ask(ctx))
+		r.raiseFloor(ctx)
+		pause := time.NewTimer(r.ask(ctx) + slower)
+		r.asked.Do(func() { close(r.first) })
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -317,6 +359,41 @@ func (r *seeker) run(ctx context.Context) {
 		case <-pause.C:
 		}
 	}
+}
+
+// behind reports whether reads go to the primary only because the replica does not have
+// what was read or committed, or is not known to.
+func (r *seeker) behind() bool {
+	l := r.link.Load()
+	return r.trails || l != nil && (l.head.Load() < r.floor.Load() || r.covered.Load() < r.seen.Load())
+}
+
+// raiseFloor takes into account what the primary has answered. It must be soon after the
+// answers, and before the replica is asked what it has.
+func (r *seeker) raiseFloor(ctx context.Context) {
+	g := r.seen.Load()
+	if r.covered.Load() >= g || time.Since(r.floors) < floorPause {
+		return
+	}
+	r.floors = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, replicaPatience)
+	defer cancel()
+	tx, ok := r.askPrimary(func() (uint64, bool) { return r.primary.head(ctx) })
+	if ok {
+		raise(&r.floor, tx)
+		raise(&r.covered, g)
+	}
+}
+
+// head asks the server of a session for the newest transaction of its database.
+func (p *Pool) head(ctx context.Context) (tx uint64, ok bool) {
+	p.mu.Lock()
+	s, _ := p.best()
+	p.mu.Unlock()
+	if s == nil || s.leaving.Load() || s.doubtful() {
+		return 0, false
+	}
+	return s.Head(ctx)
 }
 
 // none returns how long to wait after no replica was found. Each attempt may cost the
@@ -330,6 +407,7 @@ func (r *seeker) none() time.Duration {
 // before it is asked again.
 func (r *seeker) ask(ctx context.Context) time.Duration {
 	p := r.pool
+	r.trails = false
 	if r.lease == nil {
 		lease, err := p.Lease(ctx)
 		if err != nil {
@@ -386,7 +464,7 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 	if stale {
 		return lookPause
 	}
-	if head < floor {
+	if r.trails = head < floor; r.trails {
 		// A catalog that is read before the change of the schema is there stays as it was.
 		return replicaPause
 	}

@@ -86,17 +86,13 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 	if f != nil {
 		return s.host.failed(f)
 	}
-	p.mu.Lock()
-	p.noteRole(s.host, settings.Replica)
-	p.mu.Unlock()
-	s.host.sync.Store(settings.Replica && settings.Sync)
-	s.host.waits.Store(!settings.Replica && settings.SyncAcks > 0)
+	p.noteSettings(s.host, &settings)
 	var err error
 	switch {
 	case settings.Replica && want == Primary:
 		err = &HostError{Addr: s.host.addr, Failure: &wire.Failure{
 			Fate: wire.Refused, Class: wire.Replica, Code: codes.FailedPrecondition, SQLState: "25006",
-			Message: "the database is a replica, and target_session_attrs asks for a primary",
+			Message: "the database is a replica, and target_session_attrs asks for a primary: promote it, or add its primary to the hosts",
 		}}
 	case !settings.Replica && want == Standby:
 		err = &HostError{Addr: s.host.addr, Failure: &wire.Failure{
@@ -113,6 +109,35 @@ func (p *Pool) judge(ctx context.Context, s *Session, want Target) error {
 		s.host.wrongRole = time.Now()
 	}
 	return err
+}
+
+// noteSettings remembers what a server has said of its database.
+func (p *Pool) noteSettings(h *host, settings *wire.DatabaseSettings) {
+	p.mu.Lock()
+	p.noteRole(h, settings.Replica)
+	p.mu.Unlock()
+	h.sync.Store(settings.Replica && settings.Sync)
+	h.waits.Store(!settings.Replica && settings.SyncAcks > 0)
+}
+
+// askIfItWaits asks a server on which a call has long had no answer whether its commits
+// wait for replicas, for [Session.Explain]: where any role will do it is not asked before.
+func (p *Pool) askIfItWaits(ctx context.Context, h *host) {
+	p.mu.Lock()
+	at := slices.IndexFunc(p.sessions, func(s *Session) bool { return s.host == h && !s.alone && !s.ended && !s.doubtful() })
+	var s *Session
+	if at >= 0 {
+		s = p.sessions[at]
+	}
+	p.mu.Unlock()
+	if s == nil {
+		return
+	}
+	var settings wire.DatabaseSettings
+	// Not as a call of the session: one without an answer would count as its use.
+	if h.channel().Call(&callContext{ctx, s.md}, wire.MethodDatabaseSettings, nil, &settings) == nil {
+		p.noteSettings(h, &settings)
+	}
 }
 
 // noteRole remembers the role of a server. A primary that has become a replica

@@ -342,8 +342,8 @@ func TestReplicaRefusesWrites(t *testing.T) {
 	primary := testserver.Start(t)
 	replica := testserver.Start(t, "-replica-of="+primary.DSN())
 	db := dbtest.OpenDSN(t, replica.DSN())
-	if _, err := db.Exec("CREATE TABLE t (id INTEGER, PRIMARY KEY id)"); !errors.Is(err, immudb.ErrReplica) {
-		t.Errorf("err = %v, want ErrReplica", err)
+	if _, err := db.Exec("CREATE TABLE t (id INTEGER, PRIMARY KEY id)"); !errors.Is(err, immudb.ErrReplica) || !strings.Contains(err.Error(), replica.Addr()) {
+		t.Errorf("err = %v, want ErrReplica that names the host", err)
 	}
 	if err := db.QueryRow("SELECT id FROM t").Scan(new(int)); errors.Is(err, sql.ErrNoRows) || err == nil {
 		t.Errorf("reading a table that is not there: %v", err)

@@ -20,6 +20,8 @@ const (
 	MethodHealth           = service + "Health"
 	MethodServerInfo       = service + "ServerInfo"
 	MethodDatabaseSettings = service + "GetDatabaseSettingsV2"
+	MethodUnloadDatabase   = service + "UnloadDatabase"
+	MethodLoadDatabase     = service + "LoadDatabase"
 	MethodNewTx            = service + "NewTx"
 	MethodCommit           = service + "Commit"
 	MethodRollback         = service + "Rollback"
@@ -38,7 +40,10 @@ func OpenSessionRequest(user, password, database string) []byte {
 }
 
 // UseDatabaseRequest moves the session to database.
-func UseDatabaseRequest(database string) []byte { return appendString(nil, 1, database) }
+func UseDatabaseRequest(database string) []byte { return DatabaseRequest(database) }
+
+// DatabaseRequest names a database: what to unload, or to load.
+func DatabaseRequest(database string) []byte { return appendString(nil, 1, database) }
 
 // TxMode is what a transaction may do.
 type TxMode int

@@ -7,6 +7,10 @@
 // of the machine do not see it; package migrateimmudb describes its options. Run with -help
 // for all commands.
 //
+// The command reload is for replicas, which see no migration that comes after they have read
+// their catalog: it has them read it again, see [immudb.ReloadDatabase] for when it may be
+// used, and needs no -path.
+//
 // The exit status is 0 if the command succeeded, or had nothing to do; 1 if it failed or
 // was stopped by a signal; 2 if the command line is wrong. The version is printed to
 // standard output, everything else to standard error.
@@ -52,6 +56,8 @@ Commands:
   force V            set version V and clear the dirty flag, run nothing; -1 is no version
   version            print the current version
   drop [-f]          drop every table of the database; asks unless -f
+  reload [-primary]  have the replicas among the URL's hosts unload and load the database,
+                     so that they see the migrations; a primary too, after its promotion
   create [-ext E] [-dir D] [-seq [-digits N] | -format F] [-tz Z] NAME
                      make an empty up and down migration; the version is a time
                      (-format in Go's words, or unix, unixNano), or with -seq the next number
@@ -132,6 +138,9 @@ func (c *command) run(ctx context.Context, args []string) error {
 	}
 	if name == "create" {
 		return c.create(args[1:], *path)
+	}
+	if name == "reload" {
+		return c.reload(ctx, args[1:])
 	}
 	do, err := c.plan(name, args[1:])
 	if err != nil {
