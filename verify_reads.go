@@ -12,17 +12,22 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// ReadProof counts the queries that verify=reads has proven, and those that it has not,
-// under a context of [WithReadProof].
+// ReadProof tells what was proven of the queries that were run under a context of
+// [WithReadProof]. Each query that has returned rows is counted once, as proven or as
+// unproven, for every value of verify.
 type ReadProof struct {
 	Proven   int    // queries whose rows were all proven
 	Unproven int    // queries that returned rows without a proof
 	Reason   string // the reason for the last one of these
 }
+
+// All reports whether there was a query and the rows of every query were proven.
+func (p *ReadProof) All() bool { return p.Proven > 0 && p.Unproven == 0 }
 
 // readReport is a ReadProof that several goroutines may write to.
 type readReport struct {
@@ -35,10 +40,19 @@ type (
 	noProofKey    struct{}
 )
 
-// WithReadProof returns a context under which, with verify=reads, each query is counted
-// in info as proven or unproven when it returns. Several goroutines may use one such
-// context; read info when all their queries have returned. (sql.Rows has no way to pass
-// this information on.)
+// WithReadProof returns a context under which each query is counted in info when it
+// returns. To know whether the rows of one result are proven, run the query under a
+// context of its own:
+//
+//	var info immudb.ReadProof
+//	rows, err := db.QueryContext(immudb.WithReadProof(ctx, &info), "SELECT …")
+//	if err == nil && !info.All() {
+//		log.Print("not proven: ", info.Reason)
+//	}
+//
+// The rows cannot be asked themselves: sql.Rows keeps the rows of the driver to
+// itself. Several goroutines may use one such context; read info when all their queries
+// have returned. Of contexts within each other the innermost counts.
 func WithReadProof(ctx context.Context, info *ReadProof) context.Context {
 	return context.WithValue(ctx, readReportKey{}, &readReport{info: info})
 }
@@ -63,6 +77,10 @@ func noteRead(ctx context.Context, unproven error) {
 	}
 	r.info.Unproven++
 	r.info.Reason = strings.TrimPrefix(unproven.Error(), "immudb: ")
+	var e *Error
+	if errors.As(unproven, &e) {
+		r.info.Reason = e.Message
+	}
 }
 
 // queryOrProve runs a query, and proves its rows with verify=reads.
@@ -74,8 +92,11 @@ func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedVa
 }
 
 func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if !c.connector.cfg.Verify.Reads || !t.reads || len(t.statements) == 0 || ctx.Value(noProofKey{}) != nil {
-		return orNil(c.query(ctx, t, args))
+	if len(t.statements) == 0 {
+		return orNil(c.query(ctx, t, args)) // blanks and comments
+	}
+	if why := c.notToProve(ctx, t); why != nil {
+		return c.queryUnproven(ctx, t, args, why)
 	}
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
@@ -92,8 +113,38 @@ func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedV
 		return nil, unproven
 	}
 	c.connector.tally.readsUnproven.Add(1)
-	noteRead(ctx, unproven)
-	return orNil(c.query(ctx, t, args))
+	return c.queryUnproven(ctx, t, args, unproven)
+}
+
+var (
+	errReadsNotVerified error = unsupported("verify=reads is not set")
+	errWithoutProof     error = unsupported("it was run under WithoutProof")
+	errWritesRows       error = unsupported("rows of a statement that writes are not proven when it runs; Verifier.Written proves them after the commit")
+)
+
+// notToProve returns the reason why no proof is wanted for a query, or nil.
+func (c *Conn) notToProve(ctx context.Context, t *query) error {
+	switch {
+	case !c.connector.cfg.Verify.Reads:
+		return errReadsNotVerified
+	case ctx.Value(noProofKey{}) != nil:
+		return errWithoutProof
+	case !t.reads:
+		return errWritesRows
+	}
+	return nil
+}
+
+// queryUnproven runs a query and counts it as unproven if it returns rows.
+func (c *Conn) queryUnproven(ctx context.Context, t *query, args []driver.NamedValue, why error) (driver.Rows, error) {
+	r, err := c.query(ctx, t, args)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
+		noteRead(ctx, why)
+	}
+	return r, nil
 }
 
 // orNil turns a nil *rows into a nil driver.Rows.
