@@ -102,6 +102,9 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := p.FollowKnown(ctx, before); err != nil {
+		return nil, nil, err
+	}
 	columns, list, err := c.collect(ctx, query.text, args)
 	if err != nil || len(list) == 0 {
 		return columns, nil, err
@@ -110,17 +113,26 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 	if err := b.begin(ctx, c, columns.names); err != nil {
 		return nil, nil, err
 	}
+	var unknown []*queried
+	for _, q := range list {
+		if q.proven == nil {
+			unknown = append(unknown, q)
+		}
+	}
 	// The first row is proven alone, because often one transaction wrote all rows.
-	for at, most := 0, 1; at < len(list); most = concurrency {
+	for at, most := 0, 1; at < len(unknown); most = concurrency {
 		var wave []*queried
-		for ; at < len(list) && len(wave) < most; at++ {
-			if list[at].proven == nil {
-				wave = append(wave, list[at])
+		for ; at < len(unknown) && len(wave) < most; at++ {
+			if unknown[at].proven == nil {
+				wave = append(wave, unknown[at])
 			}
 		}
 		if err := b.prove(ctx, wave); err != nil {
 			return nil, nil, err
 		}
+	}
+	for _, q := range unknown {
+		p.Remember(q.proven, before)
 	}
 	return columns, list, b.evaluate(ctx, c, query, args)
 }
@@ -205,6 +217,9 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 			return b.Tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
 		}
 		b.byKey[string(key)] = q
+		if row := b.Known(key); row != nil && row.Table.Same(b.def) == nil && differentColumn(q, row) < 0 {
+			q.proven = row
+		}
 	}
 	return nil
 }

@@ -265,12 +265,13 @@ func TestReadsOfAServerThatLiesAreRefused(t *testing.T) {
 		return bytes.ReplaceAll(msg, []byte("bob"), []byte("eve"))
 	}
 	for _, method := range []string{"SQLQuery", "VerifiableSQLGet", "VerifiableTxById"} {
-		p, proven, _ := reader(t, verifyReads)
+		p, proven, plain := reader(t, verifyReads)
 		for _, q := range provenQueries {
 			if _, err := answerOf(t, proven, nil, q.query, q.args...); err != nil {
 				t.Fatal(q.query, err)
 			}
 		}
+		dbtest.Exec(t, plain, "UPDATE accounts SET rate = 9.5") // no row is known any more
 		refused := 0
 		p.Tamper(nil, on(method, lie))
 		for _, q := range provenQueries {
