@@ -18,16 +18,21 @@ import (
 )
 
 // ReadProof tells what was proven of the queries that were run under a context of
-// [WithReadProof]. Each query that has returned rows is counted once, as proven or as
-// unproven, for every value of verify.
+// [WithReadProof]. Each query that has returned rows is counted once, in Proven, Unproven
+// or Own, for every value of verify.
 type ReadProof struct {
 	Proven   int    // queries whose rows were all proven
 	Unproven int    // queries that returned rows without a proof
-	Reason   string // the reason for the last one of these
+	Reason   string // the reason for the last query that is not in Proven
+
+	// Own counts the queries of transactions whose rows were all proven but for OwnRows
+	// rows that differ from what is committed, in tables that the transaction has written
+	// to: they may be its own, which the server alone says.
+	Own, OwnRows int
 }
 
 // All reports whether there was a query and the rows of every query were proven.
-func (p *ReadProof) All() bool { return p.Proven > 0 && p.Unproven == 0 }
+func (p *ReadProof) All() bool { return p.Proven > 0 && p.Unproven+p.Own == 0 }
 
 // readReport is a ReadProof that several goroutines may write to.
 type readReport struct {
@@ -63,8 +68,10 @@ func WithoutProof(ctx context.Context) context.Context {
 	return context.WithValue(ctx, noProofKey{}, true)
 }
 
-// noteRead counts a query. unproven is the reason why it is not proven, or nil.
-func noteRead(ctx context.Context, unproven error) {
+// noteRead counts a query. unproven is the reason why it is not proven, or nil. If own is
+// not 0, that is how many of its rows may be the transaction's own, and the others are
+// proven.
+func noteRead(ctx context.Context, own int, unproven error) {
 	r, _ := ctx.Value(readReportKey{}).(*readReport)
 	if r == nil || r.info == nil {
 		return
@@ -75,7 +82,12 @@ func noteRead(ctx context.Context, unproven error) {
 		r.info.Proven++
 		return
 	}
-	r.info.Unproven++
+	if own > 0 {
+		r.info.Own++
+		r.info.OwnRows += own
+	} else {
+		r.info.Unproven++
+	}
 	r.info.Reason = strings.TrimPrefix(unproven.Error(), "immudb: ")
 	var e *Error
 	if errors.As(unproven, &e) {
@@ -101,18 +113,29 @@ func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedV
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
-	r, unproven, err := c.prove(ctx, t, args)
+	prove, own := c.prove, 0
+	if c.tx != nil {
+		prove = func(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
+			r, own, unproven, err = c.proveInTx(ctx, t, args)
+			return r, unproven, err
+		}
+	}
+	r, unproven, err := prove(ctx, t, args)
 	switch {
 	case err != nil:
 		return nil, fromTrust(err)
 	case unproven == nil:
 		c.connector.tally.readsProven.Add(1)
-		noteRead(ctx, nil)
+		noteRead(ctx, 0, nil)
 		return r, nil
 	case c.connector.cfg.Verify.Strict:
 		return nil, unproven
 	}
 	c.connector.tally.readsUnproven.Add(1)
+	if r != nil {
+		noteRead(ctx, own, unproven)
+		return r, nil
+	}
 	return c.queryUnproven(ctx, t, args, unproven)
 }
 
@@ -142,7 +165,7 @@ func (c *Conn) queryUnproven(ctx context.Context, t *query, args []driver.NamedV
 		return nil, err
 	}
 	if slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has }) {
-		noteRead(ctx, why)
+		noteRead(ctx, 0, why)
 	}
 	return r, nil
 }
@@ -158,9 +181,6 @@ func orNil(r *rows, err error) (driver.Rows, error) {
 // prove runs a query and proves its rows. If it cannot prove them, it does nothing and
 // returns the reason in unproven.
 func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
-	if c.tx != nil {
-		return nil, errProofInTx, nil
-	}
 	plan := t.provable()
 	if plan.unproven != nil {
 		return nil, plan.unproven, nil
@@ -197,9 +217,6 @@ func (c *Conn) notATable(ctx context.Context, t *query, args []driver.NamedValue
 	_ = r.Close() // always nil
 	return unsupported("the rows of the query cannot be proven: " + name + " is not a table")
 }
-
-var errProofInTx error = unsupported("rows read in a transaction cannot be proven: they come from its snapshot and its own writes; " +
-	"read them outside the transaction, or under WithoutProof")
 
 // readPlan says how the rows of a query are proven: the client proves the rows of SELECT *
 // with the same condition, and then picks the columns that the query asks for.

@@ -109,12 +109,21 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 	if err != nil || len(list) == 0 {
 		return columns, nil, err
 	}
-	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list}
+	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list, recall: true}
 	if err := b.begin(ctx, c, columns.names); err != nil {
 		return nil, nil, err
 	}
+	if err := b.proveAll(ctx, concurrency, before); err != nil {
+		return nil, nil, err
+	}
+	return columns, list, b.evaluate(ctx, c, query, args)
+}
+
+// proveAll proves the rows that are not known. They are then known as of a state that
+// was trusted before.
+func (b *queryProof) proveAll(ctx context.Context, concurrency int, asOf trust.State) error {
 	var unknown []*queried
-	for _, q := range list {
+	for _, q := range b.rows {
 		if q.proven == nil {
 			unknown = append(unknown, q)
 		}
@@ -128,13 +137,15 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 			}
 		}
 		if err := b.prove(ctx, wave); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
 	for _, q := range unknown {
-		p.Remember(q.proven, before)
+		if q.proven != nil {
+			b.Remember(q.proven, asOf)
+		}
 	}
-	return columns, list, b.evaluate(ctx, c, query, args)
+	return nil
 }
 
 // collect runs the query and keeps its rows.
@@ -175,11 +186,15 @@ func collectRows(n int, next func([]driver.Value) error) (list []*queried, err e
 type queryProof struct {
 	*trust.Prover
 	table  string
-	before uint64 // the newest transaction before the query
-	def    *proof.Table
-	rows   []*queried
-	byKey  map[string]*queried
-	read   map[uint64]bool // transactions that were read as a whole
+	before uint64 // a transaction that the query must have seen: the newest one before it
+	recall bool   // rows that are known need no proof
+	// inTx: rows that differ from the last revision stay without a proof.
+	inTx  bool
+	own   bool // the open transaction has written to the table
+	def   *proof.Table
+	rows  []*queried
+	byKey map[string]*queried
+	read  map[uint64]bool // transactions that were read as a whole
 }
 
 // begin learns the definition of the table and prepares the rows.
@@ -213,10 +228,16 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 			q.pk = append(q.pk, q.values[slices.IndexFunc(b.def.Columns, func(c proof.Column) bool { return c.ID == id })])
 		}
 		key, err := b.def.RowKey(q.pk...)
+		if b.own && b.byKey[string(key)] != nil {
+			return errChanged // the server's indexes do not show a transaction its own writes
+		}
 		if err != nil || b.byKey[string(key)] != nil {
 			return b.Tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
 		}
 		b.byKey[string(key)] = q
+		if !b.recall {
+			continue
+		}
 		if row := b.Known(key); row != nil && row.Table.Same(b.def) == nil && differentColumn(q, row) < 0 {
 			q.proven = row
 		}
@@ -255,8 +276,11 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 			if err == nil {
 				err = b.judge(q, row)
 			}
+			if err = changedIfGone(err); b.inTx && errors.Is(err, errChanged) {
+				return
+			}
 			if err != nil {
-				cancel(changedIfGone(err)) // only the first error is kept
+				cancel(err) // only the first error is kept
 				return
 			}
 			rows[i], keys[i] = row, written
@@ -270,6 +294,9 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 		q.proven = rows[i]
 	}
 	for i := range wave {
+		if rows[i] == nil {
+			continue
+		}
 		tx := rows[i].TxID
 		if !b.read[tx] && slices.ContainsFunc(keys[i], b.isPending) {
 			b.read[tx] = true
@@ -295,7 +322,7 @@ func (b *queryProof) judge(q *queried, row *proof.Row) error {
 	switch {
 	case column < 0 && !row.Deleted:
 		return nil
-	case row.TxID > b.before:
+	case row.TxID > b.before, b.own:
 		return errChanged
 	case row.Deleted:
 		return b.Tampering(&proof.Error{Check: "a row that the query gave was not deleted before", TxID: row.TxID})
@@ -451,6 +478,9 @@ func (b *queryProof) evaluate(ctx context.Context, c *Conn, query *rowsQuery, ar
 		return nil
 	case !errors.As(err, &wrong):
 		return unsupported("rows are verified against their condition: " + err.Error())
+	}
+	if b.own {
+		return errChanged // by a row of the transaction's own
 	}
 	version, err := c.ServerVersion(ctx)
 	switch {

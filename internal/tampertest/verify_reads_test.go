@@ -200,14 +200,6 @@ func TestReadsThatCannotBeProvenSaySo(t *testing.T) {
 		}
 		rows.Close()
 	}
-	tx, err := strict.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if err := tx.QueryRow("SELECT id FROM accounts").Scan(new(int)); !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), "transaction") {
-		t.Errorf("in a transaction: %v", err)
-	}
 }
 
 // Each query that returns rows is counted once, so that All tells for one result whether it is proven.
