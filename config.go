@@ -204,9 +204,9 @@ type VerifyConfig struct {
 	// server computes, and what other statements write, are not compared; see
 	// [Verifier.Written].
 	Writes bool
-	// Reads: the rows of a SELECT outside transactions are proven as by [VerifyRows],
-	// if the query selects rows of one table, or columns of them, by a condition, an
-	// order and a limit. This also works for the queries of an ORM. It does not prove
+	// Reads: the rows of a SELECT are proven as by [VerifyRows], if the query selects rows
+	// of one table, or columns of them, by a condition, an order and a limit. In a
+	// transaction its own rows are not, see [ReadProof]. This also works for the queries of an ORM. It does not prove
 	// that a row is absent, nor that the result is complete. Other queries are answered
 	// without a proof; [WithReadProof] tells what was proven, [WithoutProof] switches
 	// the proof off.

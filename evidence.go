@@ -26,6 +26,12 @@ type AuditOptions struct {
 	// and makes the server send all values. If it is empty, the entries of each
 	// transaction are checked by their hashes only.
 	Tables []string
+	// Live compares what SELECT serves now with what the history says, for the tables in
+	// Tables, all if it is empty: a row that is hidden, changed, deleted or was never
+	// written is an [ErrTampered], and in AuditReport.Findings. Other clients may write
+	// meanwhile: a row may be as it was at any time during the query of its table. It
+	// keeps up to 140 bytes in memory for each row that the history has.
+	Live bool
 	// Progress, if not nil, is called from time to time and at the end, by the
 	// goroutine that called Audit.
 	Progress func(AuditProgress)
@@ -60,7 +66,12 @@ type AuditReport struct {
 	// (1, 5, 15 seconds, 1, 5, 15 minutes, 1, 6 hours, 1, 10, 30 days or more), without a gap. The time is the one in a transaction: proven to be as it was
 	// written, but the server's clock made it.
 	Activity []AuditPeriod `json:"activity,omitempty"`
-	Elapsed  time.Duration `json:"elapsed_ns"`
+	// Served counts the rows that SELECT returned and that were compared with the
+	// history, by table, with AuditOptions.Live. Findings are the rows that differ, the
+	// first 100.
+	Served   map[string]int64 `json:"served,omitempty"`
+	Findings []AuditFinding   `json:"findings,omitempty"`
+	Elapsed  time.Duration    `json:"elapsed_ns"`
 }
 
 // AuditPeriod counts the transactions that an audit has checked in a part of the time.
@@ -86,6 +97,8 @@ type SchemaChange struct {
 // When it fails, the error is one of those of [VerifiedRow], the report says how far
 // the audit came, and the trusted state is as before: at first use there is none.
 //
+// An audit proves the history, not what queries return; with Live it compares both.
+//
 // A server that has deleted old values (retention) can still prove that there were
 // entries, but not their values: then leave Tables empty.
 func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, error) {
@@ -98,9 +111,17 @@ func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, er
 		o.Progress = func(tx, last uint64) { opts.Progress(AuditProgress{TxID: tx, Last: last}) }
 	}
 	report := &AuditReport{}
+	if opts.Live && len(o.Tables) == 0 {
+		o.Tables = []string{"*"}
+	}
 	err := onConn(ctx, db, func(c *Conn) error {
+		live := newLiveAudit(c)
+		if opts.Live {
+			o.Live = live
+		}
 		r, err := c.prover().Audit(ctx, o)
 		report = newAuditReport(r)
+		report.Served, report.Findings = live.served, live.findings
 		return err
 	})
 	report.Elapsed = time.Since(begin)

@@ -39,7 +39,11 @@ func newProvenRow(row *proof.Row) *ProvenRow {
 	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, key: row.Key}
 	for i, c := range row.Table.Columns {
 		r.Columns = append(r.Columns, c.Name)
-		r.Values = append(r.Values, asQueried(row.Values[i]))
+		v := asQueried(row.Values[i])
+		if b, ok := v.([]byte); ok {
+			v = bytes.Clone(b) // the row may be known, see [trust.Prover.Known]
+		}
+		r.Values = append(r.Values, v)
 	}
 	return r
 }

@@ -30,6 +30,10 @@ type tx struct {
 	// from database/sql, and what traces them needs the values.
 	values context.Context
 
+	// trusted is a transaction that its snapshot must contain: the newest one that was
+	// trusted when it began; 0: none.
+	trusted uint64
+
 	begin []byte // the request that began it
 	log   *txLog // what its savepoints need; nil: it has none
 
@@ -127,6 +131,10 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	bytes, host := req.Append(nil), c.Host()
 	var server *session.Tx
 	var replica *session.Link
+	var trusted uint64
+	if c.connector.cfg.Verify.Reads && opts.SnapshotRenewalPeriod == 0 && opts.SnapshotMustIncludeTx == 0 {
+		trusted = c.prover().Trusted().TxID // else an older snapshot is allowed
+	}
 	if readOnly && c.connector.replicas != nil {
 		server, replica = c.beginOnReplica(ctx, req)
 	}
@@ -136,7 +144,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 			return nil, err
 		}
 	}
-	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), begin: bytes, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), begin: bytes, trusted: trusted, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	if !readOnly {
 		if err := c.checkHost(ctx, begins, host); err != nil {
 			c.tx.abandon()

@@ -55,7 +55,10 @@ func VerifiedRow(ctx context.Context, db *sql.DB, table string, pk ...any) (*Pro
 //	rows, err := immudb.VerifyRows(ctx, db, "entries", "WHERE account = ? ORDER BY id", 42)
 //
 // The trusted state moves once, to the newest transaction; then each transaction
-// that wrote some of the rows is proven once, whatever their number. If the query
+// that wrote some of the rows is proven once, whatever their number. Rows that were
+// proven before need no proof again if no transaction has written them since: the
+// transactions since then are read instead, if they are few. At most 16 MiB of rows are
+// kept for that. If the query
 // returns other values of a row than the proven ones, the error is [ErrTampered]. A
 // row that was changed meanwhile is read again; if that happens too often, the error
 // is [ErrConflict].

@@ -12,17 +12,27 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
-// ReadProof counts the queries that verify=reads has proven, and those that it has not,
-// under a context of [WithReadProof].
+// ReadProof tells what was proven of the queries that were run under a context of
+// [WithReadProof]. Each query that has returned rows is counted once, in Proven, Unproven
+// or Own, for every value of verify.
 type ReadProof struct {
 	Proven   int    // queries whose rows were all proven
 	Unproven int    // queries that returned rows without a proof
-	Reason   string // the reason for the last one of these
+	Reason   string // the reason for the last query that is not in Proven
+
+	// Own counts the queries of transactions whose rows were all proven but for OwnRows
+	// rows that differ from what is committed, in tables that the transaction has written
+	// to: they may be its own, which the server alone says.
+	Own, OwnRows int
 }
+
+// All reports whether there was a query and the rows of every query were proven.
+func (p *ReadProof) All() bool { return p.Proven > 0 && p.Unproven+p.Own == 0 }
 
 // readReport is a ReadProof that several goroutines may write to.
 type readReport struct {
@@ -35,10 +45,19 @@ type (
 	noProofKey    struct{}
 )
 
-// WithReadProof returns a context under which, with verify=reads, each query is counted
-// in info as proven or unproven when it returns. Several goroutines may use one such
-// context; read info when all their queries have returned. (sql.Rows has no way to pass
-// this information on.)
+// WithReadProof returns a context under which each query is counted in info when it
+// returns. To know whether the rows of one result are proven, run the query under a
+// context of its own:
+//
+//	var info immudb.ReadProof
+//	rows, err := db.QueryContext(immudb.WithReadProof(ctx, &info), "SELECT …")
+//	if err == nil && !info.All() {
+//		log.Print("not proven: ", info.Reason)
+//	}
+//
+// The rows cannot be asked themselves: sql.Rows keeps the rows of the driver to
+// itself. Several goroutines may use one such context; read info when all their queries
+// have returned. Of contexts within each other the innermost counts.
 func WithReadProof(ctx context.Context, info *ReadProof) context.Context {
 	return context.WithValue(ctx, readReportKey{}, &readReport{info: info})
 }
@@ -49,8 +68,10 @@ func WithoutProof(ctx context.Context) context.Context {
 	return context.WithValue(ctx, noProofKey{}, true)
 }
 
-// noteRead counts a query. unproven is the reason why it is not proven, or nil.
-func noteRead(ctx context.Context, unproven error) {
+// noteRead counts a query. unproven is the reason why it is not proven, or nil. If own is
+// not 0, that is how many of its rows may be the transaction's own, and the others are
+// proven.
+func noteRead(ctx context.Context, own int, unproven error) {
 	r, _ := ctx.Value(readReportKey{}).(*readReport)
 	if r == nil || r.info == nil {
 		return
@@ -61,8 +82,17 @@ func noteRead(ctx context.Context, unproven error) {
 		r.info.Proven++
 		return
 	}
-	r.info.Unproven++
+	if own > 0 {
+		r.info.Own++
+		r.info.OwnRows += own
+	} else {
+		r.info.Unproven++
+	}
 	r.info.Reason = strings.TrimPrefix(unproven.Error(), "immudb: ")
+	var e *Error
+	if errors.As(unproven, &e) {
+		r.info.Reason = e.Message
+	}
 }
 
 // queryOrProve runs a query, and proves its rows with verify=reads.
@@ -74,26 +104,72 @@ func (c *Conn) queryOrProve(ctx context.Context, t *query, args []driver.NamedVa
 }
 
 func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedValue) (driver.Rows, error) {
-	if !c.connector.cfg.Verify.Reads || !t.reads || len(t.statements) == 0 || ctx.Value(noProofKey{}) != nil {
-		return orNil(c.query(ctx, t, args))
+	if len(t.statements) == 0 {
+		return orNil(c.query(ctx, t, args)) // blanks and comments
+	}
+	if why := c.notToProve(ctx, t); why != nil {
+		return c.queryUnproven(ctx, t, args, why)
 	}
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
-	r, unproven, err := c.prove(ctx, t, args)
+	prove, own := c.prove, 0
+	if c.tx != nil {
+		prove = func(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
+			r, own, unproven, err = c.proveInTx(ctx, t, args)
+			return r, unproven, err
+		}
+	}
+	r, unproven, err := prove(ctx, t, args)
 	switch {
 	case err != nil:
 		return nil, fromTrust(err)
 	case unproven == nil:
 		c.connector.tally.readsProven.Add(1)
-		noteRead(ctx, nil)
+		noteRead(ctx, 0, nil)
 		return r, nil
 	case c.connector.cfg.Verify.Strict:
 		return nil, unproven
 	}
 	c.connector.tally.readsUnproven.Add(1)
-	noteRead(ctx, unproven)
-	return orNil(c.query(ctx, t, args))
+	if r != nil {
+		noteRead(ctx, own, unproven)
+		return r, nil
+	}
+	return c.queryUnproven(ctx, t, args, unproven)
+}
+
+var (
+	errReadsNotVerified error = unsupported("verify=reads is not set")
+	errWithoutProof     error = unsupported("it was run under WithoutProof")
+	errWritesRows       error = unsupported("rows of a statement that writes are not proven when it runs; Verifier.Written proves them after the commit")
+)
+
+// notToProve returns the reason why no proof is wanted for a query, or nil.
+func (c *Conn) notToProve(ctx context.Context, t *query) error {
+	switch {
+	case !c.connector.cfg.Verify.Reads:
+		return errReadsNotVerified
+	case ctx.Value(noProofKey{}) != nil:
+		return errWithoutProof
+	case !t.reads:
+		return errWritesRows
+	}
+	return nil
+}
+
+// queryUnproven runs a query and counts it as unproven if it returns rows.
+func (c *Conn) queryUnproven(ctx context.Context, t *query, args []driver.NamedValue, why error) (driver.Rows, error) {
+	r, err := c.query(ctx, t, args)
+	if err == nil && ctx.Value(readReportKey{}) != nil && t.returnsRows() {
+		noteRead(ctx, 0, why)
+	}
+	return orNil(r, err)
+}
+
+// returnsRows reports whether a statement of the query returns rows.
+func (t *query) returnsRows() bool {
+	return slices.ContainsFunc(t.statements, func(st sqltext.Statement) bool { return st.Kind.IsQuery() || st.Returning.Has })
 }
 
 // orNil turns a nil *rows into a nil driver.Rows.
@@ -107,9 +183,6 @@ func orNil(r *rows, err error) (driver.Rows, error) {
 // prove runs a query and proves its rows. If it cannot prove them, it does nothing and
 // returns the reason in unproven.
 func (c *Conn) prove(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
-	if c.tx != nil {
-		return nil, errProofInTx, nil
-	}
 	plan := t.provable()
 	if plan.unproven != nil {
 		return nil, plan.unproven, nil
@@ -146,9 +219,6 @@ func (c *Conn) notATable(ctx context.Context, t *query, args []driver.NamedValue
 	_ = r.Close() // always nil
 	return unsupported("the rows of the query cannot be proven: " + name + " is not a table")
 }
-
-var errProofInTx error = unsupported("rows read in a transaction cannot be proven: they come from its snapshot and its own writes; " +
-	"read them outside the transaction, or under WithoutProof")
 
 // readPlan says how the rows of a query are proven: the client proves the rows of SELECT *
 // with the same condition, and then picks the columns that the query asks for.

@@ -102,27 +102,50 @@ func (c *Conn) verifyRowsOnce(ctx context.Context, query *rowsQuery, args []driv
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := p.FollowKnown(ctx, before); err != nil {
+		return nil, nil, err
+	}
 	columns, list, err := c.collect(ctx, query.text, args)
 	if err != nil || len(list) == 0 {
 		return columns, nil, err
 	}
-	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list}
+	b := &queryProof{Prover: p, table: query.table, before: before.TxID, rows: list, recall: true}
 	if err := b.begin(ctx, c, columns.names); err != nil {
 		return nil, nil, err
 	}
+	if err := b.proveAll(ctx, concurrency, before); err != nil {
+		return nil, nil, err
+	}
+	return columns, list, b.evaluate(ctx, c, query, args)
+}
+
+// proveAll proves the rows that are not known. They are then known as of a state that
+// was trusted before.
+func (b *queryProof) proveAll(ctx context.Context, concurrency int, asOf trust.State) error {
+	var unknown []*queried
+	for _, q := range b.rows {
+		if q.proven == nil {
+			unknown = append(unknown, q)
+		}
+	}
 	// The first row is proven alone, because often one transaction wrote all rows.
-	for at, most := 0, 1; at < len(list); most = concurrency {
+	for at, most := 0, 1; at < len(unknown); most = concurrency {
 		var wave []*queried
-		for ; at < len(list) && len(wave) < most; at++ {
-			if list[at].proven == nil {
-				wave = append(wave, list[at])
+		for ; at < len(unknown) && len(wave) < most; at++ {
+			if unknown[at].proven == nil {
+				wave = append(wave, unknown[at])
 			}
 		}
 		if err := b.prove(ctx, wave); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	return columns, list, b.evaluate(ctx, c, query, args)
+	for _, q := range unknown {
+		if q.proven != nil {
+			b.Remember(q.proven, asOf)
+		}
+	}
+	return nil
 }
 
 // collect runs the query and keeps its rows.
@@ -163,11 +186,15 @@ func collectRows(n int, next func([]driver.Value) error) (list []*queried, err e
 type queryProof struct {
 	*trust.Prover
 	table  string
-	before uint64 // the newest transaction before the query
-	def    *proof.Table
-	rows   []*queried
-	byKey  map[string]*queried
-	read   map[uint64]bool // transactions that were read as a whole
+	before uint64 // a transaction that the query must have seen: the newest one before it
+	recall bool   // rows that are known need no proof
+	// inTx: rows that differ from the last revision stay without a proof.
+	inTx  bool
+	own   bool // the open transaction has written to the table
+	def   *proof.Table
+	rows  []*queried
+	byKey map[string]*queried
+	read  map[uint64]bool // transactions that were read as a whole
 }
 
 // begin learns the definition of the table and prepares the rows.
@@ -201,10 +228,19 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 			q.pk = append(q.pk, q.values[slices.IndexFunc(b.def.Columns, func(c proof.Column) bool { return c.ID == id })])
 		}
 		key, err := b.def.RowKey(q.pk...)
+		if b.own && b.byKey[string(key)] != nil {
+			return errChanged // the server's indexes do not show a transaction its own writes
+		}
 		if err != nil || b.byKey[string(key)] != nil {
 			return b.Tampering(&proof.Error{Check: "each row of the query has a primary key of its own"})
 		}
 		b.byKey[string(key)] = q
+		if !b.recall {
+			continue
+		}
+		if row := b.Known(key); row != nil && row.Table.Same(b.def) == nil && differentColumn(q, row) < 0 {
+			q.proven = row
+		}
 	}
 	return nil
 }
@@ -240,8 +276,11 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 			if err == nil {
 				err = b.judge(q, row)
 			}
+			if err = changedIfGone(err); b.inTx && errors.Is(err, errChanged) {
+				return
+			}
 			if err != nil {
-				cancel(changedIfGone(err)) // only the first error is kept
+				cancel(err) // only the first error is kept
 				return
 			}
 			rows[i], keys[i] = row, written
@@ -255,6 +294,9 @@ func (b *queryProof) prove(ctx context.Context, wave []*queried) error {
 		q.proven = rows[i]
 	}
 	for i := range wave {
+		if rows[i] == nil {
+			continue
+		}
 		tx := rows[i].TxID
 		if !b.read[tx] && slices.ContainsFunc(keys[i], b.isPending) {
 			b.read[tx] = true
@@ -280,7 +322,7 @@ func (b *queryProof) judge(q *queried, row *proof.Row) error {
 	switch {
 	case column < 0 && !row.Deleted:
 		return nil
-	case row.TxID > b.before:
+	case row.TxID > b.before, b.own:
 		return errChanged
 	case row.Deleted:
 		return b.Tampering(&proof.Error{Check: "a row that the query gave was not deleted before", TxID: row.TxID})
@@ -436,6 +478,9 @@ func (b *queryProof) evaluate(ctx context.Context, c *Conn, query *rowsQuery, ar
 		return nil
 	case !errors.As(err, &wrong):
 		return unsupported("rows are verified against their condition: " + err.Error())
+	}
+	if b.own {
+		return errChanged // by a row of the transaction's own
 	}
 	version, err := c.ServerVersion(ctx)
 	switch {

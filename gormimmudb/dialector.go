@@ -36,7 +36,7 @@
 //
 // With verify=reads,strict in the DSN no read of the program can forget the proof: rows
 // of one table are proven on the client, and what cannot be proven (joins, counts,
-// histories, reads in a transaction) is [immudb.ErrUnsupported] instead of an answer.
+// histories, a transaction's own rows) is [immudb.ErrUnsupported] instead of an answer.
 // [immudb.WithoutProof] lets a single read through.
 //
 // # Features of immudb

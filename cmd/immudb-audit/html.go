@@ -32,7 +32,8 @@ type page struct {
 	Facts                          []fact
 	Period, Begin, End             string
 	Plots                          []plot
-	Rows                           []fact
+	Rows, Served                   []fact
+	Findings                       []immudb.AuditFinding
 	Changes                        []immudb.SchemaChange
 	NoChanges                      string
 	Version                        string
@@ -116,6 +117,12 @@ func newPage(began time.Time, r *immudb.AuditReport, err error) page {
 	p.Facts = facts(began, r, err)
 	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
 		p.Rows = append(p.Rows, fact{Name: printable(table), Value: grouped(r.Rows[table])})
+	}
+	for _, table := range slices.Sorted(maps.Keys(r.Served)) {
+		p.Served = append(p.Served, fact{Name: printable(table), Value: strconv.FormatInt(r.Served[table], 10)})
+	}
+	for _, f := range r.Findings {
+		p.Findings = append(p.Findings, immudb.AuditFinding{Table: printable(f.Table), TxID: f.TxID, What: f.What})
 	}
 	for _, c := range r.SchemaChanges {
 		p.Changes = append(p.Changes, immudb.SchemaChange{TxID: c.TxID, Table: printable(cmp.Or(c.Table, "not known")), What: printable(c.What)})

@@ -42,6 +42,7 @@
 //
 //	-from-start   read the whole history, not only new transactions
 //	-tables list  also read and check every row ever written to these tables (a,b or *); reads the whole history
+//	-live         also compare what SELECT serves now with the history: the tables of -tables, or all
 //	-timeout d    give up after this time (default none)
 //	-json         report as one line of JSON; docs/audit.md has its fields
 //	-html file    also write the report as a page to this file, which it replaces
@@ -104,9 +105,10 @@
 // size of a witness, that is newer than what the server shows is status 4; one that cannot
 // be read is status 3.
 //
-// An audit proves the history, not the results of queries: it cannot find that a server
-// leaves rows out of the result of a query, or returns an older revision. It also cannot
-// find that the server hides its newest transactions.
+// An audit proves the history, not the results of queries. With -live it compares both: it
+// finds rows that a SELECT of the whole table hides, changes, invents or serves after they
+// were deleted. A server can still answer other queries or other clients differently. It
+// cannot be found that the server hides its newest transactions.
 package main
 
 import (
@@ -164,7 +166,7 @@ type settings struct {
 
 // printUsage prints what fits a screen; the package's documentation says more.
 func printUsage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n       immudb-audit receipt | changes | key -help\n\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
+	fmt.Fprint(w, "usage: immudb-audit [flags] [DSN]\n       immudb-audit receipt | changes | key -help\nChecks that nothing in the history of a database was altered. The DSN may also be in IMMUDB_DSN.\n\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace("-"+f.Name+" "+kind), usage)
@@ -195,6 +197,7 @@ func parse(args []string, env string, stderr io.Writer) (settings, error) {
 	fs.BoolVar(&s.version, "version", false, "print the version of this program and end")
 	fs.BoolVar(&s.opts.FromStart, "from-start", false, "read the whole history, not only what is new")
 	tables := fs.String("tables", "", "also check every row ever written to these `tables` (a,b or *)")
+	fs.BoolVar(&s.opts.Live, "live", false, "also compare what SELECT serves now with the history (-tables, or all)")
 	fs.DurationVar(&s.timeout, "timeout", 0, "give up after this time (default none)")
 	fs.BoolVar(&s.json, "json", false, "report as one line of JSON")
 	fs.StringVar(&s.html, "html", "", "also write the report as a page to this `file`")
@@ -392,6 +395,12 @@ func writeText(w io.Writer, r *immudb.AuditReport, done *exchanged, err error) {
 	}
 	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
 		item("rows", "%s: %d revisions", table, r.Rows[table])
+	}
+	for _, table := range slices.Sorted(maps.Keys(r.Served)) {
+		item("served", "%s: %d rows were compared with the history", table, r.Served[table])
+	}
+	for _, f := range r.Findings {
+		item("finding", "%s, tx %d: %s", f.Table, f.TxID, f.What)
 	}
 	for _, c := range r.SchemaChanges {
 		item("schema", "%s", strings.TrimSpace(fmt.Sprintf("tx %d  %s: %s", c.TxID, cmp.Or(c.Table, "some table"), c.What)))

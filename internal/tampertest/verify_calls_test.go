@@ -91,8 +91,13 @@ func TestVerifyRowsAsksForNoMoreAtOnceThanItIsTold(t *testing.T) {
 		now.Add(-1)
 		return msg
 	}), nil)
-	v := immudb.NewVerifier(db)
 	for _, concurrency := range []int{1, 3} {
+		// Each with a connector that knows no row yet.
+		v := immudb.NewVerifier(dbtest.OpenDSN(t, dbtest.WithOptions(dsn, trustFirstUse)))
+		calls.Store(-1)
+		if _, err := v.Row(t.Context(), "t", 0); err != nil { // so that it knows the table
+			t.Fatal(err)
+		}
 		calls.Store(0)
 		most.Store(0)
 		allowed.Store(int32(concurrency))

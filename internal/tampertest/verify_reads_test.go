@@ -2,6 +2,7 @@ package tampertest
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -199,13 +200,42 @@ func TestReadsThatCannotBeProvenSaySo(t *testing.T) {
 		}
 		rows.Close()
 	}
-	tx, err := strict.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if err := tx.QueryRow("SELECT id FROM accounts").Scan(new(int)); !errors.Is(err, immudb.ErrUnsupported) || !strings.Contains(err.Error(), "transaction") {
-		t.Errorf("in a transaction: %v", err)
+}
+
+// Each query that returns rows is counted once, so that All tells for one result whether it is proven.
+func TestEachResultSaysWhetherItIsProven(t *testing.T) {
+	_, proven, plain := reader(t, verifyReads)
+	_, strict, _ := reader(t, verifyReads+",strict")
+	const byKey = "SELECT owner FROM accounts WHERE branch = 'ulm' AND id = 1"
+	for _, c := range []struct {
+		name  string
+		db    *sql.DB
+		ctx   context.Context
+		query string
+		want  immudb.ReadProof
+	}{
+		{"a row", proven, t.Context(), byKey, immudb.ReadProof{Proven: 1}},
+		{"no row", proven, t.Context(), "SELECT owner FROM accounts WHERE id = 77", immudb.ReadProof{Proven: 1}},
+		{"a count", proven, t.Context(), "SELECT COUNT(*) FROM accounts", immudb.ReadProof{Unproven: 1, Reason: "the rows of the query cannot be proven: it computes values; ask for the columns and compute them in the program"}},
+		{"two queries", proven, t.Context(), byKey + "; " + byKey, immudb.ReadProof{Unproven: 1, Reason: "the rows of the query cannot be proven: it holds more than one statement"}},
+		{"what was written", proven, t.Context(), "UPSERT INTO accounts (branch, id) VALUES ('ulm', 8) RETURNING id",
+			immudb.ReadProof{Unproven: 1, Reason: "rows of a statement that writes are not proven when it runs; Verifier.Written proves them after the commit"}},
+		{"a write without rows", proven, t.Context(), "UPSERT INTO accounts (branch, id) VALUES ('ulm', 9)", immudb.ReadProof{}},
+		{"a query that fails", proven, t.Context(), "SELECT COUNT(*) FROM missing", immudb.ReadProof{}},
+		{"opted out", strict, immudb.WithoutProof(t.Context()), byKey, immudb.ReadProof{Unproven: 1, Reason: "it was run under WithoutProof"}},
+		{"refused", strict, t.Context(), "SELECT COUNT(*) FROM accounts", immudb.ReadProof{}},
+		{"without verify=reads", plain, t.Context(), byKey, immudb.ReadProof{Unproven: 1, Reason: "verify=reads is not set"}},
+	} {
+		var info immudb.ReadProof
+		if rows, err := c.db.QueryContext(immudb.WithReadProof(c.ctx, &info), c.query); err == nil {
+			rows.Close()
+		}
+		if info != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, info, c.want)
+		}
+		if all := info.All(); all != (c.want.Proven == 1) {
+			t.Errorf("%s: All says %v", c.name, all)
+		}
 	}
 }
 
@@ -227,12 +257,13 @@ func TestReadsOfAServerThatLiesAreRefused(t *testing.T) {
 		return bytes.ReplaceAll(msg, []byte("bob"), []byte("eve"))
 	}
 	for _, method := range []string{"SQLQuery", "VerifiableSQLGet", "VerifiableTxById"} {
-		p, proven, _ := reader(t, verifyReads)
+		p, proven, plain := reader(t, verifyReads)
 		for _, q := range provenQueries {
 			if _, err := answerOf(t, proven, nil, q.query, q.args...); err != nil {
 				t.Fatal(q.query, err)
 			}
 		}
+		dbtest.Exec(t, plain, "UPDATE accounts SET rate = 9.5") // no row is known any more
 		refused := 0
 		p.Tamper(nil, on(method, lie))
 		for _, q := range provenQueries {

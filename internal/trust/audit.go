@@ -18,6 +18,17 @@ type AuditOptions struct {
 	// Progress, if not nil, is called with the last transaction checked and the last
 	// one to check.
 	Progress func(tx, last uint64)
+	Live     Live // compares what is served with the history, or nil. It needs Tables
+}
+
+// Live compares what the server serves with what the history says.
+type Live interface {
+	// Wrote takes a revision of a row, of any table, in the order of the history.
+	Wrote(row *proof.Row)
+	// Compare compares the rows of the tables. It calls onward to read on to the newest
+	// transaction, with Wrote for each revision; changed means that the tables are others
+	// now.
+	Compare(ctx context.Context, tables []*proof.Table, onward func(context.Context) (changed bool, err error)) error
 }
 
 // AuditReport is what an audit has checked.
@@ -59,6 +70,7 @@ type audit struct {
 	end     proof.State
 	catalog *proof.Catalog          // nil unless the history is read from its start
 	tables  map[string]*proof.Table // that the catalog defines at this point
+	defined int                     // how often these have changed
 
 	dropped []uint32 // without a catalog: the ids of the tables that were dropped
 
@@ -94,12 +106,16 @@ func (a *audit) run(ctx context.Context) error {
 		detail = wire.WithValues
 	}
 	err = a.replay(ctx, chain, a.end.TxID, detail, func(tx *proof.Tx) error { return a.visit(trusted, chain, tx) })
+	if err == nil {
+		err = a.ends(chain)
+	}
 	if err != nil {
 		return err
 	}
-	if chain.State() != a.end {
-		return a.Tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
-			Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
+	if a.opts.Live != nil {
+		if err := a.compare(ctx, trusted, chain); err != nil {
+			return err
+		}
 	}
 	if a.catalog != nil {
 		r.SchemaChanges = a.catalog.Changes(r.First)
@@ -114,6 +130,52 @@ func (a *audit) run(ctx context.Context) error {
 	}
 	return a.accept(ctx)
 }
+
+// ends checks that the chain has reached the end.
+func (a *audit) ends(chain *proof.Chain) error {
+	if chain.State() == a.end {
+		return nil
+	}
+	return a.Tampering(&proof.Error{Check: "the history ends as the server says it does", TxID: a.end.TxID,
+		Expected: a.end.Alh.String(), Found: chain.State().Alh.String()})
+}
+
+// compare compares what the server serves now with the history, which it reads on
+// meanwhile.
+func (a *audit) compare(ctx context.Context, trusted State, chain *proof.Chain) error {
+	for changed := true; changed; {
+		changed = false
+		var tables []*proof.Table
+		for _, name := range slices.Sorted(maps.Keys(a.tables)) {
+			if a.checks(name) {
+				tables = append(tables, a.tables[name])
+			}
+		}
+		err := a.opts.Live.Compare(ctx, tables, func(ctx context.Context) (bool, error) {
+			head, err := a.head(ctx)
+			if err != nil {
+				return false, err
+			}
+			if head.state.TxID < a.end.TxID {
+				return false, a.older(head.state, State{TxID: a.end.TxID})
+			}
+			a.end = head.state
+			before := a.defined
+			if err := a.replay(ctx, chain, a.end.TxID, wire.WithValues, func(tx *proof.Tx) error { return a.visit(trusted, chain, tx) }); err != nil {
+				return false, err
+			}
+			changed = changed || a.defined != before
+			return changed, a.ends(chain)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checks reports whether the rows of a table are checked.
+func (a *audit) checks(table string) bool { return a.all || slices.Contains(a.opts.Tables, table) }
 
 // begin returns the state that the history must contain: the trusted one, or at
 // first use the newest, which is trusted only after the whole audit has passed.
@@ -239,11 +301,12 @@ func (a *audit) define(tx *proof.Tx, changed bool) error {
 	if !changed && a.tables != nil {
 		return nil
 	}
+	a.defined++
 	a.tables = make(map[string]*proof.Table)
 	for _, name := range a.catalog.TableNames() {
 		t, err := a.catalog.Table(name)
 		if err != nil {
-			if !a.all && !slices.Contains(a.opts.Tables, name) {
+			if !a.checks(name) {
 				continue // its rows are not checked
 			}
 			return a.Tampering(err)
@@ -256,14 +319,19 @@ func (a *audit) define(tx *proof.Tx, changed bool) error {
 // rows checks the rows of the chosen tables that a transaction wrote.
 func (a *audit) rows(tx *proof.Tx) error {
 	for name, t := range a.tables {
-		if !a.all && !slices.Contains(a.opts.Tables, name) {
+		if !a.checks(name) && a.opts.Live == nil {
 			continue
 		}
 		rows, err := tx.Rows(t)
 		if err != nil {
 			return a.Tampering(err)
 		}
-		if len(rows) > 0 {
+		if a.opts.Live != nil {
+			for _, row := range rows {
+				a.opts.Live.Wrote(row)
+			}
+		}
+		if len(rows) > 0 && a.checks(name) {
 			if a.report.Rows == nil {
 				a.report.Rows = make(map[string]int64)
 			}

@@ -44,6 +44,7 @@ type history struct {
 	standing []serverKey
 
 	schema schema
+	rows   knownRows
 }
 
 // proven is the state that a check has proven: the trusted one, or one that extends

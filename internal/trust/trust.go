@@ -86,7 +86,7 @@ func (t *Trust) history(database string) *history {
 	h := t.histories[database]
 	if h == nil {
 		h = &history{trust: t, id: storeKey{t.History, database}, turn: make(chan struct{}, 1),
-			schema: schema{turn: make(chan struct{}, 1)}}
+			schema: schema{turn: make(chan struct{}, 1)}, rows: knownRows{turn: make(chan struct{}, 1)}}
 		if database == t.Pinned {
 			h.pin = t.Pin
 		}
