@@ -14,6 +14,7 @@ import (
 	"github.com/immudb-go/immudb/internal/feed"
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/trust"
+	"github.com/immudb-go/immudb/internal/wire"
 )
 
 // ChangesOptions say what [Changes] reads.
@@ -118,6 +119,7 @@ func Changes(ctx context.Context, db *sql.DB, opts ChangesOptions) iter.Seq2[Cha
 				return onConn(ctx, db, func(c *Conn) error { return f(c.prover()) })
 			},
 			IsPassing: isUnreachable,
+			Entries:   wire.WithValues,
 			Follow:    opts.Follow,
 			Poll:      opts.PollInterval,
 		})

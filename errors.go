@@ -73,6 +73,9 @@ var (
 // errNoSuchKey: a verified read found no row. Callers are told sql.ErrNoRows.
 var errNoSuchKey = errors.New("immudb: no such key")
 
+// errNoSuchTx: the server says that it has no such transaction.
+var errNoSuchTx = errors.New("immudb: no such transaction")
+
 // Error is a failed call: the server refused it, or its answer never arrived. The
 // driver's own refusals, which need no call, are Errors too.
 type Error struct {
@@ -197,6 +200,7 @@ var kinds = [...]error{
 	wire.TooManyEntries:  ErrTooManyEntries,
 	wire.InvalidValue:    ErrInvalidValue,
 	wire.NoSuchKey:       errNoSuchKey,
+	wire.NoSuchTx:        errNoSuchTx,
 	wire.NoSuchTable:     ErrNoSuchTable,
 	wire.NoSuchColumn:    ErrNoSuchColumn,
 	wire.NoSuchDatabase:  ErrNoSuchDatabase,

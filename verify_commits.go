@@ -95,7 +95,7 @@ func mayMissHistory(err error) bool {
 		return false
 	}
 	switch e.kind {
-	case nil, errNoSuchKey, ErrNoSuchTable, ErrNoSuchColumn:
+	case nil, errNoSuchKey, errNoSuchTx, ErrNoSuchTable, ErrNoSuchColumn:
 		return true
 	}
 	return false

@@ -26,6 +26,9 @@ type Source struct {
 	Use func(ctx context.Context, f func(*trust.Prover) error) error
 	// IsPassing reports whether an error of Use may go away by itself.
 	IsPassing func(error) bool
+	// Entries is what the transactions have of their entries: [wire.WithValues], or
+	// [wire.KeysOnly] with the values of the catalog alone.
+	Entries wire.EntryDetail
 	// Follow waits for new transactions instead of ending after the newest.
 	Follow bool
 	// Poll is the longest time between two questions for new transactions. 0: one second.
@@ -47,6 +50,7 @@ type Scan struct {
 type Page struct {
 	Catalog *proof.Catalog // of the first page only: the tables before it
 	Txs     []*proof.Tx    // may be empty
+	Last    uint64         // the newest transaction that was known when the page was read
 	Err     error          // ends the scan
 
 	// Fault makes the error of an entry that cannot be what an honest server stored.
@@ -135,6 +139,7 @@ func (s *Scan) try(ctx context.Context, step func(context.Context, *trust.Prover
 			page.Fault = p.Tampering
 			return err
 		})
+		page.Last = s.last
 		if err == nil && (page.Txs != nil || page.Catalog != nil) {
 			return s.send(ctx, page)
 		}
@@ -165,7 +170,7 @@ func (s *Scan) catchUp(ctx context.Context, p *trust.Prover) (page Page, err err
 }
 
 func (s *Scan) next(ctx context.Context, p *trust.Prover) (page Page, err error) {
-	page.Txs, err = s.feed.Next(ctx, p, s.last, wire.WithValues)
+	page.Txs, err = s.feed.Next(ctx, p, s.last, s.source.Entries)
 	return page, err
 }
 

@@ -3,7 +3,6 @@ package proof
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -154,8 +153,5 @@ func (c *RowChange) Row() (*Row, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if err := c.entry.CheckValue(); err != nil {
-		return nil, fmt.Errorf("row of table %q in tx %d: %w", c.table.Name, c.tx.header.ID, err)
-	}
-	return c.table.readRow(c.tx.header, c.entry)
+	return c.tx.Row(c.table, c.entry)
 }

@@ -15,6 +15,9 @@ const (
 	databaseID = 1 // the same in every database
 	pkIndexID  = 0
 
+	// RowKeyHead is the length of what precedes the primary key in the key of a row.
+	RowKeyHead = 1 + len(rowPrefix) + 3*4
+
 	keyNull    = 0x20
 	keyNotNull = 0x80
 )

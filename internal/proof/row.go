@@ -79,16 +79,22 @@ func (tx *Tx) Rows(table *Table) ([]*Row, error) {
 		if !bytes.HasPrefix(e.Key, prefix) {
 			continue
 		}
-		if err := e.CheckValue(); err != nil {
-			return nil, fmt.Errorf("row of table %q in tx %d: %w", table.Name, tx.header.ID, err)
-		}
-		row, err := table.readRow(tx.header, e)
+		row, err := tx.Row(table, e)
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// Row checks the value of an entry of the transaction and decodes it as a row of table, which must have
+// passed [Table.Check].
+func (tx *Tx) Row(table *Table, e *Entry) (*Row, error) {
+	if err := e.CheckValue(); err != nil {
+		return nil, fmt.Errorf("row of table %q in tx %d: %w", table.Name, tx.header.ID, err)
+	}
+	return table.readRow(tx.header, e)
 }
 
 // readRow decodes a proven entry and checks that its key follows from its own values, which include

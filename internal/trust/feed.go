@@ -33,14 +33,8 @@ func (f *Feed) Open(ctx context.Context, p *Prover) (*proof.Catalog, error) {
 	if f.chain != nil {
 		return f.catalog, nil
 	}
-	trusted, err := p.CatchUp(ctx)
+	trusted, err := p.Anchor(ctx, f.after)
 	if err != nil {
-		return nil, err
-	}
-	if trusted.TxID < f.after.TxID {
-		return nil, p.older(trusted.proof(), p.moved(State{}, f.after, nil))
-	}
-	if err := p.includes(ctx, f.after, "the cursor is of the history that is trusted"); err != nil {
 		return nil, err
 	}
 	if f.catalog == nil {
@@ -59,6 +53,19 @@ func (f *Feed) Open(ctx context.Context, p *Prover) (*proof.Catalog, error) {
 	}
 	f.chain = chain
 	return f.catalog, nil
+}
+
+// Anchor proves that a state that was kept from before, such as that of a cursor, belongs to
+// the trusted history, which it moves to the newest transaction first.
+func (p *Prover) Anchor(ctx context.Context, s proof.State) (State, error) {
+	trusted, err := p.CatchUp(ctx)
+	switch {
+	case err != nil:
+		return State{}, err
+	case trusted.TxID < s.TxID:
+		return State{}, p.older(trusted.proof(), p.moved(State{}, s, nil))
+	}
+	return trusted, p.includes(ctx, s, "the cursor is of the history that is trusted")
 }
 
 // readTo reads the history from its first transaction to the state at which the feed

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,26 +30,46 @@ func (p *Prover) WrittenAfter(ctx context.Context, key []byte, tx uint64, most i
 		return 0, asOf, &Error{Kind: InvalidValue, SQLState: "54000",
 			Message: fmt.Sprintf("%d transactions follow the one that wrote the row, and at most %d may be read: allow more", n, most)}
 	}
-	wrote, err := p.Tx(ctx, tx)
-	if err != nil {
-		return 0, asOf, err
+	found := errors.New("found")
+	err = p.Range(ctx, tx, asOf.TxID, wire.KeysOnly, func(tx *proof.Tx) error {
+		writes := func(e proof.Entry) bool { return bytes.Equal(e.Key, key) }
+		if slices.ContainsFunc(tx.Entries(), writes) || slices.Contains(proof.DroppedBy(tx), table) {
+			later = tx.Header().ID
+			return found
+		}
+		return nil
+	})
+	if later != 0 {
+		err = nil
+	}
+	return later, asOf, err
+}
+
+// Range reads the transactions after one, up to last, which must be trusted or older than
+// that, and calls visit for each when it is proven. An error of visit ends it.
+func (p *Prover) Range(ctx context.Context, after, last uint64, d wire.EntryDetail, visit func(*proof.Tx) error) error {
+	var from State
+	if after > 0 {
+		var err error
+		if from, err = p.Tx(ctx, after); err != nil {
+			return err
+		}
 	}
 	// The tables before do not matter, so that the feed need not read them.
-	feed := NewFeed(wrote.proof(), proof.NewCatalog())
+	feed := NewFeed(from.proof(), proof.NewCatalog())
 	if _, err := feed.Open(ctx, p); err != nil {
-		return 0, asOf, err
+		return err
 	}
-	for feed.At() < asOf.TxID {
-		txs, err := feed.Next(ctx, p, asOf.TxID, wire.KeysOnly)
+	for feed.At() < last {
+		txs, err := feed.Next(ctx, p, last, d)
 		if err != nil {
-			return 0, asOf, err
+			return err
 		}
 		for _, tx := range txs {
-			writes := func(e proof.Entry) bool { return bytes.Equal(e.Key, key) }
-			if slices.ContainsFunc(tx.Entries(), writes) || slices.Contains(proof.DroppedBy(tx), table) {
-				return tx.Header().ID, asOf, nil
+			if err := visit(tx); err != nil {
+				return err
 			}
 		}
 	}
-	return 0, asOf, nil
+	return nil
 }

@@ -27,20 +27,23 @@ func (p *Prover) Tx(ctx context.Context, id uint64) (s State, err error) {
 // RowsOf proves transaction id with all of its entries and returns the rows that it
 // wrote, table by table.
 func (p *Prover) RowsOf(ctx context.Context, id uint64, tables ...*proof.Table) (rows []*proof.Row, err error) {
-	err = p.verify(ctx, func(ctx context.Context, trusted State) (proven, error) {
-		tx, pr, err := p.proveEntries(ctx, trusted, id)
-		rows = nil // drop those of an earlier try
-		for i := 0; err == nil && i < len(tables); i++ {
-			var of []*proof.Row
-			of, err = tx.Rows(tables[i])
-			rows = append(rows, of...)
-			if err != nil {
-				err = p.Tampering(err)
-			}
-		}
+	tx, err := p.Entries(ctx, id)
+	for i := 0; err == nil && i < len(tables); i++ {
+		var of []*proof.Row
+		of, err = tx.Rows(tables[i])
+		rows, err = append(rows, of...), p.Tampering(err)
+	}
+	return rows, err
+}
+
+// Entries proves transaction id with all of its entries and their hashes. The values are
+// proven by [proof.Entry.CheckValue].
+func (p *Prover) Entries(ctx context.Context, id uint64) (tx *proof.Tx, err error) {
+	err = p.verify(ctx, func(ctx context.Context, trusted State) (pr proven, err error) {
+		tx, pr, err = p.proveEntries(ctx, trusted, id)
 		return pr, err
 	})
-	return rows, err
+	return tx, err
 }
 
 // proveEntries asks for a transaction with all of its entries and proves them.

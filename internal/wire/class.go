@@ -21,6 +21,7 @@ const (
 	TooManyEntries
 	InvalidValue
 	NoSuchKey
+	NoSuchTx
 	NoSuchTable
 	NoSuchColumn
 	NoSuchDatabase
@@ -108,6 +109,7 @@ var phrases = []phrase{
 	{"division by zero", false, InvalidValue, "22012", decided},
 
 	{"key not found", false, NoSuchKey, "02000", decided},
+	{"tx not found", false, NoSuchTx, "02000", decided},
 	{"table does not exist", false, NoSuchTable, "42P01", decided},
 	{"view does not exist", true, NoSuchTable, "42P01", decided},
 	{"sequence does not exist", true, NoSuchTable, "42P01", decided},
