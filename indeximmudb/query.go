@@ -85,28 +85,40 @@ func (q *query) keys(t *proof.Table) keyRange {
 			prefix = append(prefix, b.equal...)
 			continue
 		case b.low != nil || b.high != nil:
-			r := span(prefix, prefix)
+			r := span(prefix)
 			if b.low != nil {
-				r.from = appendKey(nil, slices.Concat(prefix, b.low))
+				low := span(slices.Concat(prefix, b.low))
+				r.from = low.from
+				if b.above {
+					r.from = low.to
+				}
 			}
 			if b.high != nil {
-				r.to = span(nil, slices.Concat(prefix, b.high)).to
+				high := span(slices.Concat(prefix, b.high))
+				r.to = high.to
+				if b.below {
+					r.to = high.from
+				}
 			}
 			return r
 		}
 		break
 	}
-	return span(prefix, prefix)
+	return span(prefix)
 }
 
-// span are the keys from those with one prefix on, up to those with another. Prefixes end
-// where a column ends, so that no run of zeros goes beyond.
-func span(first, last []byte) keyRange {
-	return keyRange{appendKey(nil, first), after(appendKey(nil, last))}
+// span are the keys with a prefix, which ends where a column ends, so that no run of zeros
+// goes beyond it.
+func span(prefix []byte) keyRange {
+	packed := appendKey(nil, prefix)
+	return keyRange{packed, after(packed)}
 }
 
 // bounds are what a column of the key is compared with, encoded; nil: with nothing.
-type bounds struct{ equal, low, high []byte }
+type bounds struct {
+	equal, low, high []byte
+	above, below     bool // without low, without high
+}
 
 // boundsOf finds the comparisons of a column that every row must meet.
 func (q *query) boundsOf(c proof.Column) (b bounds) {
@@ -125,13 +137,13 @@ func (q *query) boundsOf(c proof.Column) (b bounds) {
 			case "=":
 				b.equal = key
 			case "<", "<=":
-				b.high = key
+				b.high, b.below = key, op == "<"
 			case ">", ">=":
-				b.low = key
+				b.low, b.above = key, op == ">"
 			}
 		case *tree.Between:
 			if isColumn(x.Expr, c) {
-				b.low, b.high = q.encoded(x.Low, c), q.encoded(x.High, c)
+				b = bounds{equal: b.equal, low: q.encoded(x.Low, c), high: q.encoded(x.High, c)}
 			}
 		}
 	})
