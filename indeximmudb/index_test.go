@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
 )
@@ -109,11 +111,53 @@ func TestATableMadeAnewHasNoRowsOfTheOldOne(t *testing.T) {
 			t.Errorf("after %s: %q", step, got)
 		}
 	}
+	if n := buckets(t, x); n != 1 {
+		t.Errorf("the file has %d tables, want 1", n)
+	}
 	// The same history, read at once.
 	y := newIndex(t, db)
 	update(t, y)
 	if got := rowsOf(t, y, "accounts", ""); !slices.Equal(got, []string{"[id] [1]"}) {
 		t.Errorf("rows: %q", got)
+	}
+}
+
+// buckets is how many tables the file has.
+func buckets(t testing.TB, x *Index) int {
+	t.Helper()
+	var ids []uint32
+	err := x.view(func(tx *bolt.Tx, _ *position) (err error) {
+		ids, err = indexedIn(tx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(ids)
+}
+
+// A file that was damaged may only lead to an error, as far as the history tells.
+func TestAFileThatDoesNotFitTheHistoryIsAnError(t *testing.T) {
+	db := dbtest.Open(t, trustFirstUse)
+	accounts(t, db)
+	x := newIndex(t, db)
+	update(t, x)
+	for _, wrong := range []uint64{1, 4} { // transactions without row 1
+		err := x.store.Update(func(tx *bolt.Tx) error {
+			rows := tx.Bucket(rowsBucket).Bucket(tableKey(1))
+			return put(rows, map[string]uint64{"\x80\x80\x00\xf9\x01": wrong, "\x80\x80\x00\xf9\x02": wrong})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []int{1, 2} { // transaction 4 deletes row 2
+			if _, err := x.Row(t.Context(), "accounts", id); !errors.Is(err, errUnfit) {
+				t.Errorf("row %d of tx %d: err = %v, want that the index does not fit", id, wrong, err)
+			}
+		}
+		if _, err := x.Rows(t.Context(), "accounts", ""); !errors.Is(err, errUnfit) {
+			t.Errorf("rows of tx %d: err = %v, want that the index does not fit", wrong, err)
+		}
 	}
 }
 

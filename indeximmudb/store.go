@@ -186,14 +186,18 @@ func keepTables(tx *bolt.Tx, indexed map[uint32]bool) error {
 	return nil
 }
 
-// appending is how full the pages of a table become whose keys only grow.
-const appending = 0.95
+// Pages that split are left this full where keys only grow, or so many come together that
+// they fill what is left. By default it is a half.
+const (
+	dense   = 0.9
+	atLarge = 10_000
+)
 
 // put writes the rows of a table in the order of their keys.
 func put(bucket *bolt.Bucket, rows map[string]uint64) error {
 	keys := slices.Sorted(maps.Keys(rows))
-	if last, _ := bucket.Cursor().Last(); len(keys) > 0 && bytes.Compare(last, []byte(keys[0])) < 0 {
-		bucket.FillPercent = appending
+	if last, _ := bucket.Cursor().Last(); len(keys) > atLarge || len(keys) > 0 && bytes.Compare(last, []byte(keys[0])) < 0 {
+		bucket.FillPercent = dense
 	}
 	for _, key := range keys {
 		var err error
