@@ -71,6 +71,7 @@ import (
 	"github.com/immudb-go/immudb/gooseimmudb"
 	"github.com/immudb-go/immudb/gormimmudb"
 	"github.com/immudb-go/immudb/immudbotel"
+	"github.com/immudb-go/immudb/indeximmudb"
 	"github.com/immudb-go/immudb/receipt"
 )
 
@@ -96,7 +97,7 @@ func page() error {
 func exports(t *testing.T) types.Importer {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}",
-		"testing", "log/slog", "github.com/pressly/goose/v3", "./receipt", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb", "./immudbotel").Output()
+		"testing", "log/slog", "github.com/pressly/goose/v3", "./receipt", "./immudbtest", "./bunimmudb", "./gooseimmudb", "./gormimmudb", "./immudbotel", "./indeximmudb").Output()
 	if err != nil {
 		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("%v: %s", err, failed.Stderr)

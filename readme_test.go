@@ -113,7 +113,7 @@ func TestEveryTestThatTheTableOfThreatsNamesIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := make(map[string]bool)
-	for _, pattern := range []string{"internal/tampertest/*_test.go", "internal/liartest/*_test.go", "internal/feedtest/*_test.go", "internal/receipttest/*_test.go", "internal/witnesstest/*_test.go", "cmd/immudb-audit/*_test.go", "receipt/*_test.go", "internal/proof/*_test.go", "internal/wire/*_test.go"} {
+	for _, pattern := range []string{"internal/tampertest/*_test.go", "internal/liartest/*_test.go", "internal/feedtest/*_test.go", "indeximmudb/*_test.go", "internal/receipttest/*_test.go", "internal/witnesstest/*_test.go", "cmd/immudb-audit/*_test.go", "receipt/*_test.go", "internal/proof/*_test.go", "internal/wire/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatal(pattern, err)

@@ -27,8 +27,8 @@ import (
 // it is the state that the server showed first.
 //
 // VerifiedRow does not promise what no immudb server can prove: that the revision is
-// the latest one ([Verifier.Latest] proves it for recent rows), that a row does not exist, that a result is complete, and the
-// time, which is the server's clock. The number of the revision is not part of the
+// the latest one ([Verifier.Latest] proves it for recent rows), that a row does not exist, that a result is complete (package
+// indeximmudb proves these three from the history), and the time, which is the server's clock. The number of the revision is not part of the
 // answer; SELECT _rev FROM (HISTORY OF t) tells it, unproven. A dishonest server can
 // answer with an older revision, which then has an older TxID. An honest one answers
 // with everything that was committed through this sql.DB. Rows that another client

@@ -106,7 +106,7 @@ func BenchmarkTransactions(b *testing.B) {
 			}
 		}
 	})
-	for _, rows := range []int{30, 1000, n} {
+	for _, rows := range []int{8, 30, 1000, n} {
 		b.Run(fmt.Sprintf("%d rows", rows), func(b *testing.B) {
 			for b.Loop() {
 				if got, err := x.Rows(b.Context(), "accounts", "WHERE id < ?", rows); err != nil || len(got) != rows {
@@ -129,7 +129,7 @@ func BenchmarkKeys(b *testing.B) {
 		{"INTEGER at random", "INTEGER", func(i int) any { return order[i] + 1 }},
 		{"VARCHAR[40] at random", "VARCHAR[40]", func(i int) any { return fmt.Sprintf("customer-%d", order[i]) }},
 		{"UUID at random", "UUID", func(i int) any {
-			return fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(order[i]*2654435761), uint64(order[i]*40503))
+			return fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(order[i])*2654435761, uint64(order[i])*40503)
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -148,11 +148,28 @@ func BenchmarkKeys(b *testing.B) {
 			}
 			var total time.Duration
 			var file, pages int64
+			var x *Index
 			for b.Loop() {
 				var took time.Duration
-				_, took, file, pages = build(b, db)
+				x, took, file, pages = build(b, db)
 				total += took
 			}
+			b.StopTimer()
+			const reads = 50
+			begin := time.Now()
+			for i := range reads {
+				if _, err := x.Row(b.Context(), "t", c.value(i*n/reads)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(time.Since(begin).Seconds()*1000/reads, "ms/row")
+			begin = time.Now()
+			for i := range reads {
+				if _, err := immudb.VerifiedRow(b.Context(), db, "t", c.value(i*n/reads)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(time.Since(begin).Seconds()*1000/reads, "ms/row-without-index")
 			b.ReportMetric(float64(pages)/n, "B/key")
 			b.ReportMetric(float64(file)/n, "B/key-of-file")
 			b.ReportMetric(float64(b.N)*n/total.Seconds(), "keys/s")

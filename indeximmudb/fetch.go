@@ -18,7 +18,7 @@ import (
 // that are not wanted.
 const (
 	maxGap   = 8    // a range has at most that many unwanted transactions between two wanted ones
-	minRange = 32   // and at least that many wanted ones
+	minRange = 16   // and at least that many wanted ones
 	maxRange = 8192 // and at most that many, so that ranges are read at once
 )
 

@@ -19,8 +19,8 @@
 // the index to the newest transaction that the server shows, [Index.Run] keeps it there.
 //
 // What the index cannot tell: what is not committed, what was committed after its transaction, and what a
-// server holds back that has never shown it. A transaction of which a program knows, from
-// immudb.CommitInfo or another client, is either at most Index.Tx after an Update, or an error.
+// server holds back that has never shown it. A program that knows of a transaction, from immudb.CommitInfo
+// or another client, compares its number with Index.Tx after an Update.
 //
 // # What is trusted
 //
@@ -42,6 +42,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/immudb-go/immudb/internal/inside"
 	"github.com/immudb-go/immudb/internal/trust"
@@ -87,7 +88,7 @@ func Open(path string, db *sql.DB, opts Options) (*Index, error) {
 	slices.Sort(opts.Tables)
 	store, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
 	switch {
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("indeximmudb: %s is open already: use one Index, and close it before the next is opened", path)
 	case err != nil:
 		return nil, fmt.Errorf("indeximmudb: %s: %w", path, err)

@@ -150,7 +150,9 @@ func (w *writer) add(page feed.Page) error {
 		w.index.anchored.Store(true)
 		w.catalog, w.cursor.Seen = page.Catalog, string(page.Catalog.Checkpoint())
 		for _, t := range w.catalog.TablesAt(w.catalog.Through()) {
-			w.tables[t.ID] = w.tables[t.ID] // those without a bucket are known, too
+			if !w.tables[t.ID] {
+				w.tables[t.ID] = false // it is known, too
+			}
 		}
 	}
 	for _, tx := range page.Txs {
