@@ -32,10 +32,7 @@ func follow(dsn, path string) error {
 	}
 	go func() {
 		for {
-			x.mu.Lock()
-			moved := x.moved
-			x.mu.Unlock()
-			<-moved
+			<-x.nextCommit()
 			fmt.Println(x.Tx())
 		}
 	}()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/immudb-go/immudb/internal/feed"
 	"github.com/immudb-go/immudb/internal/proof"
@@ -78,13 +79,17 @@ func (x *Index) prepare() error {
 
 // view reads the file as of one position.
 func (x *Index) view(f func(*bolt.Tx, *position) error) error {
-	return x.store.View(func(tx *bolt.Tx) error {
+	err := x.store.View(func(tx *bolt.Tx) error {
 		at, err := x.position(string(tx.Bucket(metaBucket).Get(cursorKey)))
 		if err != nil {
 			return err
 		}
 		return f(tx, at)
 	})
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return errors.New("indeximmudb: the index is closed")
+	}
+	return err
 }
 
 // position returns the position of a cursor. The last one is remembered.
@@ -160,6 +165,13 @@ func (x *Index) commit(b *batch) error {
 	close(x.moved)
 	x.moved = make(chan struct{})
 	return nil
+}
+
+// nextCommit is closed when the file changes.
+func (x *Index) nextCommit() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.moved
 }
 
 // keepTables makes the buckets of the tables that are indexed, and deletes the others.

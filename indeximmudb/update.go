@@ -22,40 +22,30 @@ const maxBatch = 1 << 16
 // has read until an error stays in the index. The errors are those of immudb.Changes. While
 // another call reads, Update waits until that has come as far.
 func (x *Index) Update(ctx context.Context) error {
-	var newest uint64
-	for {
-		x.mu.Lock()
-		moved := x.moved
-		x.mu.Unlock()
-		if newest > 0 && x.Tx() >= newest {
+	select {
+	case x.turn <- struct{}{}:
+		return x.read(ctx, false)
+	default:
+	}
+	var newest trust.State
+	err := inside.Prove(ctx, x.db, func(p *trust.Prover) (err error) {
+		newest, err = p.CatchUp(ctx)
+		return err
+	})
+	for err == nil {
+		moved := x.nextCommit()
+		if x.Tx() >= newest.TxID {
 			return nil
 		}
 		select {
-		case x.turn <- struct{}{}:
-			defer func() { <-x.turn }()
-			return x.read(ctx, false)
-		default:
-		}
-		if newest == 0 {
-			err := inside.Prove(ctx, x.db, func(p *trust.Prover) error {
-				s, err := p.CatchUp(ctx)
-				newest = s.TxID
-				return err
-			})
-			if err != nil || newest == 0 {
-				return err
-			}
-			continue
-		}
-		select {
 		case <-moved:
-		case x.turn <- struct{}{}:
-			defer func() { <-x.turn }()
+		case x.turn <- struct{}{}: // the other call has ended
 			return x.read(ctx, false)
 		case <-ctx.Done():
-			return ctx.Err()
+			err = ctx.Err()
 		}
 	}
+	return err
 }
 
 // Run reads the history and waits for new transactions, see Options.PollInterval, and for
@@ -63,15 +53,16 @@ func (x *Index) Update(ctx context.Context) error {
 func (x *Index) Run(ctx context.Context) error {
 	select {
 	case x.turn <- struct{}{}:
-		defer func() { <-x.turn }()
 		return x.read(ctx, true)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// read reads the history into the index. The caller has the turn.
+// read reads the history into the index. The caller has taken the turn, which read gives
+// back.
 func (x *Index) read(ctx context.Context, follow bool) error {
+	defer func() { <-x.turn }()
 	w := &writer{index: x}
 	at, err := w.begin()
 	if err != nil {
