@@ -17,7 +17,7 @@ func TestPackedKeysAreOrderedAsKeys(t *testing.T) {
 		}
 		return b
 	}
-	for range 20_000 {
+	for range 5_000 {
 		n := 1 + random.IntN(12)
 		if random.IntN(4) == 0 {
 			n = 500 + random.IntN(600)
