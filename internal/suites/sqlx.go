@@ -63,13 +63,12 @@ func (s *settings) sqlxSuite(ctx context.Context, root, dir string) (tests, erro
 			return tests{}, err
 		}
 	}
-	const driver = "github.com/immudb-go/immudb"
-	if err := run(ctx, at, "go", "mod", "edit", "-go=1.26.0", "-require="+driver+"@v0.0.0", "-replace="+driver+"="+root); err != nil {
+	if err := requireModules(ctx, at, root, ""); err != nil {
 		return tests{}, err
 	}
-	return tests{dir: at, env: func(dsn string) []string {
+	return tests{dir: at, depth: 1, env: func(dsn string) []string {
 		return []string{"SQLX_POSTGRES_DSN=" + dsn, "SQLX_MYSQL_DSN=skip", "SQLX_SQLITE_DSN=skip"}
-	}}, run(ctx, at, "go", "mod", "tidy")
+	}}, nil
 }
 
 // sqlxKeys are the primary keys of the tables of sqlx's tests, which have none.
