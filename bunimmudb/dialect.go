@@ -105,9 +105,6 @@ func (d *Dialect) OnTable(table *schema.Table) {
 		}
 		f.CreateTableSQLType = t.String()
 		f.DiscoveredSQLType = f.CreateTableSQLType
-		if strings.EqualFold(f.SQLDefault, "current_timestamp") {
-			f.SQLDefault = "NOW()"
-		}
 		if t.name == "JSON" && f.Append != nil {
 			f.Append = withoutNull(f.Append)
 		}
