@@ -1,7 +1,8 @@
-// Command suites runs the tests of gorm, bun and sqlx with the driver.
+// Command suites runs the tests of gorm, gorm.io/datatypes, bun and sqlx with the driver.
 //
 //	go run ./internal/suites sqlx
 //	go run ./internal/suites gorm
+//	go run ./internal/suites datatypes
 //	go run ./internal/suites bun
 //	go run ./internal/suites -rebuild gorm
 //	go run ./internal/suites -names sqlx
@@ -72,9 +73,9 @@ func (s *settings) main(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	suite := map[string]func(context.Context, string, string) (tests, error){"gorm": s.gormSuite, "bun": s.bunSuite, "sqlx": s.sqlxSuite}[name]
+	suite := map[string]func(context.Context, string, string) (tests, error){"gorm": s.gormSuite, "datatypes": s.datatypesSuite, "bun": s.bunSuite, "sqlx": s.sqlxSuite}[name]
 	if suite == nil {
-		return errors.New("name one suite: gorm, bun or sqlx")
+		return errors.New("name one suite: gorm, datatypes, bun or sqlx")
 	}
 	t, err := suite(ctx, root, dir)
 	if err != nil {
@@ -139,6 +140,24 @@ func server(ctx context.Context, root string) (dsn string, end func() error, err
 		return "", nil, errors.Join(fmt.Errorf("the server does not start: %w", err), end())
 	}
 	return ready.DSN, end, nil
+}
+
+// download copies a release of a module to a directory, where it can be changed.
+func download(ctx context.Context, to, module, release string) error {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+release)
+	cmd.Dir = filepath.Dir(to)
+	out, err := cmd.Output()
+	if err != nil {
+		return failedCommand("go mod download", out, err)
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal(out, &found); err != nil {
+		return err
+	}
+	if err := os.CopyFS(to, os.DirFS(found.Dir)); err != nil {
+		return err
+	}
+	return run(ctx, filepath.Dir(to), "chmod", "-R", "u+w", to)
 }
 
 // requireModules makes a module require the driver and one of its adapters, or only the driver
