@@ -10,9 +10,12 @@
 // dialect, for a pool that the program opens.
 //
 // These are errors, because the server does not support them: foreign keys, which it
-// parses and does not enforce, ALTER COLUMN, and dropping an index by name. ON CONFLICT is
-// about the primary key; on a table with a unique index the server cannot do ON CONFLICT
-// DO UPDATE. A row inserted with an explicit key must have a higher key than all others.
+// parses and does not enforce, ALTER COLUMN, and dropping an index by name. The server's ON
+// CONFLICT is about the primary key, and on a table with a unique index it cannot DO UPDATE.
+// ON CONFLICT (columns of a unique index) DO UPDATE becomes an UPDATE and, if that finds no
+// row, an INSERT, for each row and in one transaction; it is not prepared and has no
+// arguments, which bun never sends. A row inserted with an explicit key must have a higher
+// key than all others. COMPATIBILITY.md has the results of bun's own tests.
 //
 // # Types
 //
@@ -48,6 +51,7 @@ import (
 
 	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/feature"
+	"github.com/uptrace/bun/migrate"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/immudb-go/immudb/internal/sqltext/rules"
@@ -105,8 +109,8 @@ func (d *Dialect) OnTable(table *schema.Table) {
 		}
 		f.CreateTableSQLType = t.String()
 		f.DiscoveredSQLType = f.CreateTableSQLType
-		if strings.EqualFold(f.SQLDefault, "current_timestamp") {
-			f.SQLDefault = "NOW()"
+		if table.Type == reflect.TypeFor[migrate.Migration]() && f.Name == "migrated_at" {
+			f.NotNull = false // so that bun writes the time of each, which WithUpsert needs
 		}
 		if t.name == "JSON" && f.Append != nil {
 			f.Append = withoutNull(f.Append)

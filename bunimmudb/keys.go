@@ -1,6 +1,9 @@
 package bunimmudb
 
 import (
+	"reflect"
+
+	"github.com/uptrace/bun/migrate"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/immudb-go/immudb/internal/indexkey"
@@ -21,6 +24,9 @@ func keyLengths(table *schema.Table) map[*schema.Field]int {
 		return list
 	}
 	keys := indexkey.Table{Primary: list(table.PKs)}
+	if table.Type == reflect.TypeFor[migrate.Migration]() {
+		keys.Indexes = append(keys.Indexes, list([]*schema.Field{table.FieldMap["name"]})) // of migrate.WithUpsert
+	}
 	for name, fields := range table.Unique {
 		if name != "" {
 			keys.Indexes = append(keys.Indexes, list(fields))

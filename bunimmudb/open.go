@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -53,9 +54,24 @@ type Conn struct{ *immudb.Conn }
 
 // ExecContext rewrites a query and runs it.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	text, unless, err := c.spell(ctx, query)
+	text, unless, u, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if u != nil {
+		rows, err := c.upsert(ctx, u, args)
+		if err != nil {
+			return nil, err
+		}
+		return driver.RowsAffected(len(rows.rows)), nil
+	}
+	if m := uniqueIndex.FindStringSubmatch(query); m != nil {
+		// The server refuses it on a table that has rows, even if the index is there.
+		columns := names(m[2])
+		slices.Sort(columns)
+		if exists, err := c.isUnique(ctx, plain(m[1]), columns); err != nil || exists {
+			return driver.RowsAffected(0), err
+		}
 	}
 	if unless != "" {
 		// CREATE TABLE IF NOT EXISTS with unique indexes: they could not be created
@@ -73,28 +89,42 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext rewrites a query and runs it.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	text, _, err := c.spell(ctx, query)
+	text, _, u, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if u != nil {
+		rows, err := c.upsert(ctx, u, args)
+		if err != nil {
+			return nil, err
+		}
+		if !u.returns {
+			rows = &answer{}
+		}
+		return rows, nil
 	}
 	return c.Conn.QueryContext(ctx, text, args)
 }
 
 // PrepareContext rewrites a query and prepares it.
 func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	text, _, err := c.spell(ctx, query)
+	text, _, u, err := c.spell(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if u != nil {
+		return nil, unsupported("a prepared ON CONFLICT (%s), which is not the primary key: run it without preparing it", strings.Join(u.target, ", "))
 	}
 	return c.Conn.PrepareContext(ctx, text)
 }
 
 // spell rewrites a query into the server's syntax, or returns the reason why it cannot be
-// run. If unless is not "", run the query only if no table has that name.
-func (c *Conn) spell(ctx context.Context, query string) (text, unless string, err error) {
+// run. If unless is not "", run the query only if no table has that name; if u is not nil, run
+// its rows instead.
+func (c *Conn) spell(ctx context.Context, query string) (text, unless string, u *upsert, err error) {
 	if strings.Contains(query, ") IN ((") {
 		if query, err = rewriteTuples(query); err != nil {
-			return "", "", err
+			return "", "", nil, err
 		}
 	}
 	if strings.Contains(query, " ON CONFLICT ") {
@@ -102,14 +132,17 @@ func (c *Conn) spell(ctx context.Context, query string) (text, unless string, er
 		if err == nil {
 			err = c.checkTarget(ctx, u)
 		}
-		if err != nil {
-			return "", "", err
-		}
-		if u != nil {
-			return u.text, "", nil
+		switch {
+		case err != nil:
+			return "", "", nil, err
+		case u != nil && u.rows != nil:
+			return "", "", u, nil
+		case u != nil:
+			return u.text, "", nil, nil
 		}
 	}
-	return rewrite(query)
+	text, unless, err = rewrite(query)
+	return text, unless, nil, err
 }
 
 func (c *Conn) hasTable(ctx context.Context, name string) (bool, error) {

@@ -20,6 +20,7 @@ var (
 	leadingComment = `^\s*(?:/\*.*?\*/\s*)*`
 
 	createIndex = regexp.MustCompile(`(?is)(` + leadingComment + `CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:` + ident + `\s+)?(ON\s+` + ident + `\s*\([^()]*\))\s*(.*?)\s*;?\s*$`)
+	uniqueIndex = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+UNIQUE\s+INDEX\s+IF\s+NOT\s+EXISTS\s+(?:` + ident + `\s+)?ON\s+(` + ident + `)\s*\(([^()]*)\)\s*;?\s*$`)
 	dropIndex   = regexp.MustCompile(`(?is)` + leadingComment + `DROP\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+EXISTS\s+)?(` + ident + `)\s*(?:CASCADE|RESTRICT)?\s*$`)
 	createTable = regexp.MustCompile(`(?is)` + leadingComment + `CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(` + ident + `)\s*\(`)
 	// The pattern also matches literals, so that text in them is not read as a constraint.

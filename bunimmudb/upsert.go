@@ -2,9 +2,7 @@ package bunimmudb
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +20,15 @@ type upsert struct {
 	table  string
 	target []string // the columns of ON CONFLICT (a, b), nil without
 	text   string   // in the server's syntax
+
+	// What is needed if the target is a unique index.
+	name    string     // the table as it is written
+	head    string     // INSERT … VALUES
+	columns []string   // of values
+	values  [][]string // of each row
+	set     string     // what follows DO UPDATE SET; "": DO NOTHING
+	returns bool       // rows are asked for
+	rows    []upsertRow
 }
 
 // readUpsert reads an INSERT with a conflict target or with EXCLUDED, which the server does
@@ -42,6 +49,10 @@ func readUpsert(query string) (*upsert, error) {
 		u.target = names(c[1])
 	}
 	columns, action := names(query[m[4]:m[5]]), " ON CONFLICT DO "+c[2]+c[3]
+	u.name, u.head, u.columns, u.values = query[m[2]:m[3]], query[:m[1]], columns, rows
+	if !strings.EqualFold(c[2], "NOTHING") {
+		u.set = c[3]
+	}
 	if !matches(excluded, c[3]) {
 		u.text = query[:len(query)-len(rest)] + strings.TrimSpace(action)
 		return u, nil
@@ -87,42 +98,28 @@ func substitute(pattern *regexp.Regexp, text string, columns, row []string) (str
 	return text, err
 }
 
-// checkTarget refuses a conflict target other than the primary key.
+// checkTarget finds out whether a conflict target is the primary key, or else a unique index,
+// and refuses any other.
 func (c *Conn) checkTarget(ctx context.Context, u *upsert) error {
 	if u == nil || u.target == nil {
 		return nil
 	}
-	key, err := c.primaryKey(ctx, u.table)
+	key, err := c.strings(ctx, `SELECT name FROM COLUMNS(?) WHERE "primary" = TRUE`, u.table)
 	if err != nil {
 		return err
 	}
 	slices.Sort(u.target)
 	slices.Sort(key)
-	if !slices.Equal(u.target, key) {
-		return unsupported("ON CONFLICT (%s): the server sees conflicts of the primary key only, which is (%s)",
-			strings.Join(u.target, ", "), strings.Join(key, ", "))
+	if slices.Equal(u.target, key) {
+		return nil
 	}
-	return nil
-}
-
-// primaryKey asks the catalog for the columns of a table's primary key.
-func (c *Conn) primaryKey(ctx context.Context, table string) (key []string, err error) {
-	rows, err := c.Conn.QueryContext(ctx, `SELECT name FROM COLUMNS(?) WHERE "primary" = TRUE`, []driver.NamedValue{{Ordinal: 1, Value: table}})
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for row := make([]driver.Value, 1); ; {
-		switch err := rows.Next(row); {
-		case errors.Is(err, io.EOF):
-			return key, nil
-		case err != nil:
-			return nil, err
-		}
-		if name, ok := row[0].(string); ok {
-			key = append(key, name)
+	if u.set != "" {
+		if unique, err := c.isUnique(ctx, u.table, u.target); err != nil || unique {
+			return errors.Join(err, u.divide())
 		}
 	}
+	return unsupported("ON CONFLICT (%s): the server sees conflicts of the primary key only, which is (%s)",
+		strings.Join(u.target, ", "), strings.Join(key, ", "))
 }
 
 // plain returns a name in the catalog's form.

@@ -1,133 +1,17 @@
 package gormimmudb_test
 
 import (
-	"context"
 	"database/sql"
-	"fmt"
-	"os"
-	"strings"
 	"testing"
 
+	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
-// Every block of SQL in COMPATIBILITY.md is run in a new database. A line that begins with
-// --> holds the result of the statement before it: "error: " and a
-// part of the error, "1 row" for a count, else the rows. Statements marked with
-// "-- elsewhere" run on another connection.
 func TestServerAnswersAsCompatibilityTells(t *testing.T) {
-	doc, err := os.ReadFile("COMPATIBILITY.md")
-	must(t, err)
-	title, blocks := "", 0
-	for part := range strings.SplitSeq(string(doc), "\n## ") {
-		title, _, _ = strings.Cut(part, "\n")
-		_, block, found := strings.Cut(part, "```sql\n")
-		if !found {
-			continue
-		}
-		block, _, _ = strings.Cut(block, "```")
-		blocks++
-		t.Run(title, func(t *testing.T) { runBlock(t, block) })
-	}
-	if blocks < 11 {
-		t.Errorf("found %d blocks of SQL, want at least 12", blocks)
-	}
-}
-
-func runBlock(t *testing.T, block string) {
-	db, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
-	must(t, err)
-	defer db.Close()
-	conn, err := db.Conn(t.Context())
-	must(t, err)
-	defer conn.Close()
-	var on runner = conn
-	var tx *sql.Tx
-	lines := strings.Split(strings.TrimSpace(block), "\n")
-	for i, line := range lines {
-		line, elsewhere := strings.CutSuffix(line, " -- elsewhere")
-		statement, isStatement := strings.CutSuffix(line, ";")
-		if !isStatement {
-			continue
-		}
-		want, told := "", false
-		if i+1 < len(lines) {
-			want, told = strings.CutPrefix(lines[i+1], "--> ")
-		}
-		got := ""
-		switch {
-		case elsewhere:
-			got = answer(t.Context(), db, statement)
-		case statement == "BEGIN":
-			tx, err = conn.BeginTx(t.Context(), nil)
-			must(t, err)
-			on = tx
-		case statement == "COMMIT":
-			if err := tx.Commit(); err != nil {
-				got = "error: " + err.Error()
-			}
-			on = conn
-		case statement == "ROLLBACK":
-			must(t, tx.Rollback())
-			on = conn
-		default:
-			got = answer(t.Context(), on, statement)
-		}
-		part, isError := strings.CutPrefix(want, "error: ")
-		switch {
-		case isError && (!strings.HasPrefix(got, "error: ") || !strings.Contains(got, part)):
-			t.Errorf("%s\nanswers %s\nwant    %s", statement, got, want)
-		case !isError && told && got != want:
-			t.Errorf("%s\nanswers %s\nwant    %s", statement, got, want)
-		case !told && strings.HasPrefix(got, "error: "):
-			t.Errorf("%s\nanswers %s", statement, got)
-		}
-	}
-}
-
-type runner interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func answer(ctx context.Context, on runner, statement string) string {
-	if !strings.HasPrefix(statement, "SELECT") {
-		result, err := on.ExecContext(ctx, statement)
-		if err != nil {
-			return "error: " + err.Error()
-		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return "error: " + err.Error()
-		}
-		return fmt.Sprintf("%d row", n)
-	}
-	rows, err := on.QueryContext(ctx, statement)
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	var all []string
-	for rows.Next() {
-		row, into := make([]any, len(columns)), make([]any, len(columns))
-		for i := range row {
-			into[i] = &row[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return "error: " + err.Error()
-		}
-		values := make([]string, len(row))
-		for i := range row {
-			values[i] = fmt.Sprint(row[i])
-		}
-		all = append(all, strings.Join(values, ", "))
-	}
-	if rows.Err() != nil {
-		return "error: " + rows.Err().Error()
-	}
-	return strings.Join(all, " | ")
+	dbtest.AnswersAsToldIn(t, "COMPATIBILITY.md", 11, func(t *testing.T) *sql.DB {
+		db, err := sql.Open("immudb", testserver.Shared(t).NewDatabase(t))
+		must(t, err)
+		return db
+	})
 }

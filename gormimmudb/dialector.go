@@ -60,6 +60,7 @@
 //	                           FLOAT for float fields, INTEGER for integer fields
 //	serializer:json, gob       VARCHAR or, with type:json, JSON; BLOB
 //	serializer:unixtime        TIMESTAMP with type:time
+//	gorm.io/datatypes          see COMPATIBILITY.md
 //
 // Other databases' names of types work too: bigint, text, bytea, timestamptz. Strings and
 // bytes in a key or an index need a length; without one they get 256, or less if their
@@ -100,7 +101,8 @@ type Config struct {
 	Conn gorm.ConnPool
 	// RebuildTables makes AutoMigrate, AlterColumn and CreateConstraint use
 	// [Migrator.Rebuild] for changes that the server cannot make to a table,
-	// where they otherwise fail. Default: false.
+	// where they otherwise fail. A column that is nullable stays so, as gorm has it on
+	// other databases. Default: false.
 	RebuildTables bool
 }
 

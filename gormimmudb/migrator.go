@@ -20,10 +20,21 @@ type Migrator struct {
 	migrator.Migrator
 }
 
+// dataTypeOf is DataTypeOf for a field whose type has a method GormDBDataType that names it as
+// other databases do, too.
+func (m Migrator) dataTypeOf(field *schema.Field) string {
+	declared := m.Migrator.DataTypeOf(field)
+	if t := namedType(declared, field); t.name != "" {
+		return keyed(t, field).String()
+	}
+	return declared
+}
+
 // FullDataTypeOf returns the type of a field with NOT NULL and DEFAULT, in the order that
 // the server requires: before AUTO_INCREMENT.
 func (m Migrator) FullDataTypeOf(field *schema.Field) clause.Expr {
 	expr := m.Migrator.FullDataTypeOf(field)
+	expr.SQL = m.dataTypeOf(field) + strings.TrimPrefix(expr.SQL, m.Migrator.DataTypeOf(field))
 	if before, after, ok := strings.Cut(expr.SQL, " AUTO_INCREMENT"); ok {
 		expr.SQL = before + after + " AUTO_INCREMENT"
 	}
@@ -58,7 +69,7 @@ func (m Migrator) migrateTable(value any, stmt *gorm.Statement) error {
 	if m.rebuilds() {
 		if differs, err := m.differs(value, stmt); err != nil || differs {
 			if err == nil {
-				_, err = m.Rebuild(value)
+				_, err = m.rebuildValue(value, true)
 			}
 			return err
 		}
@@ -107,7 +118,7 @@ func (m Migrator) migrateTable(value any, stmt *gorm.Statement) error {
 func (m Migrator) CreateTable(values ...any) error {
 	for _, value := range m.ReorderModels(values, false) {
 		err := m.RunWithValue(value, func(stmt *gorm.Statement) error {
-			text, args, err := m.tableText(stmt, m.CurrentTable(stmt))
+			text, args, err := m.tableText(stmt, m.CurrentTable(stmt), nil)
 			if err != nil {
 				return err
 			}
@@ -121,8 +132,8 @@ func (m Migrator) CreateTable(values ...any) error {
 }
 
 // tableText returns the statements that create the model's table, under the given
-// name, and its indexes.
-func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, error) {
+// name, and its indexes. Columns that are nullable stay so, whatever the model says.
+func (m Migrator) tableText(stmt *gorm.Statement, table any, nullable []string) (string, []any, error) {
 	s := stmt.Schema
 	if s == nil {
 		return "", nil, errors.New("gormimmudb: CREATE TABLE needs a model, not a name")
@@ -140,6 +151,11 @@ func (m Migrator) tableText(stmt *gorm.Statement, table any) (string, []any, err
 		}
 		if _, tagged := field.TagSettings["AUTOINCREMENT"]; tagged && field.AutoIncrement && field.PrimaryKey && !isSoleKey(field) {
 			return "", nil, unsupported("column %s of table %s cannot be AUTO_INCREMENT: only the one column of a primary key can", name, stmt.Table)
+		}
+		if field.NotNull && slices.Contains(nullable, name) {
+			stays := *field
+			stays.NotNull = false
+			field = &stays
 		}
 		text.WriteString("? ?,")
 		args = append(args, clause.Column{Name: name}, m.DB.Migrator().FullDataTypeOf(field))
@@ -271,7 +287,7 @@ func (m Migrator) AlterColumn(value any, name string) error {
 			}
 		}
 		if m.rebuilds() {
-			_, err := m.Rebuild(value)
+			_, err := m.rebuildValue(value, true)
 			return err
 		}
 		return unsupported("column %s of table %s cannot become %s: the server accepts ALTER COLUMN and changes nothing; "+
@@ -297,7 +313,7 @@ func (m Migrator) MigrateColumn(value any, field *schema.Field, actual gorm.Colu
 }
 
 func (m Migrator) needsAlter(field *schema.Field, actual gorm.ColumnType) bool {
-	declared, _, _ := strings.Cut(m.DataTypeOf(field), " ")
+	declared, _, _ := strings.Cut(m.dataTypeOf(field), " ")
 	stored, _ := actual.ColumnType()
 	nullable, _ := actual.Nullable()
 	return !strings.EqualFold(declared, stored) || !nullable && !field.NotNull && !field.PrimaryKey
@@ -368,7 +384,7 @@ func (m Migrator) CreateConstraint(value any, name string) error {
 			return m.DB.Session(&gorm.Session{}).Exec(text, args...).Error
 		case *schema.CheckConstraint:
 			if m.rebuilds() {
-				_, err := m.Rebuild(value)
+				_, err := m.rebuildValue(value, true)
 				return err
 			}
 			return unsupported("CHECK %s cannot be added to table %s, which exists: a CHECK is part of CREATE TABLE; "+

@@ -290,6 +290,40 @@ func TestRebuildKeepsRowsKeysAndHistory(t *testing.T) {
 	must(t, db.Migrator().DropTable("things_until_x", tables[at]))
 }
 
+func TestAutoMigrateMakesNoNullableColumnNotNull(t *testing.T) {
+	type Thing struct {
+		ID    uint
+		Bonus int `gorm:"not null"`
+		Stock *int
+		Name  string `gorm:"size:10"`
+	}
+	db := openWith(t, gormimmudb.Config{RebuildTables: true}, &gorm.Config{}, &Thing{})
+	must(t, db.Create(&Thing{Name: "a"}).Error) // its stock is NULL
+	migrate := func() error {
+		type Thing struct {
+			ID    uint
+			Bonus int
+			Stock *int   `gorm:"not null"`
+			Name  string `gorm:"size:20"`
+		}
+		return db.AutoMigrate(&Thing{})
+	}
+	must(t, migrate())
+	columns, err := db.Migrator().ColumnTypes(&Thing{})
+	must(t, err)
+	for _, c := range columns[1:] {
+		if nullable, _ := c.Nullable(); !nullable {
+			t.Errorf("%s is NOT NULL", c.Name())
+		}
+	}
+	var before immudb.CommitInfo
+	db = db.WithContext(immudb.WithCommitInfo(context.Background(), &before))
+	must(t, migrate())
+	if before.TxID != 0 {
+		t.Error("a second AutoMigrate changed something")
+	}
+}
+
 func TestRebuildThatFailsLeavesTheTableAsItWas(t *testing.T) {
 	type Thing struct {
 		ID   uint

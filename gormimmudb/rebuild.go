@@ -32,22 +32,40 @@ const entriesPerTransaction = 1024
 // keys; generated keys continue after the highest one. If the table is written during the
 // copy, it is not replaced: Rebuild fails and removes the copy.
 func (m Migrator) Rebuild(value any) (archive string, err error) {
+	return m.rebuildValue(value, false)
+}
+
+// rebuildValue is Rebuild, but if lenient a column that is nullable stays so: gorm makes no
+// column NOT NULL that was not.
+func (m Migrator) rebuildValue(value any, lenient bool) (archive string, err error) {
 	err = m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		if _, inTx := m.DB.Statement.ConnPool.(gorm.TxCommitter); inTx {
 			return unsupported("Rebuild in a transaction: it needs several")
 		}
-		archive, err = m.rebuild(stmt)
+		var nullable []string
+		if lenient {
+			columns, err := m.columns(stmt.Table)
+			if err != nil {
+				return err
+			}
+			for _, c := range columns {
+				if c.Nullable && !c.Primary {
+					nullable = append(nullable, c.Name)
+				}
+			}
+		}
+		archive, err = m.rebuild(stmt, nullable)
 		return err
 	})
 	return archive, err
 }
 
-func (m Migrator) rebuild(stmt *gorm.Statement) (archive string, err error) {
+func (m Migrator) rebuild(stmt *gorm.Statement, nullable []string) (archive string, err error) {
 	var info immudb.CommitInfo
 	ctx := immudb.WithCommitInfo(m.context(), &info)
 	copied := stmt.Table + "_rebuild"
 	db := m.DB.Session(&gorm.Session{NewDB: true, SkipHooks: true})
-	text, args, err := m.tableText(stmt, clause.Table{Name: copied})
+	text, args, err := m.tableText(stmt, clause.Table{Name: copied}, nullable)
 	if err != nil {
 		return "", err
 	}

@@ -46,8 +46,10 @@ func isSoleKey(field *schema.Field) bool {
 }
 
 // typeOf returns the column type of a field. Its name is "" for an unknown type tag.
-func typeOf(field *schema.Field) columnType {
-	t := declaredType(field)
+func typeOf(field *schema.Field) columnType { return keyed(declaredType(field), field) }
+
+// keyed is a type with the length that it needs if the field is part of a key.
+func keyed(t columnType, field *schema.Field) columnType {
 	if t.variable() && t.length == 0 && field.Schema != nil {
 		t.length = keyedLength(field)
 	}
@@ -74,13 +76,24 @@ func declaredType(field *schema.Field) columnType {
 	case schema.Float:
 		return columnType{name: "FLOAT"}
 	case schema.Time:
+		if field.Serializer == nil && isInteger(field.IndirectFieldType.Kind()) {
+			return columnType{name: "VARCHAR"} // datatypes.Time, a time of day as text
+		}
 		return columnType{name: "TIMESTAMP"}
 	case schema.String:
 		return columnType{name: "VARCHAR", length: max(field.Size, 0)}
 	case schema.Bytes:
 		return columnType{name: "BLOB", length: max(field.Size, 0)}
 	}
-	m := typeTag.FindStringSubmatch(string(field.DataType))
+	if t := namedType(string(field.DataType), field); t.name != "" || field.TagSettings["TYPE"] != "" {
+		return t
+	}
+	return kindType(field) // its GormDataType is a name that only other databases have
+}
+
+// namedType is the type that other databases call by a name, or one without a name.
+func namedType(name string, field *schema.Field) columnType {
+	m := typeTag.FindStringSubmatch(name)
 	if m == nil {
 		return columnType{}
 	}
@@ -101,18 +114,35 @@ func declaredType(field *schema.Field) columnType {
 		return columnType{name: "BLOB", length: max(length, field.Size, 0)}
 	case "DECIMAL", "NUMERIC", "MONEY":
 		// The number in parentheses is the number of digits, not a length.
-		switch field.IndirectFieldType.Kind() {
-		case reflect.Float32, reflect.Float64:
-			return columnType{name: "FLOAT"}
-		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-			return columnType{name: "INTEGER"}
+		if t := kindType(field); t.name == "FLOAT" || t.name == "INTEGER" {
+			return t
 		}
 		return columnType{name: "VARCHAR"}
-	case "JSON", "JSONB":
+	case "JSON", "JSONB", "JSONMAP":
 		return columnType{name: "JSON"}
 	case "UUID":
 		return columnType{name: "UUID"}
+	case "URL":
+		return columnType{name: "VARCHAR", length: max(field.Size, 0)}
+	}
+	return columnType{}
+}
+
+func isInteger(k reflect.Kind) bool { return reflect.Int <= k && k <= reflect.Uint64 }
+
+// kindType is the type of a field by the kind of its Go type, or one without a name.
+func kindType(field *schema.Field) columnType {
+	switch k := field.IndirectFieldType.Kind(); {
+	case k == reflect.Bool:
+		return columnType{name: "BOOLEAN"}
+	case isInteger(k):
+		return columnType{name: "INTEGER"}
+	case k == reflect.Float32, k == reflect.Float64:
+		return columnType{name: "FLOAT"}
+	case k == reflect.String:
+		return columnType{name: "VARCHAR", length: max(field.Size, 0)}
+	case k == reflect.Slice && field.IndirectFieldType.Elem().Kind() == reflect.Uint8:
+		return columnType{name: "BLOB", length: max(field.Size, 0)}
 	}
 	return columnType{}
 }

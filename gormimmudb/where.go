@@ -76,6 +76,10 @@ func translate(stmt *gorm.Statement, exprs []clause.Expression) []clause.Express
 			e.SQL, e.Vars = ownNames(stmt, e.SQL), subqueries(e.Vars)
 			out[i] = e
 		default:
+			if q, ok := asJSONQuery(e); ok {
+				out[i] = q
+				continue
+			}
 			out[i] = e
 		}
 	}
@@ -116,6 +120,10 @@ func subquery(v any) any {
 func subqueries(vars []any) []any {
 	out := slices.Clone(vars)
 	for i, v := range out {
+		if q, ok := asJSONQuery(v); ok {
+			out[i] = q
+			continue
+		}
 		out[i] = subquery(v)
 	}
 	return out

@@ -23,20 +23,14 @@ func (s *settings) gormSuite(ctx context.Context, root, dir string) (tests, erro
 	if err != nil {
 		return tests{}, err
 	}
-	// One of the other dialects requires a genproto from before it was divided, of which
-	// two modules have the same packages.
-	const genproto = "google.golang.org/genproto@v0.0.0-20240213162025-012b6fc9bca9"
-	module := "github.com/immudb-go/immudb"
-	err = run(ctx, at, "go", "mod", "edit", "-go=1.26.0", "-require="+genproto, "-require="+module+"/gormimmudb@v0.0.0", "-require="+module+"@v0.0.0",
-		"-replace="+module+"="+root, "-replace="+module+"/gormimmudb="+filepath.Join(root, "gormimmudb"))
-	if err != nil {
+	if err := requireModules(ctx, at, root, "gormimmudb"); err != nil {
 		return tests{}, err
 	}
 	rebuild := ""
 	if s.rebuild {
 		rebuild = "1"
 	}
-	return tests{dir: at, env: func(dsn string) []string {
+	return tests{dir: at, depth: 1, env: func(dsn string) []string {
 		return []string{"GORM_DIALECT=immudb", "GORM_DSN=" + dsn, "DEBUG=false", "IMMUDB_REBUILD=" + rebuild}
-	}}, run(ctx, at, "go", "mod", "tidy")
+	}}, nil
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,24 +14,11 @@ const sqlxRelease = "v1.4.0"
 // sqlxSuite is sqlx with its tests, which open immudb in place of PostgreSQL. Their
 // tables get the server's types and primary keys, and integers are passed as such.
 func (s *settings) sqlxSuite(ctx context.Context, root, dir string) (tests, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", "github.com/jmoiron/sqlx@"+sqlxRelease)
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		return tests{}, failedCommand("go mod download", out, err)
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return tests{}, err
-	}
 	at := filepath.Join(dir, "sqlx")
-	if err := os.CopyFS(at, os.DirFS(module.Dir)); err != nil {
+	if err := download(ctx, at, "github.com/jmoiron/sqlx", sqlxRelease); err != nil {
 		return tests{}, err
 	}
-	if err := run(ctx, dir, "chmod", "-R", "u+w", at); err != nil {
-		return tests{}, err
-	}
-	err = edit(filepath.Join(at, "sqlx_test.go"),
+	err := edit(filepath.Join(at, "sqlx_test.go"),
 		change{old: "\t_ \"github.com/go-sql-driver/mysql\"\n\t_ \"github.com/lib/pq\"\n\t_ \"github.com/mattn/go-sqlite3\"\n", new: "\t_ \"github.com/immudb-go/immudb\"\n", times: 1},
 		change{old: `Connect("postgres", pgdsn)`, new: `Connect("immudb", pgdsn)`, times: 1})
 	if err != nil {
@@ -63,13 +48,12 @@ func (s *settings) sqlxSuite(ctx context.Context, root, dir string) (tests, erro
 			return tests{}, err
 		}
 	}
-	const driver = "github.com/immudb-go/immudb"
-	if err := run(ctx, at, "go", "mod", "edit", "-go=1.26.0", "-require="+driver+"@v0.0.0", "-replace="+driver+"="+root); err != nil {
+	if err := requireModules(ctx, at, root, ""); err != nil {
 		return tests{}, err
 	}
-	return tests{dir: at, env: func(dsn string) []string {
+	return tests{dir: at, depth: 1, env: func(dsn string) []string {
 		return []string{"SQLX_POSTGRES_DSN=" + dsn, "SQLX_MYSQL_DSN=skip", "SQLX_SQLITE_DSN=skip"}
-	}}, run(ctx, at, "go", "mod", "tidy")
+	}}, nil
 }
 
 // sqlxKeys are the primary keys of the tables of sqlx's tests, which have none.

@@ -63,6 +63,22 @@ func TestWrongResultsOfTheServerAreCorrected(t *testing.T) {
 		// WITH that uses the name of a table
 		{"WITH t AS (SELECT id FROM u WHERE id = 9) SELECT id FROM t WHERE id > 4", "9"},
 
+		// WITH that names its columns, and VALUES in it
+		{"WITH x (k, s) AS (VALUES (3, 'c'), (1, NULL), (3, 'a')) SELECT k, s FROM x ORDER BY k, s", "1,<nil> 3,a 3,c"},
+		{"WITH x AS (VALUES (3), (1)) SELECT * FROM x WHERE column1 > 1", "3"},
+		{"WITH x (k) AS (SELECT id FROM t UNION SELECT id FROM u) SELECT MAX(k), COUNT(*) FROM x", "9,7"},
+		{"WITH x (k) AS (VALUES (1), (5), (7)) SELECT t.id, t.a FROM t JOIN x ON x.k = t.id", "1,3 5,3"},
+		{"SELECT id FROM t WHERE id IN (SELECT k FROM (WITH x (k) AS (VALUES (1), (7)) SELECT k FROM x) y)", "1"},
+
+		// clauses without FROM
+		{"SELECT EXISTS (SELECT 1 WHERE 1 = 2), EXISTS (SELECT 1 WHERE 1 = 1)", "false,true"},
+		{"SELECT 7 AS k WHERE 1 = 1 ORDER BY k LIMIT 1", "7"},
+		{"SELECT id FROM t WHERE EXISTS (SELECT 1 WHERE t.a = 1)", "2"},
+
+		// the time
+		{"SELECT CURRENT_TIMESTAMP = NOW()", "true"},
+		{"SELECT id FROM t WHERE CURRENT_TIMESTAMP > CAST('2020-01-01' AS TIMESTAMP) AND id < 2", "0 1"},
+
 		// an alias that is an aggregate for the server
 		{"SELECT b, COUNT(*) AS count FROM t GROUP BY b ORDER BY count DESC, b LIMIT 2", "5,3 2,2"},
 		{"SELECT x.sum FROM (SELECT SUM(a) AS sum FROM t) AS x", "12"},
@@ -139,6 +155,8 @@ func TestArgumentsWorkWhereTheServerFillsNoneIn(t *testing.T) {
 		"SELECT id, FIRST_VALUE(?) OVER (ORDER BY id) AS r FROM t",
 		"SELECT id FROM w WHERE id = ?",
 		"SELECT id + ? FROM w",
+		"WITH x (k) AS (VALUES (?), (2)) SELECT k FROM x",
+		"SELECT 7 WHERE 1 = ?",
 	} {
 		want, err := told(db.Query(strings.Replace(query, "?", "1", 1)))
 		if want == "" || err != nil {

@@ -46,7 +46,7 @@ delete = DELETE FROM <name> <where?> <useindex?> <limit?> <offset?> <returning?>
 query = <select> | <select> | <select> | <select> UNION <query> | <select> UNION ALL <query> | <select> EXCEPT <query> | <select> INTERSECT <query> | <with> | <show> | EXPLAIN <query>
 with = WITH <ctes> <select> | WITH RECURSIVE <ctes> <select> | WITH <ctes> <select> UNION <query> | WITH <ctes> <select> EXCEPT <query> | WITH RECURSIVE <ctes> <select> UNION ALL <query>
 ctes = <cte> | <cte> , <ctes>
-cte = <id> AS ( <query> ) | <name> AS ( <query> )
+cte = <id> AS ( <query> ) | <id> AS ( <query> ) | <id> AS ( <query> ) | <name> AS ( <query> ) | <id> <cols> AS ( <query> ) | <id> AS ( VALUES <rows> ) | <id> <cols> AS ( VALUES <rows> )
 show = SHOW DATABASES | SHOW TABLES | SHOW TABLE <name> | SHOW USERS | SHOW GRANTS | SHOW GRANTS FOR <id>
 select = SELECT <distinct?> <what> FROM <source> <useindex?> <joins?> <where?> <group?> <having?> <order?> <limit?> <offset?> | SELECT <distinct?> <what> FROM <source> <where?> | SELECT <what> | SELECT <what> <where>
 distinct = DISTINCT
@@ -100,7 +100,7 @@ blob = x'' | x'00ff' | x'0' | x'zz' | X'00'
 param = ? | ? | ? | $1 | $2 | @a | $0 | @1 | $
 name = <id> | <id> | <id> | <unreserved>
 col = <id> | <id> | <id> | <unreserved> | <colkeyword>
-id = t | a | b | "q" | Mixed | "Mixed" | _x1 | "" | "1" | "select" | count_x | NOW | nextval | type
+id = t | a | b | "q" | Mixed | "Mixed" | _x1 | "" | "1" | "select" | count_x | NOW | nextval | type | CURRENT_TIMESTAMP
 unreserved = ADMIN | OF | DROP | DATABASE | SNAPSHOT | INDEX | ALTER | ADD | RENAME | CONSTRAINT | KEY | GRANT | REVOKE | PRIVILEGES | BEGIN | TRANSACTION | COMMIT | ROLLBACK | INSERT | DELETE | UPDATE | CONFLICT | IF | SHOW | TABLES | YEAR | MONTH | DAY | HOUR | MINUTE | SECOND | USERS
 colkeyword = BETWEEN | BLOB | BOOLEAN | EXISTS | EXTRACT | FLOAT | INTEGER | JSON | TIMESTAMP | VALUES | VARCHAR | UUID | DATE
 `)

@@ -51,6 +51,8 @@ var differences = []struct {
 	{"t.*", "sent as the table's columns", weRewrite(tree.HasTableStar)},
 	{"FOR UPDATE", "left out: every transaction is serializable", weRewrite(tree.HasLocking)},
 	{"brackets", "sent as derived tables", weRewrite(tree.HasBrackets)},
+	{"columns of WITH", "sent as aliases, in derived tables", weRewrite(tree.HasWithColumns)},
+	{"SELECT without FROM", "sent with FROM (VALUES (1))", weRewrite(tree.HasNoFrom)},
 	{"empty statement", "statements are sent without the empty ones between them", weRewrite(tree.HasEmptyStatement)},
 }
 

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -96,6 +97,79 @@ var sideRules = []*Rule{
 			})
 		},
 	},
+}
+
+// wordRules are about what other databases accept and the server does not.
+var wordRules = []*Rule{
+	{
+		Name:      "select-without-from",
+		Construct: "SELECT with WHERE, ORDER BY or LIMIT, but without FROM",
+		Reason:    "the server does not accept it; the driver adds FROM (VALUES (1))",
+		Needs:     tree.HasNoFrom,
+		look: func(l *look) {
+			l.each(func(n tree.Node) bool {
+				if s, ok := n.(*tree.Select); ok && s.From == nil && s.End > s.TargetsAt.End {
+					l.replace(tree.Span{Start: s.TargetsAt.End, End: s.TargetsAt.End}, " FROM (VALUES (1))")
+				}
+				return true
+			})
+		},
+	},
+	{
+		Name:      "current-timestamp",
+		Construct: "CURRENT_TIMESTAMP",
+		Reason:    "the server takes it for a column; the driver writes NOW(), unless a table of the query may have a column with that name",
+		Needs:     tree.HasCurrentTime,
+		look:      (*look).currentTime,
+	},
+}
+
+// currentTime replaces CURRENT_TIMESTAMP where it cannot be a column.
+func (l *look) currentTime() {
+	const name = "current_timestamp"
+	if slices.Contains(l.aliases(), name) {
+		return
+	}
+	var edits []edit
+	var common, read []string
+	switch l.st.(type) {
+	case *tree.Insert, *tree.Update, *tree.Delete:
+		read = append(read, changed(l.st))
+	}
+	l.each(func(n tree.Node) bool {
+		switch n := n.(type) {
+		case *tree.With:
+			for _, t := range n.Tables {
+				common = append(common, t.Name.Name)
+			}
+		case *tree.Table:
+			read = append(read, n.Name.Name)
+		case *tree.Select:
+			if len(n.GroupBy) > 0 {
+				return false
+			}
+			for i := range n.Targets { // the result keeps the name
+				if c, ok := n.Targets[i].Expr.(*tree.Column); ok && c.IsCurrentTime() && !n.Targets[i].Alias.Given() {
+					edits = append(edits, edit{tree.Span{Start: c.End, End: c.End}, " AS " + name})
+				}
+			}
+		case *tree.Aggregate, *tree.JSONPath: // of columns only
+			return false
+		case *tree.Column:
+			if n.IsCurrentTime() {
+				edits = append(edits, edit{n.Span, "NOW()"})
+			}
+		}
+		return true
+	})
+	l.later(func(tables Tables) []edit {
+		for _, source := range read {
+			if t := tables.Table(source); t == nil && !slices.Contains(common, source) || t.Column(name) != nil {
+				return nil
+			}
+		}
+		return edits
+	})
 }
 
 // firstSide is the query that names the columns of a set operation, or nil.

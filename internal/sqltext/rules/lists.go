@@ -110,11 +110,16 @@ var valuesRules = []*Rule{
 		Needs:     tree.HasValues,
 		look: func(l *look) {
 			l.each(func(n tree.Node) bool {
-				if v, ok := n.(*tree.ValuesSource); ok {
-					for i := range v.Rows {
-						if len(v.Rows[i].Values) != len(v.Rows[0].Values) {
-							l.refuse(&v.Rows[i], "")
-						}
+				var rows []tree.Row
+				switch n := n.(type) {
+				case *tree.ValuesSource:
+					rows = n.Rows
+				case *tree.Values:
+					rows = n.Rows
+				}
+				for i := range rows {
+					if len(rows[i].Values) != len(rows[0].Values) {
+						l.refuse(&rows[i], "")
 					}
 				}
 				return true

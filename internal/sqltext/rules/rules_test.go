@@ -100,8 +100,14 @@ var samples = map[string]struct{ refused, allowed []sample }{
 			"SELECT id IN ((SELECT 1 FROM p)) FROM t", "SELECT id FROM t GROUP BY id HAVING id IN ((SELECT 1 FROM p))", "SELECT * FROM t WHERE id IN (?, 2)",
 			"SELECT * FROM t WHERE timestamp_ = NOW() AND id IN (1)")},
 	"values-of-unequal-width": {
-		texts("SELECT * FROM (VALUES (1, 2), (3))", "SELECT * FROM (VALUES (1), (2, 3))"),
-		texts("SELECT * FROM (VALUES (1, 2), (3, 4))")},
+		texts("SELECT * FROM (VALUES (1, 2), (3))", "SELECT * FROM (VALUES (1), (2, 3))", "WITH x AS (VALUES (1), (2, 3)) SELECT * FROM x"),
+		texts("SELECT * FROM (VALUES (1, 2), (3, 4))", "WITH x AS (VALUES (1, 2), (2, 3)) SELECT * FROM x")},
+	"with-columns": {
+		texts("WITH x (a, b) AS (VALUES (1), (2)) SELECT a FROM x", "WITH x (a) AS (SELECT * FROM t) SELECT a FROM x", "WITH x (a, b) AS (SELECT t.id, p.id FROM t JOIN p ON p.id = t.id) SELECT a FROM x",
+			"WITH x (a) AS (SHOW TABLES) SELECT a FROM x", "WITH x AS (VALUES ()) SELECT 1 FROM x"),
+		texts("WITH x (a, b) AS (VALUES (1, 'a'), (2, 'b')) SELECT a FROM x", "WITH x AS (VALUES (1), (2)) SELECT column1 FROM x", "WITH x (a) AS (SELECT id FROM t UNION SELECT id FROM p) SELECT a FROM x")},
+	"select-without-from": {nil, texts("SELECT 1 WHERE 1 = 2", "SELECT EXISTS (SELECT 1 WHERE 1 = 2)", "SELECT 1 LIMIT 1")},
+	"current-timestamp":   {nil, texts("SELECT CURRENT_TIMESTAMP", "UPDATE t SET timestamp_ = CURRENT_TIMESTAMP", "SELECT MAX(current_timestamp) FROM t")},
 	"window-outside-select-list": {
 		texts("SELECT * FROM t WHERE id NOT IN (COUNT(*) OVER ())", "INSERT INTO p (id) VALUES (COUNT(*) OVER ())", "SELECT * FROM p LIMIT ROW_NUMBER() OVER ()",
 			"SELECT * FROM p LIMIT 1 OFFSET ROW_NUMBER() OVER ()", "SELECT * FROM (VALUES (ROW_NUMBER() OVER ()))", "SELECT * FROM COLUMNS(ROW_NUMBER() OVER ())",

@@ -1,9 +1,30 @@
 package rules
 
-import "github.com/immudb-go/immudb/internal/sqltext/tree"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/immudb-go/immudb/internal/sqltext/tree"
+)
 
 // withRules are about WITH.
 var withRules = []*Rule{{
+	Name:      "with-columns",
+	Construct: "WITH name (columns) for more columns than the query has, or for SELECT *,",
+	Reason:    "the server supports neither the list of columns nor VALUES in WITH; the driver names the columns in the query: write SELECT a AS x, b AS y",
+	Needs:     tree.HasWithColumns,
+	look: func(l *look) {
+		l.each(func(n tree.Node) bool {
+			if w, ok := n.(*tree.With); ok {
+				for _, t := range w.Tables {
+					l.nameColumns(t)
+				}
+			}
+			return true
+		})
+	},
+}, {
 	Name:      "with-is-shared",
 	Construct: "WITH RECURSIVE with a query that reads itself, or WITH with queries that become too long,",
 	Reason: "the server keeps the names of WITH in memory that all sessions share without a lock, so that it crashes when two such queries run at once; " +
@@ -25,6 +46,66 @@ var withRules = []*Rule{{
 		})
 	},
 }}
+
+// nameColumns writes the list of columns of a name of WITH as aliases. VALUES becomes a query,
+// whose columns are called column1, column2, … like those of PostgreSQL if they have no names.
+func (l *look) nameColumns(t *tree.CommonTable) {
+	var columns []string // of the query
+	switch q := t.Query.(type) {
+	case *tree.Values:
+		for i := range q.Rows[0].Values {
+			columns = append(columns, fmt.Sprintf("col%d AS column%d", i, i+1))
+		}
+	default:
+		if t.Columns == nil {
+			return
+		}
+		columns = l.columnsNamed(outermost(q))
+	}
+	if len(columns) == 0 || len(t.Columns) > len(columns) {
+		l.refuse(t, "")
+		return
+	}
+	for i, name := range t.Columns {
+		columns[i], _, _ = strings.Cut(columns[i], " ")
+		columns[i] += " AS " + nameWritten(name, l.script.Text)
+	}
+	if t.Columns != nil {
+		l.replace(t.ColumnsAt, "")
+	}
+	at := t.Query.Place()
+	l.replace(tree.Span{Start: at.Start, End: at.Start}, "SELECT "+strings.Join(columns, ", ")+" FROM (")
+	l.replace(tree.Span{Start: at.End, End: at.End}, ")")
+}
+
+// columnsNamed returns the names of the columns of a query, and gives names to those that have
+// none. It returns nil if not all can be told apart.
+func (l *look) columnsNamed(s *tree.Select) []string {
+	if s == nil || s.Star {
+		return nil
+	}
+	var names []string
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		c, isColumn := t.Expr.(*tree.Column)
+		name := fmt.Sprintf("with_%d", i)
+		switch {
+		case t.Star:
+			return nil
+		case t.Alias.Given():
+			name = nameWritten(t.Alias, l.script.Text)
+		case isColumn:
+			name = nameWritten(c.Name, l.script.Text)
+		default:
+			l.replace(tree.Span{Start: t.End, End: t.End}, " AS "+name)
+		}
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			return nil
+		}
+		names = append(names, name)
+	}
+	return names
+}
 
 // longestWith bounds the length of a query with derived tables, in bytes. If each query
 // of WITH reads the one before it twice, the length doubles each time.

@@ -13,7 +13,8 @@
 // Parse also accepts constructs that are not in the server's grammar but can be
 // rewritten exactly, and marks them in [Script.Has]: a byte order mark, empty
 // statements (";;"), names in backquotes, t.*, FOR UPDATE, parentheses around the
-// sides of UNION, and quoted names with characters that the server does not allow.
+// sides of UNION, columns and VALUES after a name of WITH, SELECT … WHERE without FROM,
+// and quoted names with characters that the server does not allow.
 //
 // Which statements are safe to run is not decided here, but in package rules.
 package tree

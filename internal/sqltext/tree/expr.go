@@ -52,6 +52,11 @@ type Column struct {
 	Name  Ident
 }
 
+// IsCurrentTime reports whether c is CURRENT_TIMESTAMP, which for the server is a column.
+func (c *Column) IsCurrentTime() bool {
+	return c.Name.Name == "current_timestamp" && !c.Name.Quoted && !c.Table.Given()
+}
+
 // JSONPath is a field of a JSON column: c->'a'->'b'.
 type JSONPath struct {
 	Span

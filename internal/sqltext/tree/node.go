@@ -136,6 +136,9 @@ const (
 	HasLocking   // FOR UPDATE
 	HasBrackets  // (SELECT …) UNION …
 	HasEmptyStatement
+	HasWithColumns // WITH t (a, b) AS …, or WITH t AS (VALUES …)
+	HasNoFrom      // SELECT … WHERE without FROM
+	HasCurrentTime // CURRENT_TIMESTAMP
 )
 
 // Any reports whether f has one of the others.
@@ -148,7 +151,7 @@ type Statement interface {
 }
 
 // Query is a statement that returns rows: *Select, *SetOperation, *Brackets,
-// *With, *Show or *Explain.
+// *With, *Values, *Show or *Explain.
 type Query interface {
 	Statement
 	query()
@@ -161,7 +164,7 @@ type Select struct {
 	Star     bool // SELECT *: there are no Targets
 	Targets  []Target
 
-	From    Source // nil without FROM; the following fields are then empty too
+	From    Source // nil without FROM; there are then no Index and Joins
 	Index   []Ident
 	Joins   []*Join
 	Where   Expr
@@ -244,11 +247,19 @@ type With struct {
 	Body      Query
 }
 
-// CommonTable is name AS (query).
+// CommonTable is name [(a, b)] AS (query).
 type CommonTable struct {
 	Span
-	Name  Ident
-	Query Query
+	Name      Ident
+	Columns   []Ident // nil without a list
+	ColumnsAt Span    // the list with its parentheses
+	Query     Query
+}
+
+// Values is VALUES (…), (…) as the query of a [CommonTable], which the server refuses.
+type Values struct {
+	Span
+	Rows []Row
 }
 
 // Show is SHOW DATABASES, TABLES, TABLE t, USERS, GRANTS [FOR u].
@@ -544,6 +555,7 @@ func (*Select) statement()         {}
 func (*SetOperation) statement()   {}
 func (*Brackets) statement()       {}
 func (*With) statement()           {}
+func (*Values) statement()         {}
 func (*Show) statement()           {}
 func (*Explain) statement()        {}
 func (*Insert) statement()         {}
@@ -565,6 +577,7 @@ func (*Select) query()       {}
 func (*SetOperation) query() {}
 func (*Brackets) query()     {}
 func (*With) query()         {}
+func (*Values) query()       {}
 func (*Show) query()         {}
 func (*Explain) query()      {}
 

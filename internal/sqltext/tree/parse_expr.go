@@ -339,6 +339,8 @@ func (p *parser) columnFrom(id Ident) *Column {
 	if p.tok.kind == tokDot {
 		p.advance()
 		c.Table, c.Name = id, p.column()
+	} else if c.IsCurrentTime() {
+		p.has |= HasCurrentTime
 	}
 	c.Span = p.from(id.Start)
 	return c

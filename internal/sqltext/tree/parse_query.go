@@ -96,8 +96,13 @@ func (p *parser) with(start int) Query {
 	for {
 		at := p.tok.start
 		t := &CommonTable{Name: p.identifier("a name")}
+		if list := p.tok.start; p.tok.isSymbol('(') {
+			p.has |= HasWithColumns
+			t.Columns = p.names()
+			t.ColumnsAt = p.from(list)
+		}
 		p.expect(kwAs, "AS")
-		t.Query = p.queryInBrackets()
+		t.Query = p.commonQuery()
 		t.Span = p.from(at)
 		w.Tables = append(w.Tables, t)
 		if !p.acceptSymbol(',') {
@@ -111,6 +116,21 @@ func (p *parser) with(start int) Query {
 	w.Body = p.sides(p.tok.start, false)
 	w.Span = p.from(start)
 	return w
+}
+
+// commonQuery reads the query of a name of WITH.
+func (p *parser) commonQuery() Query {
+	if !p.tok.isSymbol('(') || !p.ahead().is(kwValues) {
+		return p.queryInBrackets()
+	}
+	p.advance()
+	p.has |= HasWithColumns | HasValues
+	start := p.tok.start
+	p.advance()
+	v := &Values{Rows: p.rows()}
+	v.Span = p.from(start)
+	p.expectSymbol(')')
+	return v
 }
 
 func (p *parser) queryInBrackets() Query {
@@ -149,17 +169,27 @@ func (p *parser) selectQuery() *Select {
 		s.Targets = p.targets()
 	}
 	s.TargetsAt = p.from(at)
-	if p.accept(kwFrom) {
+	switch {
+	case p.accept(kwFrom):
+		s.From = p.source()
+		s.Index = p.useIndex()
+		s.Joins = p.joins()
+		p.selectRest(s)
+	case !s.Star && p.beginsRest():
+		p.has |= HasNoFrom
 		p.selectRest(s)
 	}
 	s.Span = p.from(start)
 	return s
 }
 
+// beginsRest reports whether the current token begins one of the clauses after FROM.
+func (p *parser) beginsRest() bool {
+	return p.tok.is(kwWhere) || p.tok.is(kwGroup) || p.tok.is(kwHaving) || p.tok.is(kwOrder) || p.tok.is(kwLimit) || p.tok.is(kwFetch) || p.tok.is(kwOffset)
+}
+
+// selectRest reads WHERE … OFFSET ….
 func (p *parser) selectRest(s *Select) {
-	s.From = p.source()
-	s.Index = p.useIndex()
-	s.Joins = p.joins()
 	s.Where = p.where()
 	if at := p.tok.start; p.accept(kwGroup) {
 		p.expect(kwBy, "BY")

@@ -67,6 +67,8 @@ func children(n Node, f func(Node)) {
 			f(t.Query)
 		}
 		f(n.Body)
+	case *Values:
+		rows(n.Rows, f)
 	case *Explain:
 		f(n.Query)
 	case *Join:
