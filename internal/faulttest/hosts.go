@@ -92,8 +92,8 @@ func (h *hosts) start(n int, f *HostsFault) error {
 	// The tables are made before the replicas start: a replica does not see later changes of the schema.
 	err = direct(primary, func(ctx context.Context, db *sql.DB) error {
 		for i, w := range HostsWorkloads {
-			if f.Lossy && strings.Contains(strings.Join(w.Options, " "), "verify") {
-				continue // its trusted history may be lost, and then it must not go on
+			if !f.plays(w, n) || w.Long && !h.set.Long {
+				continue
 			}
 			a := &act{player: &player{workload: w}, workers: w.Workers, table: fmt.Sprint("t", i),
 				tally: newTally(w, h.set.Bar), stop: make(chan struct{})}

@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/immudb-go/immudb/internal/faulttest/link"
@@ -24,6 +25,19 @@ type HostsFault struct {
 	check func(h *hosts) error
 }
 
+// plays reports whether a workload promises to go on after the fault with so many hosts.
+func (f *HostsFault) plays(w *Workload, hosts int) bool {
+	switch {
+	case f.Lossy && strings.Contains(strings.Join(w.Options, " "), "verify"):
+		return false // its trusted history may be lost
+	case w.Name == "standby" && f.primary > 0 && hosts == 2:
+		return false // the only replica is promoted
+	case w.Name == "any" && f.check != nil:
+		return false // it would write to the old primary
+	}
+	return true
+}
+
 // HostsFaults are all faults of several hosts, in the order of the report.
 var HostsFaults = []*HostsFault{
 	{Name: "primary-cut", inject: func(h *hosts) error { return h.cutOff(h.links[0]) },
@@ -36,6 +50,8 @@ var HostsFaults = []*HostsFault{
 		About: "The links of clients to all replicas carry no more bytes, and new connections get no answer for a while."},
 	{Name: "lag", Quiet: true, inject: lagging,
 		About: "The links between the primary and its replicas are cut for a while: clients reach all hosts, and the replicas are behind."},
+	{Name: "lag-one", Quiet: true, inject: laggingOneByOne,
+		About: "The same link of each replica alone, one after the other."},
 	{Name: "primary-restart", inject: restarted(false),
 		About: "The primary is shut down (SIGTERM) and restarted; no replica is promoted."},
 	{Name: "primary-kill", inject: restarted(true),
@@ -111,6 +127,20 @@ func lagging(h *hosts) error {
 		errs = append(errs, l.Accept())
 	}
 	return errors.Join(errs...)
+}
+
+func laggingOneByOne(h *hosts) error {
+	h.reachable()
+	for _, l := range h.feeds {
+		if err := down(l); err != nil {
+			return err
+		}
+		time.Sleep(h.set.Window)
+		if err := l.Accept(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func restarted(kill bool) func(h *hosts) error {

@@ -21,6 +21,7 @@ type Settings struct {
 	Timeout  time.Duration // of one operation
 	Pace     time.Duration // of a worker between two operations
 	Crew     int           // most workers of a workload; 0: as many as it has
+	Long     bool          // also the workloads of several hosts that are Long
 }
 
 // Alone are the settings for one workload that is alone on its server.

@@ -23,6 +23,8 @@ type Workload struct {
 	// Retried: no call is in a transaction of the caller, or RunTx runs the transaction again. Calls that the server did
 	// not run because a session was lost must not fail.
 	Retried bool
+	// Long: it is played with several hosts only with Settings.Long.
+	Long bool
 	// Deadlines: the calls have short deadlines, and may fail because of them.
 	Deadlines bool
 

@@ -52,6 +52,40 @@ func TestSessionsReturnToTheFirstHost(t *testing.T) {
 	}
 }
 
+// While the first host was away, another session was asked for on the second host. It comes when the work has returned.
+func TestASessionThatComesLateOnAWorseHostIsLeft(t *testing.T) {
+	slow := Rule("OpenSession", 2, fakeserver.Fault{Delay: 10 * time.Second})
+	cluster(t, []fakeserver.Script{{}, slow}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		hosts[0].Down()
+		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
+		time.Sleep(lookPause)
+		two := func(f func(conn *sql.Conn)) {
+			for range 2 {
+				conn, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				f(conn)
+			}
+		}
+		two(func(*sql.Conn) {}) // the second one shares the session, so another is opened
+		hosts[0].Up()
+		time.Sleep(lookPause)
+		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (2)")
+		time.Sleep(10*time.Second + lookPause)
+		if n := len(hosts[1].Log("OpenSession")); n != 2 {
+			t.Fatalf("%d logins on the second host, want 2", n)
+		}
+		two(func(conn *sql.Conn) {
+			if _, err := conn.ExecContext(t.Context(), "INSERT INTO t (id) VALUES (3)"); err != nil {
+				t.Error(err)
+			}
+		})
+		ExpectCommitted(t, hosts[1], "INSERT INTO t (id) VALUES (1)")
+	}, target("any"), func(c *immudb.Config) { c.ConnectTimeout = time.Minute })
+}
+
 func TestAReplicaPromotedBeforeTheUsedPrimaryIsUsedWithinSeconds(t *testing.T) {
 	cluster(t, []fakeserver.Script{{Replica: true}, {}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")

@@ -56,11 +56,31 @@ func (p *Pool) lookForBetter(ctx context.Context, quit <-chan struct{}) {
 			return
 		case <-look.C:
 		}
+		p.leaveStrays()
 		for _, h := range p.betterHosts() {
 			if p.tryBetter(ctx, h) {
 				break
 			}
 		}
+	}
+}
+
+// leaveStrays makes the leases move from sessions on less preferred servers while the most
+// preferred one of those in use has sessions to share: an opening that began while a server was away
+// may end when the work has returned to it.
+func (p *Pool) leaveStrays() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best *Session
+	for _, s := range p.sessions {
+		usable := !s.alone && !s.ended && !s.leaving.Load() && !s.doubtful()
+		if usable && (best == nil || p.rank(s.host) < p.rank(best.host)) {
+			best = s
+		}
+	}
+	// Without room there, the next session would be opened on another server again.
+	if best != nil && p.hasRoom(best.host) {
+		p.leaveWorse(best)
 	}
 }
 

@@ -15,7 +15,7 @@ const hostsTitle = "## Several hosts\n"
 // runHosts plays every fault of several hosts with two and three of them, and replaces its section of the report.
 func runHosts(out, only string) (failures []string, err error) {
 	set := faulttest.Together
-	set.Bar = 5 * time.Second
+	set.Bar, set.Long = 5*time.Second, true
 	set.Watch = set.Bar + 2*time.Second // calls that begin after the bar must not fail
 	var results []faulttest.HostsResult
 	began := time.Now()
