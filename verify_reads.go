@@ -113,14 +113,14 @@ func (c *Conn) queryUntraced(ctx context.Context, t *query, args []driver.NamedV
 	if err := checkArgs(t.Query, args); err != nil {
 		return nil, err
 	}
-	prove, own := c.prove, 0
+	var r driver.Rows
+	var own int
+	var unproven, err error
 	if c.tx != nil {
-		prove = func(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, unproven, err error) {
-			r, own, unproven, err = c.proveInTx(ctx, t, args)
-			return r, unproven, err
-		}
+		r, own, unproven, err = c.proveInTx(ctx, t, args)
+	} else {
+		r, unproven, err = c.prove(ctx, t, args)
 	}
-	r, unproven, err := prove(ctx, t, args)
 	switch {
 	case err != nil:
 		return nil, fromTrust(err)
