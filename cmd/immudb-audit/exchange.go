@@ -68,12 +68,12 @@ func (x *exchange) check() error {
 	}
 	for _, p := range x.compare {
 		if _, err := note.NewVerifier(p.key); err != nil {
-			return fmt.Errorf("-compare %s: the key is not that of an auditor: %w", p.at, err)
+			return fmt.Errorf("-compare %s: the key is not that of an auditor: %w", redacted(p.at), err)
 		}
 	}
 	for _, p := range x.witnesses {
 		if _, err := witnessKey(p.key); err != nil {
-			return fmt.Errorf("-witness %s: the key is not that of a witness: %w", p.at, err)
+			return fmt.Errorf("-witness %s: the key is not that of a witness: %w", redacted(p.at), err)
 		}
 	}
 	return nil
@@ -89,7 +89,7 @@ type exchanged struct {
 }
 
 // run makes the checkpoint of the trusted history. After a split view nothing is
-// published. A witness that does not answer keeps nothing from being published.
+// published. Auditors and witnesses that do not answer keep nothing from being published.
 func (x *exchange) run(ctx context.Context, v *immudb.Verifier) (*exchanged, error) {
 	signer, own, err := readKey(x.keyFile)
 	if err != nil {
@@ -104,11 +104,15 @@ func (x *exchange) run(ctx context.Context, v *immudb.Verifier) (*exchanged, err
 		return nil, err
 	}
 	done := &exchanged{Checkpoint: string(signed)}
-	split := func(other []byte, err error) error {
-		if errors.Is(err, immudb.ErrSplitView) {
-			done.SplitView = []string{string(signed), string(other)}
+	// compare keeps the evidence of the first split view.
+	compare := func(other []byte, key note.Verifier) error {
+		own, err := compareWith(ctx, v, c, other, key)
+		if !errors.Is(err, immudb.ErrSplitView) || done.SplitView != nil {
+			return err
 		}
-		return err
+		mine, failed := note.Sign(&note.Note{Text: own.String()}, signer)
+		done.SplitView = []string{string(mine), string(other)}
+		return errors.Join(err, failed)
 	}
 	if x.publish != "" {
 		switch earlier, err := fetchCheckpoint(ctx, x.publish); {
@@ -116,11 +120,12 @@ func (x *exchange) run(ctx context.Context, v *immudb.Verifier) (*exchanged, err
 		case err != nil:
 			return done, err
 		default:
-			if err := split(earlier, compareWith(ctx, v, c, earlier, own)); err != nil {
+			if err := compare(earlier, own); err != nil {
 				return done, fmt.Errorf("the checkpoint that was published before: %w", err)
 			}
 		}
 	}
+	var differ error // with each of them, so that one that cannot be read hides no split view
 	for _, p := range x.compare {
 		key, err := note.NewVerifier(p.key)
 		if err != nil {
@@ -128,21 +133,25 @@ func (x *exchange) run(ctx context.Context, v *immudb.Verifier) (*exchanged, err
 		}
 		theirs, err := fetchCheckpoint(ctx, p.at)
 		if err == nil {
-			err = split(theirs, compareWith(ctx, v, c, theirs, key))
+			err = compare(theirs, key)
 		}
 		if err != nil {
-			return done, fmt.Errorf("the checkpoint of %s: %w", key.Name(), err)
+			differ = both(differ, fmt.Errorf("the checkpoint of %s: %w", key.Name(), err))
+			continue
 		}
 		done.Compared = append(done.Compared, key.Name())
 	}
-	var silent error
+	if isRefused(differ) {
+		return done, differ
+	}
+	silent := differ
 	for _, p := range x.witnesses {
 		lines, name, err := cosign(ctx, v, c, signed, p)
 		switch {
-		case errors.Is(err, immudb.ErrTampered), errors.Is(err, immudb.ErrServerOlder):
-			return done, err
+		case isRefused(err):
+			return done, both(silent, err)
 		case err != nil:
-			silent = errors.Join(silent, err)
+			silent = both(silent, err)
 		default:
 			done.Checkpoint += lines
 			done.Cosigned = append(done.Cosigned, name)
@@ -150,40 +159,55 @@ func (x *exchange) run(ctx context.Context, v *immudb.Verifier) (*exchanged, err
 	}
 	if x.publish != "" {
 		if err := store(ctx, x.publish, []byte(done.Checkpoint)); err != nil {
-			return done, errors.Join(silent, err)
+			return done, both(silent, err)
 		}
-		done.Published = x.publish
+		done.Published = redacted(x.publish)
 	}
 	return done, silent
 }
 
+// isRefused tells whether another party has seen something else than what the server
+// shows here.
+func isRefused(err error) bool {
+	return errors.Is(err, immudb.ErrTampered) || errors.Is(err, immudb.ErrServerOlder)
+}
+
+// both is errors.Join in one line, as reports have it.
+func both(a, b error) error {
+	if a == nil || b == nil {
+		return errors.Join(a, b)
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
 // compareWith proves that the signed checkpoint of another auditor is one of the
-// history that c is of.
-func compareWith(ctx context.Context, v *immudb.Verifier, c immudb.Checkpoint, signed []byte, key note.Verifier) error {
+// history that c is of. After a split view it returns the checkpoint of that history
+// that has the other one's size: the two cannot both be right.
+func compareWith(ctx context.Context, v *immudb.Verifier, c immudb.Checkpoint, signed []byte, key note.Verifier) (own immudb.Checkpoint, err error) {
 	n, err := note.Open(signed, note.VerifierList(key))
 	if err != nil {
-		return err
+		return own, err
 	}
 	var theirs log.Checkpoint
 	if rest, err := theirs.Unmarshal([]byte(n.Text)); err != nil || len(rest) > 0 {
-		return fmt.Errorf("it is no checkpoint of a transparency log (%v)", err)
+		return own, fmt.Errorf("it is no checkpoint of a transparency log (%v)", err)
 	}
 	if theirs.Size == 0 {
-		return nil
+		return own, nil
 	}
 	if theirs.Size > c.Size {
-		return fmt.Errorf("%w: somebody has seen %d transactions, and the server shows %d", immudb.ErrServerOlder, theirs.Size, c.Size)
+		return own, fmt.Errorf("%w: somebody has seen %d transactions, and the server shows %d", immudb.ErrServerOlder, theirs.Size, c.Size)
 	}
-	root := c.Root
+	own = immudb.Checkpoint{Origin: c.Origin, Size: theirs.Size, Root: c.Root}
 	if theirs.Size < c.Size {
-		if root, _, err = v.Consistency(ctx, theirs.Size, c); err != nil {
-			return err
+		if own.Root, _, err = v.Consistency(ctx, theirs.Size, c); err != nil {
+			return own, err
 		}
 	}
-	if string(root[:]) != string(theirs.Hash) {
-		return fmt.Errorf("%w: its first %d transactions are others", splitView{}, theirs.Size)
+	if string(own.Root[:]) != string(theirs.Hash) {
+		return own, fmt.Errorf("%w: its first %d transactions are others", splitView{}, theirs.Size)
 	}
-	return nil
+	return own, nil
 }
 
 // splitView is [immudb.ErrSplitView], and so a kind of tampering.

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -106,10 +108,60 @@ func TestAuditorsThatAreShownDifferentHistoriesFindIt(t *testing.T) {
 			if status != statusTampered || !strings.Contains(out, "TAMPERED") || strings.Count(out, "— ") < 2 {
 				t.Errorf("status %d: %s", status, out)
 			}
+			if own, other := evidence(t, out, b), evidence(t, out, a); own.Size != other.Size || string(own.Hash) == string(other.Hash) {
+				t.Errorf("%+v and %+v do not contradict each other", own, other)
+			}
 			if _, err := os.Stat(b.dir); err == nil {
 				t.Error("a checkpoint of one of two histories is published")
 			}
 		})
+	}
+}
+
+// evidence is the checkpoint in a report that the auditor has signed.
+func evidence(t *testing.T, report string, by auditor) *log.Checkpoint {
+	t.Helper()
+	key, err := note.NewVerifier(by.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range strings.Split(report, "which is evidence:\n")[1:] {
+		var signed strings.Builder
+		for line := range strings.Lines(text) {
+			line, ok := strings.CutPrefix(line, "    ")
+			if !ok {
+				break
+			}
+			signed.WriteString(line)
+		}
+		if c, _, _, err := log.ParseCheckpoint([]byte(signed.String()), key.Name(), key); err == nil {
+			return c
+		}
+	}
+	t.Fatalf("%s has signed no checkpoint in\n%s", key.Name(), report)
+	return nil
+}
+
+func TestSplitViewIsFoundBehindACheckpointThatCannotBeRead(t *testing.T) {
+	db, dsn := ledger(t)
+	write(t, db, 3)
+	_, theirs := ledger(t)
+	a, b, silent := newAuditor(t, "a.example.com/ledger"), newAuditor(t, "b.example.com/ledger"), newAuditor(t, "c.example.com/ledger")
+	otherDB, err := sql.Open("immudb", theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer otherDB.Close()
+	if _, err := otherDB.Exec("UPDATE ledger SET amount = 99 WHERE id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if status, out := a.publish(t, theirs); status != statusOK {
+		t.Fatalf("status %d: %s", status, out)
+	}
+	for _, order := range [][]string{{silent.asPeer(), a.asPeer()}, {a.asPeer(), silent.asPeer()}} {
+		if status, out := b.publish(t, dsn, "-compare", order[0], "-compare", order[1]); status != statusTampered {
+			t.Errorf("status %d: %s", status, out)
+		}
 	}
 }
 
@@ -179,6 +231,7 @@ func TestCheckpointThatCannotBeReadIsNoAgreement(t *testing.T) {
 		if status, out := b.publish(t, dsn, "-compare", peer); status != statusUnchecked {
 			t.Errorf("%s: status %d: %s", name, status, out)
 		}
+		b.published(t) // or two parties that begin at once would wait for each other
 	}
 }
 
@@ -207,6 +260,16 @@ func TestCheckpointsArePublishedAndReadByHTTP(t *testing.T) {
 	if status, out := b.publish(t, dsn, "-compare", a.asPeer()); status != statusOK {
 		t.Errorf("status %d: %s", status, out)
 	}
+	a.dir = strings.Replace(a.dir, "//", "//a:hunter2@", 1)
+	for _, dir := range []string{a.dir, a.dir + "/nosuch"} {
+		a.dir = dir
+		for _, more := range [][]string{nil, {"-json"}, {"-compare", a.asPeer()}, {"-compare", a.dir + ",x"}} {
+			if status, out, errs := audit(t, dsn, append(more, "-key", a.file, "-publish", a.dir)...); strings.Contains(out+errs, "hunter2") {
+				t.Errorf("status %d: the password is shown: %s%s", status, out, errs)
+			}
+		}
+	}
+	a.dir = server.URL + "/ledger"
 	server.Close()
 	if status, out := b.publish(t, dsn, "-compare", a.asPeer()); status != statusUnchecked {
 		t.Errorf("a server that is away: status %d: %s", status, out)
@@ -240,6 +303,7 @@ func TestWitnessThatDoesNotCosignIsNoCosignature(t *testing.T) {
 		{"a signature of another key", "", 200, forged, statusUnchecked},
 		{"more than anybody reads", "", 200, make([]byte, maxNote+10), statusUnchecked},
 		{"always another size", "text/x.tlog.size", 409, []byte("2\n"), statusUnchecked},
+		{"always another size, with a parameter", "text/x.tlog.size; charset=utf-8", 409, []byte("2\n"), statusUnchecked},
 		{"no size", "text/x.tlog.size", 409, []byte("many\n"), statusUnchecked},
 		{"a newer size", "text/x.tlog.size", 409, []byte("9999\n"), statusOlder},
 		{"another root", "text/plain", 409, nil, statusTampered},
@@ -265,6 +329,66 @@ func TestWitnessThatDoesNotCosignIsNoCosignature(t *testing.T) {
 				t.Errorf("published: %v", published)
 			}
 		})
+	}
+}
+
+func TestWitnessThatNeverAnswersKeepsNothingFromBeingPublished(t *testing.T) {
+	client.Timeout = 100 * time.Millisecond
+	defer func() { client.Timeout = maxWait }()
+	stop := make(chan struct{})
+	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stop }))
+	defer witness.Close()
+	defer close(stop)
+	_, dsn := ledger(t)
+	a := newAuditor(t, "a.example.com/ledger")
+	status, out := a.publish(t, dsn, "-witness", witness.URL+","+newAuditor(t, "w.example.com").key)
+	if status != statusUnchecked || !strings.Contains(out, "published") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	a.published(t)
+}
+
+// Each command of docs/witnesses.md for two auditors, in its order, by the one whose machine it names.
+func TestThePageForTwoAuditorsWorks(t *testing.T) {
+	page, err := os.ReadFile("../../docs/witnesses.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "## Two auditors")
+	text, _, _ = strings.Cut(text, "\n## ")
+	db, dsn := ledger(t)
+	server, _, _ := strings.Cut(dsn, "state_dir=")
+	etc, www := t.TempDir(), t.TempDir()
+	web := httptest.NewServer(http.FileServer(http.Dir(www)))
+	defer web.Close()
+	keys := map[string]string{}
+	who, runs := "", 0
+	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", "")) {
+		switch {
+		case strings.Contains(line, "The bank"):
+			who = "bank"
+		case strings.Contains(line, "The auditor"):
+			who = "auditor"
+		}
+		if !strings.HasPrefix(line, "immudb-audit ") {
+			continue
+		}
+		line = strings.NewReplacer("/etc/immudb-audit/", filepath.Join(etc, who)+"-", "/var/www/", filepath.Join(www, who)+"/",
+			"https://bank.example.com/", web.URL+"/bank/", "https://auditor.example.org/", web.URL+"/auditor/",
+			"$BANK", keys["bank"], "$AUDITOR", keys["auditor"], `"$IMMUDB_DSN`, server+"state_dir="+filepath.Join(etc, who), `"`, "").Replace(line)
+		args := strings.Fields(line)[1:]
+		status, out, errs := audit(t, server+"state_dir="+filepath.Join(etc, who), args...)
+		if status != statusOK {
+			t.Fatalf("%s: %q: status %d: %s%s", who, args, status, out, errs)
+		}
+		if args[0] == "key" {
+			keys[who] = strings.TrimSpace(out)
+		}
+		runs++
+		write(t, db, 1)
+	}
+	if runs < 6 || len(keys) != 2 {
+		t.Errorf("the page has %d commands, which made %d keys", runs, len(keys))
 	}
 }
 

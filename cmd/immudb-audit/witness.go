@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
@@ -69,8 +72,11 @@ func cosign(ctx context.Context, v *immudb.Verifier, c immudb.Checkpoint, signed
 // errOtherSize: the witness has cosigned another size last.
 var errOtherSize = errors.New("it has cosigned another size than the one that was asked for")
 
-// maxNote bounds what is read of others, in bytes.
-const maxNote = 1 << 20
+// What is read of others, in bytes, and how long they may take for an answer.
+const (
+	maxNote = 1 << 20
+	maxWait = 30 * time.Second
+)
 
 // addCheckpoint makes the request of tlog-witness. With errOtherSize size is that of the
 // witness.
@@ -93,7 +99,7 @@ func addCheckpoint(ctx context.Context, v *immudb.Verifier, c immudb.Checkpoint,
 		return nil, 0, err
 	case status == http.StatusOK:
 		return body, 0, nil
-	case status == http.StatusConflict && kind == "text/x.tlog.size":
+	case status == http.StatusConflict && isSize(kind):
 		if size, err = strconv.ParseUint(strings.TrimSpace(string(body)), 10, 64); err != nil {
 			return nil, 0, errors.New("its answer has no size")
 		}
@@ -108,18 +114,35 @@ func addCheckpoint(ctx context.Context, v *immudb.Verifier, c immudb.Checkpoint,
 	return nil, 0, fmt.Errorf("it answers with status %d", status)
 }
 
+// isSize tells whether an answer is the size that the witness cosigned last.
+func isSize(kind string) bool {
+	kind, _, err := mime.ParseMediaType(kind)
+	return err == nil && kind == "text/x.tlog.size"
+}
+
+// client does not wait for ever.
+var client = &http.Client{Timeout: maxWait}
+
 func request(ctx context.Context, method, at string, body []byte) (status int, kind string, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
 	if err != nil {
 		return 0, "", nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxNote))
 	return resp.StatusCode, resp.Header.Get("Content-Type"), answer, err
+}
+
+// redacted is a place without the password in a URL.
+func redacted(at string) string {
+	if u, err := url.Parse(at); err == nil && isURL(at) {
+		return u.Redacted()
+	}
+	return at
 }
 
 func isURL(at string) bool {
@@ -142,9 +165,9 @@ func fetchCheckpoint(ctx context.Context, at string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case status == http.StatusNotFound:
-		return nil, fmt.Errorf("%s: %w", at, os.ErrNotExist)
+		return nil, fmt.Errorf("%s: %w", redacted(at), os.ErrNotExist)
 	case status != http.StatusOK:
-		return nil, fmt.Errorf("%s answers with status %d", at, status)
+		return nil, fmt.Errorf("%s answers with status %d", redacted(at), status)
 	}
 	return body, nil
 }
@@ -164,7 +187,7 @@ func store(ctx context.Context, at string, text []byte) error {
 	at = strings.TrimSuffix(at, "/") + "/" + checkpointName
 	status, _, _, err := request(ctx, http.MethodPut, at, text)
 	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("%s answers with status %d", at, status)
+		err = fmt.Errorf("%s answers with status %d", redacted(at), status)
 	}
 	return err
 }
