@@ -13,6 +13,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/immudb-go/immudb/internal/proof"
@@ -61,9 +62,10 @@ type liveAudit struct {
 	rows map[sum]revision // the last ones, by key
 	// since are the revisions of the rows that were written during a query: the one
 	// before, which is a deletion if there was none, and those after it. nil: none runs.
-	since map[sum][]revision
-	tries int
-	query uint32 // how many queries were run
+	since  map[sum][]revision
+	tries  int
+	query  uint32 // how many queries were run
+	buffer []byte // for sums
 
 	served   map[string]int64
 	findings []AuditFinding
@@ -101,46 +103,54 @@ func (l *liveAudit) Wrote(row *proof.Row) {
 }
 
 func (l *liveAudit) sumOf(data []byte) sum {
-	h := sha256.New()
-	h.Write(l.salt[:])
-	h.Write(data)
-	return sum(h.Sum(nil)[:16])
+	l.buffer = append(append(l.buffer[:0], l.salt[:]...), data...)
+	return l.sumOfBuffer()
+}
+
+func (l *liveAudit) sumOfBuffer() sum {
+	hash := sha256.Sum256(l.buffer)
+	return sum(hash[:16])
 }
 
 // valuesOf stands for the values of a row, by their columns. Columns that are NULL do not
 // count, so that a row is the same after a column was added.
 func (l *liveAudit) valuesOf(t *proof.Table, value func(i int) any) sum {
-	var all []byte
+	l.buffer = append(l.buffer[:0], l.salt[:]...)
 	for i, c := range t.Columns {
 		v := value(i)
 		if v == nil {
 			continue
 		}
-		text := textOf(c.Type, v)
-		all = binary.BigEndian.AppendUint32(all, c.ID)
-		all = binary.BigEndian.AppendUint64(all, uint64(len(text)))
-		all = append(all, text...)
+		l.buffer = binary.BigEndian.AppendUint32(l.buffer, c.ID)
+		l.buffer = binary.BigEndian.AppendUint64(l.buffer, 0) // the length that follows
+		at := len(l.buffer)
+		l.buffer = appendText(l.buffer, c.Type, v)
+		binary.BigEndian.PutUint64(l.buffer[at-8:], uint64(len(l.buffer)-at))
 	}
-	return l.sumOf(all)
+	return l.sumOfBuffer()
 }
 
-// textOf is a proven value or one of a query's result as bytes, equal for equal values. If
-// that does not hold, the rows are compared by their values.
-func textOf(typ proof.Type, v any) []byte {
+// appendText appends a proven value or one of a query's result as bytes, equal for equal
+// values. If that does not hold, the rows are compared by their values.
+func appendText(b []byte, typ proof.Type, v any) []byte {
 	switch v := asQueried(v).(type) {
+	case string:
+		return append(b, v...)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
 	case []byte:
 		var document any
 		if typ != proof.JSON || json.Unmarshal(v, &document) != nil {
-			return v
+			return append(b, v...)
 		}
 		text, _ := json.Marshal(document) // what Unmarshal makes has a text
-		return text
+		return append(b, text...)
 	case time.Time:
-		return binary.BigEndian.AppendUint64(nil, uint64(v.UnixMicro()))
+		return binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()))
 	case float64:
-		return binary.BigEndian.AppendUint64(nil, math.Float64bits(v))
+		return binary.BigEndian.AppendUint64(b, math.Float64bits(v))
 	default:
-		return fmt.Append(nil, v)
+		return fmt.Append(b, v)
 	}
 }
 

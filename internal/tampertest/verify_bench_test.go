@@ -118,6 +118,42 @@ func BenchmarkAudit(b *testing.B) {
 	b.ReportMetric(float64(1001*b.N)/b.Elapsed().Seconds(), "tx/s")
 }
 
+// An audit of 100,000 rows with their values, without and with a comparison of what is served, and the query alone.
+func BenchmarkLiveAudit(b *testing.B) {
+	db := dbtest.Open(b, verifyReads)
+	dbtest.Exec(b, db, "CREATE TABLE accounts (id INTEGER, owner VARCHAR[40], balance INTEGER, PRIMARY KEY id)")
+	rows := make([][]any, 100_000)
+	for id := range rows {
+		rows[id] = []any{int64(id), "somebody", int64(id)}
+	}
+	if _, err := immudb.CopyFrom(b.Context(), db, "accounts", []string{"id", "owner", "balance"}, dbtest.Rows(rows...), nil); err != nil {
+		b.Fatal(err)
+	}
+	for _, live := range []bool{false, true} {
+		b.Run(fmt.Sprint("live=", live), func(b *testing.B) {
+			for b.Loop() {
+				r, err := immudb.Audit(b.Context(), db, immudb.AuditOptions{Tables: []string{"*"}, Live: live})
+				if err != nil || live && r.Served["accounts"] != int64(len(rows)) {
+					b.Fatal(err, r.Served)
+				}
+			}
+		})
+	}
+	b.Run("query", func(b *testing.B) {
+		for b.Loop() {
+			list, err := db.QueryContext(immudb.WithoutProof(b.Context()), "SELECT * FROM accounts")
+			if err != nil {
+				b.Fatal(err)
+			}
+			for list.Next() {
+			}
+			if err := list.Err(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 // One writer's INSERTs: without a proof, with that of the commit, and with that of what
 // it wrote.
 func BenchmarkWrites(b *testing.B) {
