@@ -72,15 +72,7 @@ func countsKeys(s *tree.Select) bool {
 	if a, ok := s.Targets[0].Expr.(*tree.Aggregate); !ok || a.Name != "COUNT" || a.Column != nil || a.Over != nil {
 		return false
 	}
-	found := false
-	tree.Inspect(s.Where, func(n tree.Node) bool {
-		switch n.(type) {
-		case *tree.Exists, *tree.InQuery, *tree.Subquery:
-			found = true
-		}
-		return !found
-	})
-	return found
+	return hasSubquery(s.Where)
 }
 
 // missing returns the aggregates of HAVING and ORDER BY that are not among the columns

@@ -39,7 +39,7 @@ func All() []*Rule { return slices.Clone(all) }
 
 var all = slices.Concat(controlRules, returningRules, listRules, valuesRules, windowRules, periodRules, lengthRules, likeRules,
 	typeRules, systemRules, viewRules, selfRules, storedRules, keyRules, nullRules, numberRules,
-	withRules, joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, orderRules, answerRules, setRules, sideRules, wordRules, nameRules, literalRules)
+	withRules, joinRules, ownRowRules, subqueryRules, starRules, aggregateRules, aggregatedRules, orderRules, answerRules, setRules, sideRules, wordRules, nameRules, literalRules)
 
 // Strict returns the rules that apply only if the caller wants them. The statements that
 // they refuse give a right or a wrong result depending on the rows in the tables.
