@@ -176,7 +176,9 @@ func (g *generator) ordered(q string, keys []string) (text string, isOrdered boo
 
 // query is a SELECT. If it is not ordered, its rows may come in any order.
 func (g *generator) query() (text string, ordered bool) {
-	switch g.IntN(12) {
+	switch g.IntN(13) {
+	case 12:
+		return g.totals(), false
 	case 0, 1:
 		return g.setOperation()
 	case 2, 3, 4:
@@ -212,6 +214,38 @@ func (g *generator) aggregate(scope []source) string {
 		return "COUNT(DISTINCT " + g.column(scope) + ")"
 	}
 	return g.pick("COUNT", "SUM", "MAX", "MIN") + "(" + g.column(scope) + ")"
+}
+
+// total is an aggregate. MAX, MIN and SUM of no rows are 0 for the server.
+func (g *generator) total(scope []source) string {
+	a := g.aggregate(scope)
+	if strings.HasPrefix(a, "COUNT") {
+		return a
+	}
+	return "COALESCE(" + a + ", 0)"
+}
+
+// totals is a query of one row, about rows of which there may be none.
+func (g *generator) totals() string {
+	from, scope := g.from()
+	targets := []string{g.total(scope)}
+	for range g.IntN(3) {
+		x := g.total(scope)
+		switch g.IntN(4) {
+		case 0:
+			x = g.value()
+		case 1:
+			x += g.pick(" + ", " - ") + g.total(scope)
+		case 2:
+			x = "CASE WHEN " + x + g.pick(" = ", " > ") + g.total(scope) + " THEN " + g.total(scope) + " ELSE " + g.value() + " END"
+		}
+		targets = append(targets, x)
+	}
+	where := " WHERE 1 = 0"
+	if g.chance(0.7) {
+		where = g.where(scope, 1)
+	}
+	return "SELECT " + strings.Join(targets, ", ") + " FROM " + from + where
 }
 
 func (g *generator) grouped() (text string, ordered bool) {
