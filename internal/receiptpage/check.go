@@ -8,12 +8,12 @@ package main
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/evidence"
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/receipt"
 )
@@ -107,29 +107,11 @@ func describe(row *receipt.Row, a answer) answer {
 		what = "deleted the row; these were its values"
 	}
 	a.Facts = []fact{
-		{"Database", row.Database}, {"Table", row.Table}, {"Transaction", fmt.Sprint(row.TxID)}, {"It", what},
+		{"Database", row.Database}, {"Table", row.Table}, {"Transaction", fmt.Sprint(row.TxID)}, {"What it did", what},
 		{"Time, by the server's clock", row.Time.Format(time.RFC3339)}, {"Anchor", row.Anchor.String()}, {"Digest of the definition", hex.EncodeToString(row.Definition[:])},
 	}
 	for i, column := range row.Columns {
-		a.Row = append(a.Row, fact{column, sqlText(row.Values[i])})
+		a.Row = append(a.Row, fact{column, evidence.SQLText(row.Values[i])})
 	}
 	return a
-}
-
-// sqlText writes a value as SQL does.
-func sqlText(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "NULL"
-	case string:
-		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
-	case time.Time:
-		return v.Format(time.RFC3339Nano)
-	case []byte:
-		if json.Valid(v) {
-			return string(v)
-		}
-		return "x'" + hex.EncodeToString(v) + "'"
-	}
-	return fmt.Sprint(v)
 }
