@@ -108,7 +108,7 @@ func TestAuditorsThatAreShownDifferentHistoriesFindIt(t *testing.T) {
 			if status != statusTampered || !strings.Contains(out, "TAMPERED") || strings.Count(out, "— ") < 2 {
 				t.Errorf("status %d: %s", status, out)
 			}
-			if own, other := evidence(t, out, b), evidence(t, out, a); own.Size != other.Size || string(own.Hash) == string(other.Hash) {
+			if own, other := evidenceOf(t, out, b), evidenceOf(t, out, a); own.Size != other.Size || string(own.Hash) == string(other.Hash) {
 				t.Errorf("%+v and %+v do not contradict each other", own, other)
 			}
 			if _, err := os.Stat(b.dir); err == nil {
@@ -118,8 +118,8 @@ func TestAuditorsThatAreShownDifferentHistoriesFindIt(t *testing.T) {
 	}
 }
 
-// evidence is the checkpoint in a report that the auditor has signed.
-func evidence(t *testing.T, report string, by auditor) *log.Checkpoint {
+// evidenceOf is the checkpoint in a report that the auditor has signed.
+func evidenceOf(t *testing.T, report string, by auditor) *log.Checkpoint {
 	t.Helper()
 	key, err := note.NewVerifier(by.key)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/evidence"
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/receipt"
 )
@@ -256,25 +256,7 @@ func writeRow(w io.Writer, row *receipt.Row) {
 	fmt.Fprintf(w, "transaction %d of database %s, at %s by the server's clock, %s in table %s\n", row.TxID, printable(row.Database),
 		row.Time.Format(time.RFC3339), what, printable(row.Table))
 	for i, column := range row.Columns {
-		item(column, "%s", sqlText(row.Values[i]))
+		item(column, "%s", evidence.SQLText(row.Values[i]))
 	}
 	item("(anchor)", "%s", row.Anchor)
-}
-
-// sqlText writes a value as SQL does.
-func sqlText(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "NULL"
-	case string:
-		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
-	case time.Time:
-		return v.Format(time.RFC3339Nano)
-	case []byte:
-		if json.Valid(v) {
-			return string(v)
-		}
-		return "x'" + hex.EncodeToString(v) + "'"
-	}
-	return fmt.Sprint(v)
 }
