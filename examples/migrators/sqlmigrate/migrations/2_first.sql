@@ -1,0 +1,7 @@
+-- +migrate Up
+ALTER TABLE accounts ADD COLUMN note VARCHAR;
+INSERT INTO accounts (owner, note) VALUES ('ada', 'first; and only');
+
+-- +migrate Down
+DELETE FROM accounts WHERE owner = 'ada';
+ALTER TABLE accounts DROP COLUMN note;
