@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 
@@ -186,8 +187,8 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	if t.readOnly {
 		// The server refuses to commit a read-only transaction.
 		err := t.rollback(ctx)
-		if t.replica != nil {
-			err = nil // all was read, and a replica that is gone has ended the transaction
+		if t.replica != nil || errors.Is(err, ErrUnreachable) {
+			err = nil // all was read, and a server that is gone has ended the transaction
 		}
 		return committed, err
 	}

@@ -169,3 +169,22 @@ func TestRandomHostsShareTheSessions(t *testing.T) {
 		t.Errorf("hosts %v were used in 200 rounds, want all three", used)
 	}
 }
+
+// All that a read-only transaction is for has happened before its Commit.
+func TestTheEndOfAReadOnlyTransactionOnALostHostIsNoError(t *testing.T) {
+	cut := Rule("Rollback", 0, fakeserver.Fault{CutBefore: true})
+	cluster(t, []fakeserver.Script{cut, {}}, func(t *testing.T, _ []*fakeserver.Server, db *sql.DB) {
+		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := tx.Query("SELECT id FROM t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows.Close()
+		if err := tx.Commit(); err != nil {
+			t.Errorf("Commit: %v", err)
+		}
+	}, target("any"))
+}
