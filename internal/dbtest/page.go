@@ -47,6 +47,11 @@ func runBlock(t *testing.T, db *sql.DB, block string) {
 	defer conn.Close()
 	var on runner = conn
 	var tx *sql.Tx
+	defer func() {
+		if tx != nil {
+			_ = tx.Rollback() // nothing is left to do if the block has ended it
+		}
+	}()
 	lines := strings.Split(strings.TrimSpace(block), "\n")
 	for i, line := range lines {
 		line, elsewhere := strings.CutSuffix(line, " -- elsewhere")
