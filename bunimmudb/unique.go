@@ -96,10 +96,18 @@ func (c *Conn) upsert(ctx context.Context, u *upsert, args []driver.NamedValue) 
 		} else {
 			err = tx.Commit()
 		}
-		if err == nil || n == maxUpserts || !errors.Is(err, immudb.ErrConflict) && !errors.Is(err, immudb.ErrDuplicateKey) {
+		if err == nil || n == maxUpserts || !isPassing(err) {
 			return rows, err
 		}
 	}
+}
+
+// isPassing reports whether another upsert may be the cause of an error. The snapshots of a
+// transaction are one for each index (v1.11.1): if the unique index has a row of another
+// upsert, and the primary index not yet, the server says that a key is not found.
+func isPassing(err error) bool {
+	var e *immudb.Error
+	return errors.Is(err, immudb.ErrConflict) || errors.Is(err, immudb.ErrDuplicateKey) || errors.As(err, &e) && e.SQLState == "02000"
 }
 
 func (c *Conn) upsertRows(ctx context.Context, u *upsert) (*answer, error) {
