@@ -9,12 +9,13 @@ import (
 	_ "github.com/immudb-go/immudb"
 )
 
+func init() { dialects.RegisterDriver("immudb", dialects.QueryDriver("postgres")) }
+
 func openXorm(dsn string) (*xorm.Engine, error) {
 	db, err := core.Open("immudb", dsn)
 	if err != nil {
 		return nil, err
 	}
-	dialects.RegisterDriver("immudb", dialects.QueryDriver("postgres"))
 	dialect := dialects.QueryDialect(schemas.POSTGRES)
 	if err := dialect.Init(&dialects.URI{DBType: schemas.POSTGRES, DBName: "app"}); err != nil {
 		return nil, err
