@@ -128,6 +128,7 @@ func (h *host) open() error {
 		return err
 	}
 	h.ch.Store(wire.NewChannel(cc))
+	h.attempt.Store(nil)
 	h.closed = false
 	return nil
 }
@@ -185,9 +186,11 @@ func dialOnce(ctx context.Context, addr string, attempt func(context.Context, st
 	return conn, ctx.Err() != nil, err
 }
 
-// down reports whether the last attempt to connect failed.
+// down reports whether the last attempt to connect failed. gRPC fails the calls that wait
+// for an attempt before the channel's state changes, so the state alone comes too late for
+// the next call.
 func (h *host) down() bool {
-	return h.channel().Connection().GetState() == connectivity.TransientFailure
+	return h.lastAttempt() != nil || h.channel().Connection().GetState() == connectivity.TransientFailure
 }
 
 // tryNow ends the pause before the next attempt to connect.

@@ -252,7 +252,6 @@ func TestSlowLoginAfterReconnectIsWaitedFor(t *testing.T) {
 		if _, err := p.Lease(t.Context()); err == nil {
 			t.Fatal("a lease while the server is down")
 		}
-		synctest.Wait() // gRPC notices that the server is down
 		d.fake.Up()
 		lease(t, p).Release()
 		if n := len(d.fake.Log("OpenSession")); n != 1 {

@@ -31,7 +31,9 @@ func (l *look) stars(s *tree.Select) {
 		t := &s.Targets[i]
 		switch {
 		case !t.Star:
-		case len(s.Targets) == 1 && len(s.Joins) == 0:
+		case s.From == nil:
+			l.refuse(t, "")
+		case len(s.Targets) == 1 && len(s.Joins) == 0 && sourceName(s.From) == t.Table.Name:
 			l.replace(t.Span, "*")
 		default:
 			name := t.Table.Name
