@@ -89,7 +89,7 @@ func (c *Conn) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "immudb.Conn(%s)", c
 func (c *Conn) call(ctx context.Context, kind callKind, name, method string, req []byte, ans wire.Answer) error {
 	return c.inSession(ctx, kind, name, func(s *session.Session) *wire.Failure {
 		f := s.Call(ctx, method, req, ans)
-		if method != wire.MethodKeepAlive && (kind != writes || f != nil) { // of what was written, sawCommits tells
+		if method != wire.MethodKeepAlive && (!kind.autocommits() || f != nil) { // of what was written, sawCommits tells
 			c.sawPrimary()
 		}
 		return f

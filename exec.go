@@ -113,10 +113,14 @@ func (c *Conn) autocommit(ctx context.Context, t *query, args []driver.NamedValu
 		}
 		defer done()
 	}
+	kind := writes
+	if t.changesCatalog {
+		kind = changesSchema
+	}
 	var ans wire.ExecResult
 	err = c.retry(ctx, t.table, func() error {
 		ans = wire.ExecResult{}
-		return c.call(ctx, writes, "Exec", wire.MethodSQLExec, req, &ans)
+		return c.call(ctx, kind, "Exec", wire.MethodSQLExec, req, &ans)
 	})
 	if t.changesCatalog {
 		c.connector.catalog.forget() // also if the outcome is unknown

@@ -6,16 +6,20 @@ import "github.com/immudb-go/immudb/internal/wire"
 type callKind uint8
 
 const (
-	reads       callKind = iota // outside a transaction, changes nothing
-	writes                      // outside a transaction, commits what it does
-	begins                      // begins a transaction
-	readsInTx                   // a query in a transaction
-	writesInTx                  // a statement in a transaction by TxSQLExec
-	returnsInTx                 // a write in a transaction with RETURNING, by TxSQLQuery
+	reads         callKind = iota // outside a transaction, changes nothing
+	writes                        // outside a transaction, commits the rows that it writes
+	changesSchema                 // outside a transaction, commits a change of the catalog
+	begins                        // begins a transaction
+	readsInTx                     // a query in a transaction
+	writesInTx                    // a statement in a transaction by TxSQLExec
+	returnsInTx                   // a write of rows in a transaction with RETURNING, by TxSQLQuery
 	commits
 	rollsBack
 	numCallKinds
 )
+
+// autocommits reports whether a call commits by itself what it does.
+func (k callKind) autocommits() bool { return k == writes || k == changesSchema }
 
 // told is the error that the caller of a failed call gets.
 type told uint8
@@ -51,44 +55,48 @@ type outcome struct {
 // have run is marked as safe to run again only if it cannot have committed anything.
 var outcomes = [...][numCallKinds]outcome{
 	wire.NotSent: {
-		reads:       {toldBadConn, noTx},
-		writes:      {toldBadConn, noTx},
-		begins:      {toldBadConn, noTx},
-		readsInTx:   {toldSafe, txStays},
-		writesInTx:  {toldSafe, txUndo},
-		returnsInTx: {toldSafe, txUndo},
-		commits:     {toldNotCommitted, txUndo},
-		rollsBack:   {toldFailure, txUndo},
+		reads:         {toldBadConn, noTx},
+		writes:        {toldBadConn, noTx},
+		changesSchema: {toldBadConn, noTx},
+		begins:        {toldBadConn, noTx},
+		readsInTx:     {toldSafe, txStays},
+		writesInTx:    {toldSafe, txUndo},
+		returnsInTx:   {toldSafe, txUndo},
+		commits:       {toldNotCommitted, txUndo},
+		rollsBack:     {toldFailure, txUndo},
 	},
 	wire.Refused: {
-		reads:       {toldFailure, noTx},
-		writes:      {toldFailure, noTx},
-		begins:      {toldFailure, noTx},
-		readsInTx:   {toldFailure, txStays},
-		writesInTx:  {toldFailure, txGone},
-		returnsInTx: {toldFailure, txUndo},
-		commits:     {toldFailure, txGone},
-		rollsBack:   {toldFailure, txGone},
+		reads:         {toldFailure, noTx},
+		writes:        {toldFailure, noTx},
+		changesSchema: {toldFailure, noTx},
+		begins:        {toldFailure, noTx},
+		readsInTx:     {toldFailure, txStays},
+		writesInTx:    {toldFailure, txGone},
+		returnsInTx:   {toldFailure, txUndo},
+		commits:       {toldFailure, txGone},
+		rollsBack:     {toldFailure, txGone},
 	},
 	wire.NoSession: {
-		reads:       {toldLost, noTx},
-		writes:      {toldLost, noTx},
-		begins:      {toldLost, noTx},
-		readsInTx:   {toldLost, txGone},
-		writesInTx:  {toldLost, txGone},
-		returnsInTx: {toldLost, txGone},
-		commits:     {toldLost, txGone},
-		rollsBack:   {toldNothing, txGone},
+		reads:         {toldLost, noTx},
+		writes:        {toldLost, noTx},
+		changesSchema: {toldLost, noTx},
+		begins:        {toldLost, noTx},
+		readsInTx:     {toldLost, txGone},
+		writesInTx:    {toldLost, txGone},
+		returnsInTx:   {toldLost, txGone},
+		commits:       {toldLost, txGone},
+		rollsBack:     {toldNothing, txGone},
 	},
 	wire.Unknown: {
-		reads:       {toldSafe, noTx},
-		writes:      {toldUnknown, noTx},
-		begins:      {toldSafe, noTx},
-		readsInTx:   {toldSafe, txUndo},
-		writesInTx:  {toldSafe, txUndo},
-		returnsInTx: {toldSafe, txUndo},
-		commits:     {toldUnknown, txUndo},
-		rollsBack:   {toldFailure, txUndo},
+		reads:         {toldSafe, noTx},
+		writes:        {toldUnknown, noTx},
+		changesSchema: {toldUnknown, noTx},
+		begins:        {toldSafe, noTx},
+		readsInTx:     {toldSafe, txUndo},
+		writesInTx:    {toldSafe, txUndo},
+		returnsInTx:   {toldSafe, txUndo},
+		commits:       {toldUnknown, txUndo},
+		rollsBack:     {toldFailure, txUndo},
 	},
 }
 
@@ -108,6 +116,19 @@ func outcomeOf(kind callKind, f *wire.Failure) outcome {
 		o.tx = txStays
 	}
 	return o
+}
+
+// indexAhead gives the error "key not found" of a write of rows its meaning. A
+// transaction of the server (v1.11.1) takes a snapshot of each index when it first reads it.
+// If it reads a secondary index after the table, the index may have a row that the table
+// has not. Another transaction sees both. Changes of the catalog fail with the same
+// words for good, for example DROP of a table that has CHECK constraints.
+func indexAhead(kind callKind, f *wire.Failure) {
+	if f.Class == wire.NoSuchKey && (kind == writes || kind == returnsInTx) {
+		f.Class, f.SQLState = wire.Conflict, "40001"
+		f.Message = "another transaction wrote a row between this one's first look at the table and its first look at an index: " +
+			"run the transaction again (" + f.Message + ")"
+	}
 }
 
 // callError is the error that the caller of a failed call gets. name is the name of

@@ -42,7 +42,7 @@ func TestBadConnIsToldOnlyOfCallsThatDidNotRunOutsideTransactions(t *testing.T) 
 func TestWhatMayHaveCommittedIsUnknownAndNeverRetryable(t *testing.T) {
 	eachOutcome(func(kind callKind, fate wire.Fate, _ outcome) {
 		err := callError(kind, "Exec", &wire.Failure{Fate: fate})
-		mayHaveCommitted := fate == wire.Unknown && (kind == writes || kind == commits)
+		mayHaveCommitted := fate == wire.Unknown && (kind.autocommits() || kind == commits)
 		if errors.Is(err, ErrOutcomeUnknown) != mayHaveCommitted || mayHaveCommitted && isRetryable(err) {
 			t.Errorf("kind %d, %v: %v, retryable: %v", kind, fate, err, isRetryable(err))
 		}

@@ -211,6 +211,7 @@ func whyRetried(err error) retryReason {
 // caller gets, see [callError].
 func (c *Conn) callFailed(s *session.Session, kind callKind, name string, f *wire.Failure) error {
 	s.Explain(f)
+	indexAhead(kind, f)
 	if f.Class == wire.Conflict {
 		c.connector.tally.conflicts.Add(1)
 	}

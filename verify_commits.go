@@ -144,7 +144,7 @@ func (c *Conn) onNextHost(f func() error) error {
 // checkHost is [Conn.readyToProve] for a call that is about to go to another host
 // than the one that was ready.
 func (c *Conn) checkHost(ctx context.Context, kind callKind, before string) error {
-	if kind != writes && kind != begins || c.Host() == before {
+	if !kind.autocommits() && kind != begins || c.Host() == before {
 		return nil
 	}
 	return c.readyToProve(ctx)

@@ -102,12 +102,9 @@ func (c *Conn) upsert(ctx context.Context, u *upsert, args []driver.NamedValue) 
 	}
 }
 
-// isPassing reports whether another upsert may be the cause of an error. The snapshots of a
-// transaction are one for each index (v1.11.1): if the unique index has a row of another
-// upsert, and the primary index not yet, the server says that a key is not found.
+// isPassing reports whether another upsert may be the cause of an error.
 func isPassing(err error) bool {
-	var e *immudb.Error
-	return errors.Is(err, immudb.ErrConflict) || errors.Is(err, immudb.ErrDuplicateKey) || errors.As(err, &e) && e.SQLState == "02000"
+	return errors.Is(err, immudb.ErrConflict) || errors.Is(err, immudb.ErrDuplicateKey)
 }
 
 func (c *Conn) upsertRows(ctx context.Context, u *upsert) (*answer, error) {
