@@ -55,7 +55,7 @@ func TestTransactionOfNStatementsTakesNAndTwoCalls(t *testing.T) {
 		exec       bool // by Exec instead of Query
 		more       int  // calls beyond those of one for each text
 	}{
-		{name: "reads", opts: &sql.TxOptions{ReadOnly: true}, statements: []string{"SELECT n FROM counted WHERE id = 1", "SELECT COUNT(*) FROM counted"}},
+		{name: "reads", opts: &sql.TxOptions{ReadOnly: true}, statements: []string{"SELECT n FROM counted WHERE id = 1", "SELECT COUNT(*) FROM counted"}, more: 1}, // CurrentState, beside NewTx
 		{name: "INSERT with generated keys", statements: []string{"INSERT INTO counted (n) VALUES (1)", "INSERT INTO counted (n) VALUES (2), (3)"}},
 		{name: "UPDATE and DELETE", statements: []string{"UPDATE counted SET n = n + 1 WHERE id = 1", "DELETE FROM counted WHERE id = 999"}},
 		{name: "UPSERT", statements: []string{"UPSERT INTO counted (id, n) VALUES (1, 7)", "SELECT n FROM counted WHERE id = 1"}},

@@ -92,6 +92,8 @@ type Error struct {
 	cause  error  // what this error wraps, or nil
 	safe   bool   // nothing was committed, so running the work again is safe
 	remedy string // what the caller can do, if the server's message does not say it
+
+	tables []string // for WithSnapshot, if the transaction read them at different moments
 }
 
 // Error returns "immudb: ", the message, a remedy if there is one to say, and the SQLSTATE,

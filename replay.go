@@ -78,6 +78,14 @@ func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 		checked.Undo()
 	}
 	t.server, t.replica, t.ended, t.changes = server, nil, false, changes
+	if t.moment == nil {
+		return nil
+	}
+	if err := t.atOneMoment(ctx); err != nil {
+		t.ended = true
+		server.Undo()
+		return err
+	}
 	return nil
 }
 

@@ -46,7 +46,8 @@ func (c *Conn) replicaFor(ctx context.Context, must uint64) *session.Link {
 		if s.Leaving() {
 			return 0, false // the read itself finds another session
 		}
-		return s.Head(ctx)
+		tx, f := s.Head(ctx)
+		return tx, f == nil
 	}
 	if how.staleness > 0 {
 		return c.connector.replicas.LeaseWithin(must, how.staleness, head)
@@ -151,7 +152,7 @@ func (t *tx) ifOutdated(ctx context.Context, b bound, err error) error {
 
 // beginOnReplica begins a read-only transaction on a replica. It returns nil if the
 // primary must begin it.
-func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest) (*session.Tx, *session.Link) {
+func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest, m *moment) (*session.Tx, *session.Link) {
 	if req.SnapshotRenewalPeriod != 0 {
 		return nil, nil // its snapshot may be older than what was asked about
 	}
@@ -163,11 +164,14 @@ func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest) (*sess
 	// certain transaction, the server may give one that is older than an earlier read.
 	req.SnapshotMustIncludeTx = 0
 	server, f := replica.Begin(ctx, req.Append(nil))
-	if f != nil {
-		replica.Failed(f)
-		return nil, nil
+	if f == nil {
+		if f = m.begins(ctx, server.Session()); f == nil {
+			return server, replica
+		}
+		server.Undo()
 	}
-	return server, replica
+	replica.Failed(f)
+	return nil, nil
 }
 
 // leaveReplica moves a transaction from its replica to the primary, if that has answered
@@ -188,7 +192,7 @@ func (t *tx) leaveReplica(ctx context.Context, f *wire.Failure) bool {
 	}
 	t.server.Undo()
 	t.server, t.replica = server, nil
-	return true
+	return t.moment.begins(ctx, server.Session()) == nil
 }
 
 // sawPrimary tells the replicas of an answer of the primary outside a transaction.

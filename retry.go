@@ -279,6 +279,9 @@ func RunTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx
 		if sleep(ctx, backoffDelay(try)) != nil {
 			return err // more useful than the error of ctx
 		}
+		if e, ok := errors.AsType[*Error](err); ok && len(e.tables) > 0 {
+			ctx = WithSnapshot(ctx, e.tables...)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ type tx struct {
 	// trusted when it began; 0: none.
 	trusted uint64
 
+	moment *moment // of its snapshots; nil: they are not checked
+
 	begin []byte // the request that began it
 	log   *txLog // what its savepoints need; nil: it has none
 
@@ -85,8 +87,8 @@ func WithTxOptions(ctx context.Context, opts TxOptions) context.Context {
 }
 
 // BeginTx begins a transaction. All have one isolation, which is that of
-// LevelSerializable: a snapshot for reading, and a commit that fails with
-// [ErrConflict] if what was read has changed since. The weaker levels are taken for
+// LevelSerializable: what is read is of one moment (see [WithSnapshot] for its limits),
+// and a commit fails with [ErrConflict] if what was read has changed since. The weaker levels are taken for
 // it, as the SQL standard allows: what they promise holds, and programs that name one
 // need no change. LevelLinearizable is refused, because a replica may not have all that
 // was committed. A read-only transaction cannot write.
@@ -101,7 +103,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	tracing, op := c.trace(ctx, TraceBegin, "", "", 0, nil)
 	var t *tx
 	err := c.waitForRoom(tracing, func() (err error) {
-		t, err = c.begin(tracing, opts.ReadOnly)
+		t, err = c.beginAtOneMoment(tracing, opts.ReadOnly)
 		return err
 	})
 	op.end(tracing, err)
@@ -115,8 +117,30 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	return t, nil
 }
 
+// beginAtOneMoment begins a transaction with the snapshots of [WithSnapshot].
+func (c *Conn) beginAtOneMoment(ctx context.Context, readOnly bool) (*tx, error) {
+	tables := snapshotOf(ctx)
+	for try := 1; ; try++ {
+		t, err := c.begin(ctx, readOnly)
+		if err != nil || len(tables) == 0 {
+			return t, err
+		}
+		if err = t.openSnapshots(ctx, tables); err == nil {
+			return t, nil
+		}
+		t.giveUp(err)
+		if !errors.Is(err, ErrConflict) || try > c.connector.cfg.MaxRetries {
+			return nil, err
+		}
+	}
+}
+
 func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	opts, _ := ctx.Value(txOptionsKey{}).(TxOptions)
+	newest := opts.SnapshotRenewalPeriod == 0 && opts.SnapshotMustIncludeTx == 0 // else an older snapshot is allowed
+	if !newest && len(snapshotOf(ctx)) > 0 {
+		return nil, unsupported("WithSnapshot beside TxOptions that allow an older snapshot: leave SnapshotMustIncludeTx and SnapshotRenewalPeriod at 0")
+	}
 	req := wire.NewTxRequest{
 		Mode:                  wire.ReadWrite,
 		SnapshotMustIncludeTx: opts.SnapshotMustIncludeTx,
@@ -133,24 +157,36 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	var server *session.Tx
 	var replica *session.Link
 	var trusted uint64
-	if c.connector.cfg.Verify.Reads && opts.SnapshotRenewalPeriod == 0 && opts.SnapshotMustIncludeTx == 0 {
-		trusted = c.prover().Trusted().TxID // else an older snapshot is allowed
+	if c.connector.cfg.Verify.Reads && newest {
+		trusted = c.prover().Trusted().TxID
+	}
+	var m *moment
+	if newest && (readOnly || len(snapshotOf(ctx)) > 0) {
+		m = newMoment()
 	}
 	if readOnly && c.connector.replicas != nil {
-		server, replica = c.beginOnReplica(ctx, req)
+		server, replica = c.beginOnReplica(ctx, req, m)
 	}
 	if server == nil {
+		asked := m.ask(ctx, c.session())
 		var err error
-		if server, err = c.beginOnServer(ctx, bytes); err != nil {
+		server, err = c.beginOnServer(ctx, bytes)
+		asked()
+		if err != nil {
 			return nil, err
 		}
 	}
-	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), begin: bytes, trusted: trusted, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), moment: m, begin: bytes, trusted: trusted, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	if !readOnly {
 		if err := c.checkHost(ctx, begins, host); err != nil {
 			c.tx.abandon()
 			return nil, err
 		}
+	}
+	if f := m.begins(ctx, server.Session()); f != nil {
+		err := c.callFailed(server.Session(), reads, "", f)
+		c.tx.abandon()
+		return nil, err
 	}
 	return c.tx, nil
 }

@@ -216,6 +216,11 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.hasRead(ctx, b.st); err != nil {
+		set.close()
+		t.abort(err, txUndo)
+		return nil, err
+	}
 	t.rows = set
 	set.tx = t
 	return set, nil

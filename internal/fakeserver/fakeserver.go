@@ -42,6 +42,9 @@ type Script struct {
 	Refusals int
 	// Replica: the server says that it is a replica until SetReplica.
 	Replica bool
+	// TellsState: the server answers CurrentState with its newest transaction. Servers that
+	// are to be taken for copies of one database leave that out: their transactions differ.
+	TellsState bool
 }
 
 // Server is the fake. Its methods may be called from several goroutines.

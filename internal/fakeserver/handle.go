@@ -198,6 +198,9 @@ func (s *Server) run(call *Call) ([][]byte, error) {
 		}
 	}
 	call.Ran = true
+	if call.Method == "CurrentState" && s.script.TellsState {
+		return [][]byte{appendVarint(nil, 2, s.txID)}, nil
+	}
 	switch call.Method {
 	case "CloseSession":
 		delete(s.sessions, call.Session)

@@ -173,6 +173,7 @@ func TestRandomHostsShareTheSessions(t *testing.T) {
 // All that a read-only transaction is for has happened before its Commit.
 func TestTheEndOfAReadOnlyTransactionOnALostHostIsNoError(t *testing.T) {
 	cut := Rule("Rollback", 0, fakeserver.Fault{CutBefore: true})
+	cut.TellsState = true
 	cluster(t, []fakeserver.Script{cut, {}}, func(t *testing.T, _ []*fakeserver.Server, db *sql.DB) {
 		tx, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
 		if err != nil {

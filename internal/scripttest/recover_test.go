@@ -75,7 +75,7 @@ func eventually(t *testing.T, what string, db *sql.DB, call func(ctx context.Con
 func TestEveryKindOfCallSucceedsAgainAfterAConnectionWentSilent(t *testing.T) {
 	for name, call := range uses {
 		t.Run(name, func(t *testing.T) {
-			Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+			Faulty(t, fakeserver.Script{TellsState: true}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 				eventually(t, "before", db, call)
 				fake.Silence()
 				eventually(t, "after", db, call)
@@ -89,7 +89,7 @@ func TestEveryKindOfCallSucceedsAgainAfterAConnectionWentSilent(t *testing.T) {
 func TestCallWithoutALimitEndsOnASilentConnection(t *testing.T) {
 	for name, call := range uses {
 		t.Run(name, func(t *testing.T) {
-			Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+			Faulty(t, fakeserver.Script{TellsState: true}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 				eventually(t, "before", db, call)
 				fake.Silence()
 				ExpectWithin(t, recovery, "the call under way", func() { _ = call(t.Context(), db) })
@@ -102,7 +102,7 @@ func TestCallWithoutALimitEndsOnASilentConnection(t *testing.T) {
 }
 
 func TestTransactionOnASilentConnectionTellsItsCallerTheTruth(t *testing.T) {
-	Faulty(t, fakeserver.Script{}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+	Faulty(t, fakeserver.Script{TellsState: true}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		tx, err := db.Begin()
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestTransactionOnASilentConnectionTellsItsCallerTheTruth(t *testing.T) {
 // A dozen programs lose the network for three seconds.
 func TestInterruptedNetworkCostsNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fake := fakeserver.New(fakeserver.Script{MaxSessions: 100})
+		fake := fakeserver.New(fakeserver.Script{MaxSessions: 100, TellsState: true})
 		defer fake.Close()
 		var dbs []*sql.DB
 		for range 12 {
@@ -205,7 +205,7 @@ func TestLostSessionsCauseNoErrorsOutsideTransactions(t *testing.T) {
 // sessions: the others get no errors.
 func TestCancelledCallersCauseNoErrorsForOthers(t *testing.T) {
 	slow := fakeserver.Fault{Delay: 2 * time.Millisecond, AnswerDelay: 3 * time.Millisecond}
-	Faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{{Do: slow}}}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
+	Faulty(t, fakeserver.Script{Rules: []fakeserver.Rule{{Do: slow}}, TellsState: true}, func(t *testing.T, fake *fakeserver.Server, db *sql.DB) {
 		eventually(t, "before", db, uses["Exec"])
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup

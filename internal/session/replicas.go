@@ -393,7 +393,8 @@ func (p *Pool) head(ctx context.Context) (tx uint64, ok bool) {
 	if s == nil || s.leaving.Load() || s.doubtful() {
 		return 0, false
 	}
-	return s.Head(ctx)
+	tx, f := s.Head(ctx)
+	return tx, f == nil
 }
 
 // none returns how long to wait after no replica was found. Each attempt may cost the
@@ -425,7 +426,7 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 	own, cancel := context.WithTimeout(ctx, replicaPatience)
 	defer cancel()
 	epoch := s.host.epoch.Load()
-	head, f := s.head(own)
+	head, f := s.Head(own)
 	switch {
 	case ctx.Err() != nil:
 		return lookPause
@@ -497,12 +498,7 @@ func (r *seeker) giveUp(s *Session, why string) {
 }
 
 // Head asks the server for the newest transaction of its database.
-func (s *Session) Head(ctx context.Context) (tx uint64, ok bool) {
-	tx, f := s.head(ctx)
-	return tx, f == nil
-}
-
-func (s *Session) head(ctx context.Context) (uint64, *wire.Failure) {
+func (s *Session) Head(ctx context.Context) (uint64, *wire.Failure) {
 	var msg wire.Raw
 	if f := s.Call(ctx, wire.MethodCurrentState, nil, &msg); f != nil {
 		return 0, f

@@ -1,0 +1,173 @@
+package traptest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
+)
+
+// The server takes a snapshot of each index when a transaction first reads it. These tests
+// commit something in between.
+
+// twoTables opens a database with an amount of 100, which move takes from one table to the
+// other in portions of 1.
+func twoTables(t *testing.T) (db *sql.DB, move func()) {
+	db = dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE a (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "CREATE TABLE b (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "CREATE TABLE other (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "INSERT INTO a (id, n) VALUES (1, 100)")
+	dbtest.Exec(t, db, "INSERT INTO b (id, n) VALUES (1, 0)")
+	return db, func() {
+		t.Helper()
+		err := immudb.RunTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+			_, err := tx.Exec("UPDATE a SET n = n - 1 WHERE id = 1")
+			if err == nil {
+				_, err = tx.Exec("UPDATE b SET n = n + 1 WHERE id = 1")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const amount = "SELECT n FROM a WHERE id = 1 UNION ALL SELECT n FROM b WHERE id = 1"
+
+func sum(t *testing.T, tx *sql.Tx, queries ...string) (total int, err error) {
+	for _, query := range queries {
+		rows, err := tx.QueryContext(t.Context(), query)
+		if err != nil {
+			return 0, err
+		}
+		list, err := dbtest.Drain[int](rows)
+		if err != nil {
+			return 0, err
+		}
+		for _, n := range list {
+			total += n
+		}
+	}
+	return total, nil
+}
+
+func begin(ctx context.Context, t *testing.T, db *sql.DB, opts sql.TxOptions) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(ctx, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func TestTablesReadAtDifferentMomentsAreAConflict(t *testing.T) {
+	db, move := twoTables(t)
+	tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: true})
+	dbtest.Get[int](t, tx, "SELECT n FROM a WHERE id = 1")
+	move()
+	_, err := sum(t, tx, "SELECT n FROM b WHERE id = 1")
+	if !errors.Is(err, immudb.ErrConflict) {
+		t.Fatalf("err = %v, want ErrConflict", err)
+	}
+}
+
+func TestChangesOfOneTableAreNoConflict(t *testing.T) {
+	db, _ := twoTables(t)
+	tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: true})
+	dbtest.Get[int](t, tx, "SELECT n FROM a WHERE id = 1")
+	dbtest.Exec(t, db, "UPSERT INTO other (id, n) VALUES (1, 1)")
+	if total, err := sum(t, tx, "SELECT n FROM b WHERE id = 1"); total != 0 || err != nil {
+		t.Errorf("%d, %v", total, err)
+	}
+}
+
+func TestTwoIndexesReadAtDifferentMomentsAreAConflict(t *testing.T) {
+	db := dbtest.Open(t)
+	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, db, "CREATE INDEX ON t(n)")
+	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (1, 1)")
+	tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: true})
+	dbtest.Get[int](t, tx, "SELECT n FROM t WHERE id = 1")
+	dbtest.Exec(t, db, "INSERT INTO t (id, n) VALUES (2, 2)")
+	if _, err := sum(t, tx, "SELECT id FROM t USE INDEX ON (n) ORDER BY n"); !errors.Is(err, immudb.ErrConflict) {
+		t.Errorf("err = %v, want ErrConflict", err)
+	}
+}
+
+func TestWithSnapshotReadsOneMoment(t *testing.T) {
+	db, move := twoTables(t)
+	dbtest.Exec(t, db, "CREATE INDEX ON a(n)")
+	for _, readOnly := range []bool{true, false} {
+		tx := begin(immudb.WithSnapshot(t.Context(), "a", "b"), t, db, sql.TxOptions{ReadOnly: readOnly})
+		move()
+		before, err := sum(t, tx, "SELECT n FROM a WHERE id = 1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		move()
+		for _, query := range []string{"SELECT n FROM b WHERE id = 1", "SELECT n FROM b", "SELECT b.n FROM a INNER JOIN b ON a.id = b.id"} {
+			if n, err := sum(t, tx, query); before+n != 100 || err != nil {
+				t.Errorf("read-only %v, %s: %d and %d, %v", readOnly, query, before, n, err)
+			}
+		}
+		if n, err := sum(t, tx, "SELECT n FROM a USE INDEX ON (n) ORDER BY n"); n != before || err != nil {
+			t.Errorf("read-only %v, by the index: %d, %v, want %d", readOnly, n, err, before)
+		}
+	}
+}
+
+func TestWithSnapshotNamesWhatIsNoTable(t *testing.T) {
+	db, _ := twoTables(t)
+	if _, err := db.BeginTx(immudb.WithSnapshot(t.Context(), "a", "nothing"), nil); !errors.Is(err, immudb.ErrNoSuchTable) {
+		t.Errorf("err = %v, want ErrNoSuchTable", err)
+	}
+	allowed := immudb.WithTxOptions(immudb.WithSnapshot(t.Context(), "a"), immudb.TxOptions{SnapshotMustIncludeTx: 1})
+	if _, err := db.BeginTx(allowed, nil); !errors.Is(err, immudb.ErrUnsupported) {
+		t.Errorf("err = %v, want ErrUnsupported", err)
+	}
+	if n := dbtest.Get[int](t, db, "SELECT n FROM a"); n != 100 {
+		t.Errorf("%d, want 100", n)
+	}
+}
+
+// A constant writer moves the amount while transactions sum it up, each in its own way.
+func TestReadOnlyTransactionsBesideAWriterSeeEachTransactionWhole(t *testing.T) {
+	db, move := twoTables(t)
+	stop := make(chan struct{})
+	var writer, readers sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				move()
+			}
+		}
+	})
+	for _, queries := range [][]string{{"SELECT n FROM a", "SELECT n FROM b"}, {amount}, {"SELECT a.n + b.n FROM a INNER JOIN b ON a.id = b.id"}} {
+		readers.Go(func() {
+			for range 100 {
+				total := 0
+				err := immudb.RunTx(t.Context(), db, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) (err error) {
+					total, err = sum(t, tx, queries...)
+					return err
+				})
+				if err != nil || total != 100 {
+					t.Errorf("%s: %d, %v", queries, total, err)
+					return
+				}
+			}
+		})
+	}
+	readers.Wait()
+	close(stop)
+	writer.Wait()
+}
