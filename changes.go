@@ -13,6 +13,7 @@ import (
 
 	"github.com/immudb-go/immudb/internal/feed"
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -287,7 +288,7 @@ func (f *changeReader) schema(c *Change, s *proof.TableChange) bool {
 func (f *changeReader) row(c *Change, row *proof.Row) {
 	names, ok := f.keys[row.Table]
 	if !ok {
-		names.all = columnNames(row.Table)
+		names.all = row.Table.ColumnNames()
 		for _, id := range row.Table.PrimaryKey {
 			i := slices.IndexFunc(row.Table.Columns, func(c proof.Column) bool { return c.ID == id })
 			names.key = append(names.key, names.all[i])
@@ -299,7 +300,7 @@ func (f *changeReader) row(c *Change, row *proof.Row) {
 		c.Kind = ChangeDelete
 	}
 	for i, v := range row.Values {
-		row.Values[i] = asQueried(v)
+		row.Values[i] = served.Value(v)
 	}
 	c.Row = &ProvenRow{Table: c.Table, Columns: names.all, Values: row.Values, TxID: c.TxID, Time: c.Time, Deleted: row.Deleted, key: row.Key}
 }

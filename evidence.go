@@ -3,6 +3,7 @@ package immudb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/immudb-go/immudb/internal/evidence"
+	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/receipt"
 )
@@ -82,6 +84,13 @@ type AuditPeriod struct {
 	Entries      int64         `json:"entries"`
 }
 
+// AuditFinding is a row that the server serves differently from its history.
+type AuditFinding struct {
+	Table string `json:"table"`
+	TxID  uint64 `json:"tx_id,omitempty"` // the last transaction that wrote the row; 0: none did
+	What  string `json:"what"`            // in words, without values of the row
+}
+
 // SchemaChange is a change of a table by a transaction.
 type SchemaChange struct {
 	TxID  uint64 `json:"tx_id"`
@@ -115,17 +124,39 @@ func Audit(ctx context.Context, db *sql.DB, opts AuditOptions) (*AuditReport, er
 		o.Tables = []string{"*"}
 	}
 	err := onConn(ctx, db, func(c *Conn) error {
-		live := newLiveAudit(c)
+		live := served.NewAudit(c.prover(), c.selectAll)
 		if opts.Live {
 			o.Live = live
 		}
 		r, err := c.prover().Audit(ctx, o)
 		report = newAuditReport(r)
-		report.Served, report.Findings = live.served, live.findings
+		rows, findings := live.Result()
+		report.Served = rows
+		for _, f := range findings {
+			report.Findings = append(report.Findings, AuditFinding(f))
+		}
+		if errors.Is(err, served.ErrTablesChange) {
+			e := newError(ErrConflict, "40001", "audit: "+err.Error()+": audit again")
+			e.safe = true
+			return e
+		}
 		return err
 	})
 	report.Elapsed = time.Since(begin)
 	return report, err
+}
+
+// selectAll reads a table of the server that is audited, never of a replica.
+func (c *Conn) selectAll(ctx context.Context, table string) (driver.Rows, error) {
+	q, err := c.connector.queries.parse("SELECT * FROM " + quoteName(table))
+	if err != nil {
+		return nil, err
+	}
+	set, err := c.read(ctx, q.bind(0, nil))
+	if err != nil {
+		return nil, err
+	}
+	return set.rows(), nil
 }
 
 func newAuditReport(r *trust.AuditReport) *AuditReport {

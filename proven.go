@@ -5,17 +5,15 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/immudb-go/immudb/internal/proof"
-	"github.com/immudb-go/immudb/internal/value"
+	"github.com/immudb-go/immudb/internal/served"
 )
 
 // ProvenRow is a row whose values are proven: transaction TxID wrote exactly these
@@ -39,24 +37,13 @@ func newProvenRow(row *proof.Row) *ProvenRow {
 	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, key: row.Key}
 	for i, c := range row.Table.Columns {
 		r.Columns = append(r.Columns, c.Name)
-		v := asQueried(row.Values[i])
+		v := served.Value(row.Values[i])
 		if b, ok := v.([]byte); ok {
 			v = bytes.Clone(b) // the row may be known, see [trust.Prover.Known]
 		}
 		r.Values = append(r.Values, v)
 	}
 	return r
-}
-
-// asQueried converts a proven value to the type that it has in the result of a query.
-func asQueried(v any) any {
-	switch v := v.(type) {
-	case [16]byte:
-		return value.UUIDText(v[:])
-	case proof.RawJSON:
-		return []byte(v)
-	}
-	return v
 }
 
 // Value returns the value of a column. ok is false if there is none of that
@@ -160,29 +147,6 @@ func fieldByIndex(v reflect.Value, index []int) reflect.Value {
 		v = v.Field(i)
 	}
 	return v
-}
-
-// equalValue compares a queried value with a proven one.
-func equalValue(queried driver.Value, proven any) bool {
-	switch p := proven.(type) {
-	case nil:
-		return queried == nil
-	case []byte:
-		q, ok := queried.([]byte)
-		return ok && bytes.Equal(q, p)
-	case float64:
-		q, ok := queried.(float64)
-		return ok && (q == p || math.IsNaN(q) && math.IsNaN(p))
-	case time.Time:
-		q, ok := queried.(time.Time)
-		return ok && q.Equal(p)
-	case proof.RawJSON:
-		// A query returns the same document, but formatted differently.
-		var a, b any
-		q, ok := queried.([]byte)
-		return ok && json.Unmarshal(q, &a) == nil && json.Unmarshal(p, &b) == nil && reflect.DeepEqual(a, b)
-	}
-	return queried == asQueried(proven)
 }
 
 // oneRow is a connector whose connections return the row for each query.

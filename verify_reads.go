@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
@@ -386,7 +387,7 @@ func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.Nam
 	}
 	values := make([]driver.Value, len(row.Values))
 	for i, v := range row.Values {
-		values[i] = asQueried(v)
+		values[i] = served.Value(v)
 	}
 	ok, err := bound.Satisfies(values)
 	switch {

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/sqltext/eval"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/trust"
@@ -200,7 +201,7 @@ type queryProof struct {
 // begin learns the definition of the table and prepares the rows.
 func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error {
 	b.def = b.Table(b.table)
-	if b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
+	if b.def == nil || !slices.Equal(columns, b.def.ColumnNames()) {
 		// With a row the server sends the table's definition. Until then the columns of
 		// the key are only a hint.
 		hint, err := c.primaryKey(ctx, b.table)
@@ -218,7 +219,7 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 		if _, _, err := b.Row(ctx, b.table, 0, pk); err != nil {
 			return changedIfGone(err)
 		}
-		if b.def = b.Table(b.table); b.def == nil || !slices.Equal(columns, columnNames(b.def)) {
+		if b.def = b.Table(b.table); b.def == nil || !slices.Equal(columns, b.def.ColumnNames()) {
 			return errChanged
 		}
 	}
@@ -243,14 +244,6 @@ func (b *queryProof) begin(ctx context.Context, c *Conn, columns []string) error
 		}
 	}
 	return nil
-}
-
-func columnNames(t *proof.Table) []string {
-	names := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		names[i] = c.Name
-	}
-	return names
 }
 
 // changedIfGone turns the error for a missing row into errChanged: the row was deleted
@@ -333,7 +326,7 @@ func (b *queryProof) judge(q *queried, row *proof.Row) error {
 // differentColumn returns the first column that differs, or -1.
 func differentColumn(q *queried, row *proof.Row) int {
 	for i, v := range row.Values {
-		if !equalValue(q.values[i], v) {
+		if !served.Equal(q.values[i], v) {
 			return i
 		}
 	}

@@ -167,3 +167,12 @@ func (t *Table) column(id uint32) *Column {
 func (t *Table) misfit(format string, args ...any) error {
 	return fmt.Errorf("%w: table %q: %s", ErrSchema, t.Name, fmt.Sprintf(format, args...))
 }
+
+// ColumnNames returns the names of the columns in their order.
+func (t *Table) ColumnNames() []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
