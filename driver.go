@@ -48,6 +48,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/metadata"
 
@@ -200,6 +201,9 @@ type Connector struct {
 	endings    endings
 	// changed are all changes of the schema that the connector has made, for replicas.
 	changed schemaHistory
+	// onlyRead is when a transaction that could write was last committed with nothing but
+	// reads of several tables, in nanoseconds since 1970.
+	onlyRead atomic.Int64
 }
 
 // NewConnector prepares connections for cfg, which it copies. It does not

@@ -49,7 +49,7 @@ func (t *tx) runAgain(ctx context.Context) error {
 	t.ended = true
 	t.server.End()
 	changes := t.conn.connector.catalog.changed()
-	server, err := t.again(ctx, afterConflict, t.log.Calls())
+	server, err := t.anew(ctx, afterConflict, t.log.Calls())
 	if err == nil {
 		t.server, t.replica, t.ended, t.changes = server, nil, false, changes
 	}
@@ -65,12 +65,12 @@ func (t *tx) runAgain(ctx context.Context) error {
 // checked in a third transaction, which is rolled back.
 func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 	changes := t.conn.connector.catalog.changed()
-	server, err := t.again(ctx, afterRollbackTo, back.Keep)
+	server, err := t.anew(ctx, afterRollbackTo, back.Keep)
 	if err != nil {
 		return err
 	}
 	if back.Tells() {
-		checked, err := t.again(ctx, afterRollbackTo, slices.Concat(back.Keep, back.Undone))
+		checked, err := t.anew(ctx, afterRollbackTo, slices.Concat(back.Keep, back.Undone))
 		if err != nil {
 			server.Undo()
 			return err
@@ -80,6 +80,10 @@ func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 	t.server, t.replica, t.ended, t.changes = server, nil, false, changes
 	if t.moment == nil {
 		return nil
+	}
+	t.moment.fixed = nil // its snapshots are new ones
+	if !t.readOnly {
+		return nil // the commit checks
 	}
 	if err := t.atOneMoment(ctx); err != nil {
 		t.ended = true
@@ -95,9 +99,9 @@ const (
 	afterConflict   = "the commit conflicted, and the driver ran the transaction again (retry_commits)"
 )
 
-// again begins a transaction on the server and runs the calls in it. It fails if an
+// anew begins a transaction on the server and runs the calls in it. It fails if an
 // answer differs from the one before.
-func (t *tx) again(ctx context.Context, why string, calls []*replay.Call) (server *session.Tx, err error) {
+func (t *tx) anew(ctx context.Context, why string, calls []*replay.Call) (server *session.Tx, err error) {
 	err = t.conn.waitForRoom(ctx, func() (err error) {
 		server, err = t.conn.beginOnServer(ctx, t.begin)
 		return err
@@ -105,6 +109,16 @@ func (t *tx) again(ctx context.Context, why string, calls []*replay.Call) (serve
 	if err != nil {
 		return nil, withoutBadConn(err)
 	}
+	if err := t.compare(ctx, server, why, calls); err != nil {
+		server.Undo()
+		return nil, err
+	}
+	return server, nil
+}
+
+// compare runs the calls in another transaction. It fails if an answer differs from the one
+// before.
+func (t *tx) compare(ctx context.Context, server *session.Tx, why string, calls []*replay.Call) (err error) {
 	for i, call := range calls {
 		got, f := repeat(ctx, server, call)
 		switch {
@@ -116,11 +130,10 @@ func (t *tx) again(ctx context.Context, why string, calls []*replay.Call) (serve
 			err = answeredOtherwise(why, calls[:i+1], nil)
 		}
 		if err != nil {
-			server.Undo()
-			return nil, err
+			return err
 		}
 	}
-	return server, nil
+	return nil
 }
 
 // interrupted is the error of a replay that could not go on. It has committed nothing.

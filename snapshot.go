@@ -2,10 +2,13 @@ package immudb
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/session"
@@ -19,7 +22,9 @@ import (
 // between shows in the second index and not in the first. A transaction that writes is
 // safe: its commit fails if anything that it read has changed since. For the others, the
 // driver compares the state of the server before the first snapshot with its state after
-// the last one, and reads what was committed between the two.
+// the last one, and looks at what was committed between the two. If that may have torn the
+// snapshots apart, it asks everything again in another transaction, whose snapshots are of
+// one moment. The answers were right if they are the same there.
 
 type snapshotKey struct{}
 
@@ -27,11 +32,11 @@ type snapshotKey struct{}
 // that reads the named tables as they were at one moment. The names are those that TABLES()
 // has; a view has no snapshot, its tables have.
 //
-// A read-only transaction needs that only on a busy server: it checks by itself that its
-// tables are of one moment, and fails with [ErrConflict] if it cannot be sure. [RunTx] then
-// begins the next try with WithSnapshot and the tables that the try has read. A transaction
-// that writes needs it not at all. One that may write, and only reads, is not checked
-// without WithSnapshot.
+// Transactions need that only on a busy server, because the driver checks by itself that what
+// they have read is of one moment: those that are read-only after each query that reads
+// another table or index, the others when they are committed and have written nothing. If it
+// cannot be sure, the query or the commit fails with [ErrConflict], and [RunTx] begins the
+// next try with WithSnapshot and the tables that the try has read.
 //
 // The transaction begins with two or three calls more. They are repeated, as often as
 // max_retries, while others commit changes of tables at the same moment; then BeginTx fails
@@ -50,21 +55,15 @@ type moment struct {
 	since uint64           // the server's newest transaction before the first snapshot
 	of    *session.Session // that was asked for it; nil: none was
 
+	ran        []*sqltext.Statement // in a transaction that may write; opens is called at its end
 	statements map[string]bool // that were run
 	indexes    map[string]int  // how many indexes of a table may have been read
 	fixed      map[string]bool // tables of which WithSnapshot has read every index
 }
 
-func newMoment() *moment {
-	return &moment{statements: make(map[string]bool), indexes: make(map[string]int), fixed: make(map[string]bool)}
-}
-
 // ask asks a server for its newest transaction, beside the call that begins the transaction
 // there. The function that it returns waits for the answer.
 func (m *moment) ask(ctx context.Context, s *session.Session) (wait func()) {
-	if m == nil {
-		return func() {}
-	}
 	var asked sync.WaitGroup
 	asked.Go(func() {
 		if tx, f := s.Head(ctx); f == nil {
@@ -90,8 +89,14 @@ func (m *moment) opens(st *sqltext.Statement, find func(name string) *table) boo
 	if m.statements[st.Text] {
 		return false // the server reads the same indexes
 	}
+	if m.statements == nil {
+		m.statements = make(map[string]bool)
+	}
 	m.statements[st.Text] = true
 	first, opened := len(m.indexes) == 0, 0
+	if st.Kind.IsDML() && st.Table != "" {
+		opened += m.opensTable(st.Table, find)
+	}
 	tree.Inspect(st.Tree, func(n tree.Node) bool {
 		if source, ok := n.(*tree.Table); ok {
 			opened += m.opensTable(source.Name.Name, find)
@@ -108,20 +113,30 @@ func (m *moment) opensTable(name string, find func(name string) *table) int {
 	}
 	switch t := find(name); {
 	case t == nil: // a view, which may read several tables
-		m.indexes[name] += 2
-		return 2
+		return m.count(name, 2)
 	case len(t.Indexes) == 0 && m.indexes[name] > 0:
 		return 0
 	default:
-		m.indexes[name]++
-		return 1
+		return m.count(name, 1)
 	}
+}
+
+// count records that n more indexes of a table may have been read.
+func (m *moment) count(name string, n int) int {
+	if m.indexes == nil {
+		m.indexes = make(map[string]int)
+	}
+	m.indexes[name] += n
+	return n
 }
 
 // fix records that every index of a table has its snapshot.
 func (m *moment) fix(name string, t *table) {
+	if m.fixed == nil {
+		m.fixed = make(map[string]bool)
+	}
 	m.fixed[name] = true
-	m.indexes[name] = 1 + len(t.Indexes)
+	m.count(name, 1+len(t.Indexes))
 }
 
 // torn reports whether the snapshots may be of different moments, if that many tables were
@@ -165,38 +180,52 @@ func changedTables(ctx context.Context, s *session.Session, since, last uint64) 
 	return len(changed), nil
 }
 
-// atOneMoment checks that all snapshots of the transaction are of one moment.
-func (t *tx) atOneMoment(ctx context.Context) error {
+// isTorn reports whether the snapshots of the transaction may be of different moments.
+func (t *tx) isTorn(ctx context.Context) (bool, error) {
 	m, s := t.moment, t.server.Session()
 	now, f := s.Head(ctx)
 	changed := 0
 	if f == nil && now > m.since && now-m.since <= maxBetween {
 		changed, f = changedTables(ctx, s, m.since, now)
 	}
-	switch {
-	case f != nil:
-		return t.conn.callFailed(s, readsInTx, "", f)
-	case now < m.since || now-m.since > maxBetween || m.torn(changed):
-		t.conn.connector.tally.conflicts.Add(1)
-		return t.tornError(ctx)
-	case changed == 0:
+	if f != nil {
+		return false, t.conn.callFailed(s, readsInTx, "", f)
+	}
+	if now < m.since || now-m.since > maxBetween || m.torn(changed) {
+		return true, nil
+	}
+	if changed == 0 {
 		m.since = now
 	}
-	return nil
+	return false, nil
 }
 
-// tornError is the conflict of a transaction whose snapshots may be of different moments.
-func (t *tx) tornError(ctx context.Context) *Error {
-	e := newError(ErrConflict, "40001", "other transactions have changed tables between the first reads of this one")
+// atOneMoment returns a conflict if the snapshots of the transaction may be of different
+// moments.
+func (t *tx) atOneMoment(ctx context.Context) error {
+	torn, err := t.isTorn(ctx)
+	if torn {
+		t.conn.connector.tally.conflicts.Add(1)
+		tables, _ := t.tablesRead(ctx)
+		e := newError(ErrConflict, "40001", "other transactions have changed tables between the first reads of this one")
+		e.remedy = fmt.Sprintf("run it again with RunTx, or begin it with WithSnapshot of %s", strings.Join(tables, ", "))
+		e.safe, e.tables = true, tables
+		return e
+	}
+	return err
+}
+
+// tablesRead returns the tables that the transaction has read, and other names, of views.
+func (t *tx) tablesRead(ctx context.Context) (tables, views []string) {
 	for name := range t.moment.indexes {
 		if t.describes(ctx, name) != nil {
-			e.tables = append(e.tables, name)
+			tables = append(tables, name)
+		} else {
+			views = append(views, name)
 		}
 	}
-	slices.Sort(e.tables)
-	e.remedy = fmt.Sprintf("run it again with RunTx, or begin it with WithSnapshot of %s", strings.Join(e.tables, ", "))
-	e.safe = true
-	return e
+	slices.Sort(tables)
+	return tables, views
 }
 
 // describes returns what is remembered of a table, or asks the server. It returns nil if
@@ -216,12 +245,106 @@ func (t *tx) describes(ctx context.Context, name string) *table {
 	return known
 }
 
-// hasRead checks a read-only transaction after a query in it.
-func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) error {
-	if t.moment == nil || !t.readOnly || !t.moment.opens(st, func(name string) *table { return t.describes(ctx, name) }) {
+// find is describes for [moment.opens].
+func (t *tx) find(ctx context.Context) func(name string) *table {
+	return func(name string) *table { return t.describes(ctx, name) }
+}
+
+// reads records a statement of a transaction that may write, and has not.
+func (t *tx) reads(st *sqltext.Statement) {
+	if t.moment != nil && !t.readOnly && !t.wrote {
+		t.moment.ran = append(t.moment.ran, st)
+	}
+}
+
+// hasRead checks a read-only transaction after a query in it. moved reports that the query
+// must be run again, because the transaction has got other snapshots.
+func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) (moved bool, err error) {
+	if t.moment == nil || !t.readOnly || !t.moment.opens(st, t.find(ctx)) {
+		return false, nil
+	}
+	err = t.atOneMoment(ctx)
+	if t.log == nil || t.log.Full() || !errors.Is(err, ErrConflict) {
+		return false, err
+	}
+	t.log.Drop()
+	fresh, err := t.again(ctx, err)
+	if err != nil {
+		return false, err
+	}
+	t.server.Undo()
+	fresh.moment.statements = t.moment.statements
+	t.server, t.replica, t.answered, t.moment, t.changes = fresh.server, fresh.replica, fresh.answered, fresh.moment, fresh.changes
+	return true, nil
+}
+
+// hasOnlyRead checks a transaction that could write, after its commit has written nothing.
+func (t *tx) hasOnlyRead(ctx context.Context) error {
+	m := t.moment
+	if m == nil {
 		return nil
 	}
-	return t.atOneMoment(ctx)
+	several := false
+	for _, st := range m.ran {
+		several = m.opens(st, t.find(ctx)) || several
+	}
+	if !several {
+		return nil
+	}
+	t.conn.connector.onlyRead.Store(time.Now().UnixNano())
+	var torn error
+	if m.of == t.server.Session() {
+		if torn = t.atOneMoment(ctx); torn == nil || !errors.Is(torn, ErrConflict) {
+			return torn
+		}
+	}
+	if torn == nil {
+		torn = errManyReads
+	}
+	if t.log == nil || t.log.Full() {
+		return torn
+	}
+	fresh, err := t.again(ctx, torn)
+	if err == nil {
+		fresh.giveUp(sql.ErrTxDone)
+	}
+	return err
+}
+
+var errManyReads = &Error{Message: "the transaction has read several tables, and too much to find out whether others have changed them meanwhile: " +
+	"begin it with WithSnapshot of them", SQLState: "40001", kind: ErrConflict, safe: true}
+
+// afterTornReads is why a transaction runs again, for errors.
+const afterTornReads = "other transactions changed tables between the first reads of this one, and the driver asked everything again"
+
+// again makes another transaction, whose snapshots are of one moment, and asks in it
+// everything that this one has asked. It fails if an answer differs.
+func (t *tx) again(ctx context.Context, torn error) (fresh *tx, err error) {
+	c := t.conn
+	tables, views := t.tablesRead(ctx)
+	open := c.tx
+	c.tx = nil
+	fresh, err = c.beginAtOneMoment(WithSnapshot(ctx, tables...), t.readOnly)
+	c.tx = open
+	if err != nil {
+		if errors.Is(err, ErrConflict) {
+			err = torn
+		}
+		return nil, err
+	}
+	err = t.compare(ctx, fresh.server, afterTornReads, t.log.Calls())
+	if err == nil && len(views) > 0 {
+		for _, name := range views {
+			fresh.moment.count(name, 2)
+		}
+		err = fresh.atOneMoment(ctx)
+	}
+	if err != nil {
+		fresh.giveUp(err)
+		c.tx = open
+		return nil, err
+	}
+	return fresh, nil
 }
 
 // openSnapshots has the server take a snapshot of every index of some tables, and checks

@@ -161,14 +161,18 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 		trusted = c.prover().Trusted().TxID
 	}
 	var m *moment
-	if newest && (readOnly || len(snapshotOf(ctx)) > 0) {
-		m = newMoment()
+	if newest {
+		m = &moment{}
 	}
+	exact := readOnly || len(snapshotOf(ctx)) > 0 || time.Since(time.Unix(0, c.connector.onlyRead.Load())) < time.Minute
 	if readOnly && c.connector.replicas != nil {
 		server, replica = c.beginOnReplica(ctx, req, m)
 	}
 	if server == nil {
-		asked := m.ask(ctx, c.session())
+		asked := func() {}
+		if newest && exact {
+			asked = m.ask(ctx, c.session())
+		}
 		var err error
 		server, err = c.beginOnServer(ctx, bytes)
 		asked()
@@ -182,6 +186,9 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 			c.tx.abandon()
 			return nil, err
 		}
+	}
+	if !newest || !exact {
+		return c.tx, nil
 	}
 	if f := m.begins(ctx, server.Session()); f != nil {
 		err := c.callFailed(server.Session(), reads, "", f)
@@ -257,8 +264,14 @@ func (t *tx) commit(ctx context.Context) (wire.CommittedTx, error) {
 	t.report.add(committed)
 	c.sawCommits(t.server.Session(), committed)
 	c.schemaChanged(t.schema, nil)
-	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil || t.schema == nil || committed.TxID == 0 {
+	if err := c.proveCommits(ctx, t.wrote, t.sentWrites(), committed); err != nil {
 		return committed, err
+	}
+	switch {
+	case committed.TxID == 0:
+		return committed, t.hasOnlyRead(ctx)
+	case t.schema == nil:
+		return committed, nil
 	}
 	return committed, c.showSchemaChange(ctx, t.schema)
 }

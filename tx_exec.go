@@ -61,6 +61,7 @@ func (t *tx) execStatement(ctx context.Context, b bound, res *result) error {
 	case !kind.IsDML():
 		return t.execUncounted(ctx, b, res)
 	}
+	t.reads(b.st)
 	if err := t.hasRoom(ctx, b.st); err != nil {
 		return err
 	}
@@ -205,6 +206,7 @@ func (t *tx) write(ctx context.Context, b bound) (*resultSet, error) {
 
 // queryStatement runs one statement that returns rows.
 func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
+	t.reads(b.st)
 	if b.st.Kind.IsDML() {
 		t.writes(b.st)
 		return t.queryReturning(ctx, b)
@@ -216,10 +218,16 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.hasRead(ctx, b.st); err != nil {
+	switch moved, err := t.hasRead(ctx, b.st); {
+	case err != nil:
 		set.close()
 		t.abort(err, txUndo)
 		return nil, err
+	case moved:
+		set.close()
+		if set, err = t.conn.streamInTx(ctx, t, readsInTx, b); err != nil {
+			return nil, err
+		}
 	}
 	t.rows = set
 	set.tx = t

@@ -105,6 +105,14 @@ func (l *Log[S]) Full() bool { return l.full }
 // Calls are the calls of the transaction as it is now, without undone ones.
 func (l *Log[S]) Calls() []*Call { return l.calls }
 
+// Drop removes the last call, which is not one of before a savepoint.
+func (l *Log[S]) Drop() {
+	last := len(l.calls) - 1
+	l.size -= cap(l.calls[last].Request) + overhead
+	l.calls[last] = nil
+	l.calls = l.calls[:last]
+}
+
 // Mark makes a savepoint. It hides an earlier one with the same name.
 func (l *Log[S]) Mark(name string, state S) {
 	l.marks = append(l.marks, mark[S]{name, len(l.calls), state})
