@@ -52,19 +52,40 @@ func snapshotOf(ctx context.Context) []string {
 
 // moment is what is known of the snapshots of a transaction.
 type moment struct {
+	exact bool             // since is asked for when the transaction begins
 	since uint64           // the server's newest transaction before the first snapshot
 	of    *session.Session // that was asked for it; nil: none was
 
 	ran        []*sqltext.Statement // in a transaction that may write; opens is called at its end
-	statements map[string]bool // that were run
-	indexes    map[string]int  // how many indexes of a table may have been read
-	fixed      map[string]bool // tables of which WithSnapshot has read every index
+	statements map[string]bool      // that were run
+	indexes    map[string]int       // how many indexes of a table may have been read
+	fixed      map[string]bool      // tables of which WithSnapshot has read every index
+}
+
+// onlyReadMemory is for how long a connector remembers that a transaction that could write has
+// only read several tables. Others like it can then be checked with two calls.
+const onlyReadMemory = time.Minute
+
+// newMoment returns nil if the transaction may read older snapshots.
+func (c *Conn) newMoment(ctx context.Context, opts TxOptions, readOnly bool) (*moment, error) {
+	fixed := len(snapshotOf(ctx)) > 0
+	if opts.SnapshotRenewalPeriod != 0 || opts.SnapshotMustIncludeTx != 0 {
+		if fixed {
+			return nil, unsupported("WithSnapshot beside TxOptions that allow an older snapshot: leave SnapshotMustIncludeTx and SnapshotRenewalPeriod at 0")
+		}
+		return nil, nil
+	}
+	recent := time.Since(time.Unix(0, c.connector.onlyRead.Load())) < onlyReadMemory
+	return &moment{exact: readOnly || fixed || recent}, nil
 }
 
 // ask asks a server for its newest transaction, beside the call that begins the transaction
 // there. The function that it returns waits for the answer.
 func (m *moment) ask(ctx context.Context, s *session.Session) (wait func()) {
 	var asked sync.WaitGroup
+	if m == nil || !m.exact {
+		return asked.Wait
+	}
 	asked.Go(func() {
 		if tx, f := s.Head(ctx); f == nil {
 			m.since, m.of = tx, s
@@ -75,7 +96,7 @@ func (m *moment) ask(ctx context.Context, s *session.Session) (wait func()) {
 
 // begins asks the server on which the transaction has begun, unless it has been asked.
 func (m *moment) begins(ctx context.Context, s *session.Session) (f *wire.Failure) {
-	if m != nil && m.of != s {
+	if m != nil && m.exact && m.of != s {
 		m.of = s
 		m.since, f = s.Head(ctx)
 	}

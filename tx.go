@@ -137,9 +137,9 @@ func (c *Conn) beginAtOneMoment(ctx context.Context, readOnly bool) (*tx, error)
 
 func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	opts, _ := ctx.Value(txOptionsKey{}).(TxOptions)
-	newest := opts.SnapshotRenewalPeriod == 0 && opts.SnapshotMustIncludeTx == 0 // else an older snapshot is allowed
-	if !newest && len(snapshotOf(ctx)) > 0 {
-		return nil, unsupported("WithSnapshot beside TxOptions that allow an older snapshot: leave SnapshotMustIncludeTx and SnapshotRenewalPeriod at 0")
+	m, err := c.newMoment(ctx, opts, readOnly)
+	if err != nil {
+		return nil, err
 	}
 	req := wire.NewTxRequest{
 		Mode:                  wire.ReadWrite,
@@ -157,23 +157,14 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	var server *session.Tx
 	var replica *session.Link
 	var trusted uint64
-	if c.connector.cfg.Verify.Reads && newest {
+	if c.connector.cfg.Verify.Reads && m != nil {
 		trusted = c.prover().Trusted().TxID
 	}
-	var m *moment
-	if newest {
-		m = &moment{}
-	}
-	exact := readOnly || len(snapshotOf(ctx)) > 0 || time.Since(time.Unix(0, c.connector.onlyRead.Load())) < time.Minute
 	if readOnly && c.connector.replicas != nil {
 		server, replica = c.beginOnReplica(ctx, req, m)
 	}
 	if server == nil {
-		asked := func() {}
-		if newest && exact {
-			asked = m.ask(ctx, c.session())
-		}
-		var err error
+		asked := m.ask(ctx, c.session())
 		server, err = c.beginOnServer(ctx, bytes)
 		asked()
 		if err != nil {
@@ -186,9 +177,6 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 			c.tx.abandon()
 			return nil, err
 		}
-	}
-	if !newest || !exact {
-		return c.tx, nil
 	}
 	if f := m.begins(ctx, server.Session()); f != nil {
 		err := c.callFailed(server.Session(), reads, "", f)
