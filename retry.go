@@ -258,6 +258,9 @@ const maxFailedBegins = 3
 // ([ErrOutcomeUnknown]), RunTx returns that error and runs nothing again. fn must
 // not commit or roll back itself: RunTx then returns [sql.ErrTxDone].
 //
+// After a conflict between the tables that a transaction has read, the next try begins with
+// [WithSnapshot] of them.
+//
 // RunTx works with the sql.DB of any driver. It never retries after errors of other
 // drivers, but always after the retryable errors of this package: a mock may return
 // [ErrConflict].

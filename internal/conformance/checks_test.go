@@ -285,6 +285,30 @@ var checks = []check{
 		_, err = tx.ExecContext(s.ctx, "INSERT INTO "+s.t+" (name) VALUES ('a')")
 		return errors.Join(mustBe(err, immudb.ErrReadOnly), tx.Rollback())
 	}},
+	{"Transactions", "what one reads of two tables is of one moment, or ErrConflict", func(s *subject) error {
+		two := s.t + "_2"
+		both := "INSERT INTO " + s.t + " (name) VALUES ('a'); INSERT INTO " + two + " (name) VALUES ('a')"
+		if err := s.exec("CREATE TABLE " + two + " (id INTEGER AUTO_INCREMENT, name VARCHAR[20], PRIMARY KEY id); CREATE INDEX ON " + two + " (name)"); err != nil {
+			return err
+		}
+		count := func(tx *sql.Tx, want, table string) error {
+			return wantFrom(s.ctx, tx, want, "SELECT COUNT(*) FROM "+table)
+		}
+		fixed, err := s.db.BeginTx(immudb.WithSnapshot(s.ctx, s.t, two), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		err = first(func() error { return s.exec(both) }, func() error { return count(fixed, "0", s.t) }, func() error { return count(fixed, "0", two) })
+		if err = errors.Join(err, fixed.Rollback()); err != nil {
+			return err
+		}
+		tx, err := s.db.BeginTx(s.ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		err = first(func() error { return count(tx, "1", s.t) }, func() error { return s.exec(both) }, func() error { return mustBe(count(tx, "1", two), immudb.ErrConflict) })
+		return errors.Join(err, tx.Rollback())
+	}},
 	{"Transactions", "savepoints", func(s *subject) error {
 		return first(func() error {
 			return s.begin(nil, func(tx *sql.Tx) error {
