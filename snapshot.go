@@ -285,7 +285,7 @@ func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) (moved bool, er
 		return false, nil
 	}
 	err = t.atOneMoment(ctx)
-	if t.log == nil || t.log.Full() || !errors.Is(err, ErrConflict) {
+	if !errors.Is(err, ErrConflict) || !t.canAskAgain() {
 		return false, err
 	}
 	t.log.Drop()
@@ -322,7 +322,7 @@ func (t *tx) hasOnlyRead(ctx context.Context) error {
 	if torn == nil {
 		torn = errManyReads
 	}
-	if t.log == nil || t.log.Full() {
+	if !t.canAskAgain() {
 		return torn
 	}
 	fresh, err := t.again(ctx, torn)
@@ -334,6 +334,14 @@ func (t *tx) hasOnlyRead(ctx context.Context) error {
 
 var errManyReads = &Error{Message: "the transaction has read several tables, and too much to find out whether others have changed them meanwhile: " +
 	"begin it with WithSnapshot of them", SQLState: "40001", kind: ErrConflict, safe: true}
+
+// maxAskedAgain is how many messages of answers are asked for again: rows come in messages of
+// 2,048, so that takes less than a second.
+const maxAskedAgain = 64
+
+func (t *tx) canAskAgain() bool {
+	return t.log != nil && !t.log.Full() && t.log.Messages() <= maxAskedAgain
+}
 
 // afterTornReads is why a transaction runs again, for errors.
 const afterTornReads = "other transactions changed tables between the first reads of this one, and the driver asked everything again"

@@ -105,6 +105,14 @@ func (l *Log[S]) Full() bool { return l.full }
 // Calls are the calls of the transaction as it is now, without undone ones.
 func (l *Log[S]) Calls() []*Call { return l.calls }
 
+// Messages is how many messages the answers to the calls had.
+func (l *Log[S]) Messages() (n int) {
+	for _, c := range l.calls {
+		n += c.Answer.messages
+	}
+	return n
+}
+
 // Drop removes the last call, which is not one of before a savepoint.
 func (l *Log[S]) Drop() {
 	last := len(l.calls) - 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,8 +17,8 @@ import (
 
 // twoTables opens a database with an amount of 100, which move takes from one table to the
 // other in portions of 1.
-func twoTables(t *testing.T) (db *sql.DB, move func()) {
-	db = dbtest.Open(t)
+func twoTables(t *testing.T, options ...string) (db *sql.DB, move func()) {
+	db = dbtest.Open(t, options...)
 	dbtest.Exec(t, db, "CREATE TABLE a (id INTEGER, n INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "CREATE TABLE b (id INTEGER, n INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "CREATE TABLE other (id INTEGER, n INTEGER, PRIMARY KEY id)")
@@ -107,6 +108,24 @@ func TestAnswersThatAreStillTheSameAreNoConflict(t *testing.T) {
 					t.Errorf("read-only %v: Commit: %v", readOnly, err)
 				}
 			}
+		}
+	}
+}
+
+// What is not remembered cannot be asked again.
+func TestWithoutSavepointMemoryReadsThatMayBeTornAreAConflict(t *testing.T) {
+	db, _ := twoTables(t, "savepoint_memory=0")
+	for _, readOnly := range []bool{true, false} {
+		tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: readOnly})
+		dbtest.Get[int](t, tx, "SELECT n FROM a WHERE id = 1")
+		dbtest.Exec(t, db, "UPSERT INTO a (id, n) VALUES (2, 2)")
+		dbtest.Exec(t, db, "UPSERT INTO b (id, n) VALUES (2, 2)")
+		_, err := sum(t, tx, "SELECT n FROM b WHERE id = 1")
+		if err == nil && !readOnly {
+			err = tx.Commit()
+		}
+		if !errors.Is(err, immudb.ErrConflict) || !strings.Contains(err.Error(), "WithSnapshot") {
+			t.Errorf("read-only %v: err = %v, want ErrConflict with its remedy", readOnly, err)
 		}
 	}
 }
