@@ -332,8 +332,8 @@ func (t *tx) hasOnlyRead(ctx context.Context) error {
 	return err
 }
 
-var errManyReads = &Error{Message: "the transaction has read several tables, and too much to find out whether others have changed them meanwhile: " +
-	"begin it with WithSnapshot of them", SQLState: "40001", kind: ErrConflict, safe: true}
+var errManyReads = &Error{Message: "the transaction has read several tables, and the driver does not remember enough to find out whether others have changed them meanwhile: " +
+	"begin it with WithSnapshot of them, or as a read-only one", SQLState: "40001", kind: ErrConflict, safe: true}
 
 // maxAskedAgain is how many messages of answers are asked for again: rows come in messages of
 // 2,048, so that takes less than a second.
