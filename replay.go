@@ -78,10 +78,10 @@ func (t *tx) replay(ctx context.Context, back replay.Return[txState]) error {
 		checked.Undo()
 	}
 	t.server, t.replica, t.ended, t.changes = server, nil, false, changes
-	if t.moment == nil {
+	if t.snapshots == nil {
 		return nil
 	}
-	t.moment.fixed = nil // its snapshots are new ones
+	t.snapshots.Renew()
 	if !t.readOnly {
 		return nil // the commit checks
 	}

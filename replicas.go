@@ -152,7 +152,7 @@ func (t *tx) ifOutdated(ctx context.Context, b bound, err error) error {
 
 // beginOnReplica begins a read-only transaction on a replica. It returns nil if the
 // primary must begin it.
-func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest, m *moment) (*session.Tx, *session.Link) {
+func (c *Conn) beginOnReplica(ctx context.Context, req wire.NewTxRequest, m *snapshots) (*session.Tx, *session.Link) {
 	if req.SnapshotRenewalPeriod != 0 {
 		return nil, nil // its snapshot may be older than what was asked about
 	}
@@ -192,7 +192,7 @@ func (t *tx) leaveReplica(ctx context.Context, f *wire.Failure) bool {
 	}
 	t.server.Undo()
 	t.server, t.replica = server, nil
-	return t.moment.begins(ctx, server.Session()) == nil
+	return t.snapshots.begins(ctx, server.Session()) == nil
 }
 
 // sawPrimary tells the replicas of an answer of the primary outside a transaction.

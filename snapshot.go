@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/immudb-go/immudb/internal/moment"
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/session"
 	"github.com/immudb-go/immudb/internal/sqltext"
-	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
 
@@ -50,24 +50,22 @@ func snapshotOf(ctx context.Context) []string {
 	return tables
 }
 
-// moment is what is known of the snapshots of a transaction.
-type moment struct {
+// snapshots are what is known of the snapshots of a transaction.
+type snapshots struct {
+	moment.Snapshots
 	exact bool             // since is asked for when the transaction begins
 	since uint64           // the server's newest transaction before the first snapshot
 	of    *session.Session // that was asked for it; nil: none was
 
-	ran        []*sqltext.Statement // in a transaction that may write; opens is called at its end
-	statements map[string]bool      // that were run
-	indexes    map[string]int       // how many indexes of a table may have been read
-	fixed      map[string]bool      // tables of which WithSnapshot has read every index
+	ran []*sqltext.Statement // in a transaction that may write: Snapshots gets them at its end
 }
 
 // onlyReadMemory is for how long a connector remembers that a transaction that could write has
 // only read several tables. Others like it can then be checked with two calls.
 const onlyReadMemory = time.Minute
 
-// newMoment returns nil if the transaction may read older snapshots.
-func (c *Conn) newMoment(ctx context.Context, opts TxOptions, readOnly bool) (*moment, error) {
+// newSnapshots returns nil if the transaction may read older snapshots.
+func (c *Conn) newSnapshots(ctx context.Context, opts TxOptions, readOnly bool) (*snapshots, error) {
 	fixed := len(snapshotOf(ctx)) > 0
 	if opts.SnapshotRenewalPeriod != 0 || opts.SnapshotMustIncludeTx != 0 {
 		if fixed {
@@ -76,12 +74,12 @@ func (c *Conn) newMoment(ctx context.Context, opts TxOptions, readOnly bool) (*m
 		return nil, nil
 	}
 	recent := time.Since(time.Unix(0, c.connector.onlyRead.Load())) < onlyReadMemory
-	return &moment{exact: readOnly || fixed || recent}, nil
+	return &snapshots{exact: readOnly || fixed || recent}, nil
 }
 
 // ask asks a server for its newest transaction, beside the call that begins the transaction
 // there. The function that it returns waits for the answer.
-func (m *moment) ask(ctx context.Context, s *session.Session) (wait func()) {
+func (m *snapshots) ask(ctx context.Context, s *session.Session) (wait func()) {
 	var asked sync.WaitGroup
 	if m == nil || !m.exact {
 		return asked.Wait
@@ -95,81 +93,12 @@ func (m *moment) ask(ctx context.Context, s *session.Session) (wait func()) {
 }
 
 // begins asks the server on which the transaction has begun, unless it has been asked.
-func (m *moment) begins(ctx context.Context, s *session.Session) (f *wire.Failure) {
+func (m *snapshots) begins(ctx context.Context, s *session.Session) (f *wire.Failure) {
 	if m != nil && m.exact && m.of != s {
 		m.of = s
 		m.since, f = s.Head(ctx)
 	}
 	return f
-}
-
-// opens records a query and reports whether it may have taken a snapshot when there was
-// another one already. find describes a table, or returns nil if a name is not that of a
-// table.
-func (m *moment) opens(st *sqltext.Statement, find func(name string) *table) bool {
-	if m.statements[st.Text] {
-		return false // the server reads the same indexes
-	}
-	if m.statements == nil {
-		m.statements = make(map[string]bool)
-	}
-	m.statements[st.Text] = true
-	first, opened := len(m.indexes) == 0, 0
-	if st.Kind.IsDML() && st.Table != "" {
-		opened += m.opensTable(st.Table, find)
-	}
-	tree.Inspect(st.Tree, func(n tree.Node) bool {
-		if source, ok := n.(*tree.Table); ok {
-			opened += m.opensTable(source.Name.Name, find)
-		}
-		return true
-	})
-	return opened > 1 || opened == 1 && !first
-}
-
-// opensTable records that a table is read, and returns how many snapshots that may take.
-func (m *moment) opensTable(name string, find func(name string) *table) int {
-	if m.fixed[name] {
-		return 0
-	}
-	switch t := find(name); {
-	case t == nil: // a view, which may read several tables
-		return m.count(name, 2)
-	case len(t.Indexes) == 0 && m.indexes[name] > 0:
-		return 0
-	default:
-		return m.count(name, 1)
-	}
-}
-
-// count records that n more indexes of a table may have been read.
-func (m *moment) count(name string, n int) int {
-	if m.indexes == nil {
-		m.indexes = make(map[string]int)
-	}
-	m.indexes[name] += n
-	return n
-}
-
-// fix records that every index of a table has its snapshot.
-func (m *moment) fix(name string, t *table) {
-	if m.fixed == nil {
-		m.fixed = make(map[string]bool)
-	}
-	m.fixed[name] = true
-	m.count(name, 1+len(t.Indexes))
-}
-
-// torn reports whether the snapshots may be of different moments, if that many tables were
-// changed since the first one. A change of one table can only be before all snapshots or
-// after them, unless there are two of that table.
-func (m *moment) torn(changed int) bool {
-	for _, n := range m.indexes {
-		if n > 1 {
-			return changed > 0
-		}
-	}
-	return changed > 1
 }
 
 // maxBetween is how many transactions between the first snapshot and the last are looked
@@ -203,7 +132,7 @@ func changedTables(ctx context.Context, s *session.Session, since, last uint64) 
 
 // isTorn reports whether the snapshots of the transaction may be of different moments.
 func (t *tx) isTorn(ctx context.Context) (bool, error) {
-	m, s := t.moment, t.server.Session()
+	m, s := t.snapshots, t.server.Session()
 	now, f := s.Head(ctx)
 	changed := 0
 	if f == nil && now > m.since && now-m.since <= maxBetween {
@@ -212,7 +141,7 @@ func (t *tx) isTorn(ctx context.Context) (bool, error) {
 	if f != nil {
 		return false, t.conn.callFailed(s, readsInTx, "", f)
 	}
-	if now < m.since || now-m.since > maxBetween || m.torn(changed) {
+	if now < m.since || now-m.since > maxBetween || m.Torn(changed) {
 		return true, nil
 	}
 	if changed == 0 {
@@ -238,14 +167,13 @@ func (t *tx) atOneMoment(ctx context.Context) error {
 
 // tablesRead returns the tables that the transaction has read, and other names, of views.
 func (t *tx) tablesRead(ctx context.Context) (tables, views []string) {
-	for name := range t.moment.indexes {
+	for _, name := range t.snapshots.Read() {
 		if t.describes(ctx, name) != nil {
 			tables = append(tables, name)
 		} else {
 			views = append(views, name)
 		}
 	}
-	slices.Sort(tables)
 	return tables, views
 }
 
@@ -266,22 +194,28 @@ func (t *tx) describes(ctx context.Context, name string) *table {
 	return known
 }
 
-// find is describes for [moment.opens].
-func (t *tx) find(ctx context.Context) func(name string) *table {
-	return func(name string) *table { return t.describes(ctx, name) }
+// indexes counts the indexes of tables.
+func (t *tx) indexes(ctx context.Context) moment.Indexes {
+	return func(name string) (n int, ok bool) {
+		known := t.describes(ctx, name)
+		if known == nil {
+			return 0, false
+		}
+		return 1 + len(known.Indexes), true
+	}
 }
 
 // reads records a statement of a transaction that may write, and has not.
 func (t *tx) reads(st *sqltext.Statement) {
-	if t.moment != nil && !t.readOnly && !t.wrote {
-		t.moment.ran = append(t.moment.ran, st)
+	if t.snapshots != nil && !t.readOnly && !t.wrote {
+		t.snapshots.ran = append(t.snapshots.ran, st)
 	}
 }
 
 // hasRead checks a read-only transaction after a query in it. moved reports that the query
 // must be run again, because the transaction has got other snapshots.
 func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) (moved bool, err error) {
-	if t.moment == nil || !t.readOnly || !t.moment.opens(st, t.find(ctx)) {
+	if t.snapshots == nil || !t.readOnly || !t.snapshots.Run(st, t.indexes(ctx)) {
 		return false, nil
 	}
 	err = t.atOneMoment(ctx)
@@ -294,20 +228,19 @@ func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) (moved bool, er
 		return false, err
 	}
 	t.server.Undo()
-	fresh.moment.statements = t.moment.statements
-	t.server, t.replica, t.answered, t.moment, t.changes = fresh.server, fresh.replica, fresh.answered, fresh.moment, fresh.changes
+	t.server, t.replica, t.answered, t.snapshots, t.changes = fresh.server, fresh.replica, fresh.answered, fresh.snapshots, fresh.changes
 	return true, nil
 }
 
 // hasOnlyRead checks a transaction that could write, after its commit has written nothing.
 func (t *tx) hasOnlyRead(ctx context.Context) error {
-	m := t.moment
+	m := t.snapshots
 	if m == nil {
 		return nil
 	}
 	several := false
 	for _, st := range m.ran {
-		several = m.opens(st, t.find(ctx)) || several
+		several = m.Run(st, t.indexes(ctx)) || several
 	}
 	if !several {
 		return nil
@@ -362,10 +295,8 @@ func (t *tx) again(ctx context.Context, torn error) (fresh *tx, err error) {
 		return nil, err
 	}
 	err = t.compare(ctx, fresh.server, afterTornReads, t.log.Calls())
+	fresh.snapshots.Move(&t.snapshots.Snapshots, views)
 	if err == nil && len(views) > 0 {
-		for _, name := range views {
-			fresh.moment.count(name, 2)
-		}
 		err = fresh.atOneMoment(ctx)
 	}
 	if err != nil {
@@ -385,10 +316,10 @@ func (t *tx) openSnapshots(ctx context.Context, names []string) error {
 		if known == nil {
 			return newError(ErrNoSuchTable, "42P01", fmt.Sprintf("WithSnapshot: there is no table %s", name))
 		}
-		if t.moment.fixed[name] {
+		if t.snapshots.Fixed(name) {
 			continue
 		}
-		t.moment.fix(name, known)
+		t.snapshots.Fix(name, 1+len(known.Indexes))
 		for _, index := range append([][]string{known.Primary}, known.Indexes...) {
 			if text.Len() > 0 {
 				text.WriteString(" UNION ALL ")

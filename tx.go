@@ -35,7 +35,7 @@ type tx struct {
 	// trusted when it began; 0: none.
 	trusted uint64
 
-	moment *moment // of its snapshots; nil: they are not checked
+	snapshots *snapshots // nil: they are not checked
 
 	begin []byte // the request that began it
 	log   *txLog // what its savepoints need; nil: it has none
@@ -137,7 +137,7 @@ func (c *Conn) beginAtOneMoment(ctx context.Context, readOnly bool) (*tx, error)
 
 func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 	opts, _ := ctx.Value(txOptionsKey{}).(TxOptions)
-	m, err := c.newMoment(ctx, opts, readOnly)
+	m, err := c.newSnapshots(ctx, opts, readOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (c *Conn) begin(ctx context.Context, readOnly bool) (*tx, error) {
 			return nil, err
 		}
 	}
-	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), moment: m, begin: bytes, trusted: trusted, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
+	c.tx = &tx{conn: c, server: server, replica: replica, values: context.WithoutCancel(ctx), snapshots: m, begin: bytes, trusted: trusted, readOnly: readOnly, changes: changes, report: reportOf(ctx)}
 	if !readOnly {
 		if err := c.checkHost(ctx, begins, host); err != nil {
 			c.tx.abandon()
