@@ -1,6 +1,12 @@
 package immudb
 
-import "github.com/immudb-go/immudb/internal/wire"
+import (
+	"context"
+	"log/slog"
+
+	"github.com/immudb-go/immudb/internal/session"
+	"github.com/immudb-go/immudb/internal/wire"
+)
 
 // callKind groups calls by what their failure means.
 type callKind uint8
@@ -156,4 +162,32 @@ func callError(kind callKind, name string, f *wire.Failure) error {
 		}
 	}
 	return err
+}
+
+// callFailed counts and logs a failed call in a session, and returns the error that its
+// caller gets, see [callError].
+func (c *Conn) callFailed(s *session.Session, kind callKind, name string, f *wire.Failure) error {
+	s.Explain(f)
+	indexAhead(kind, f)
+	if f.Class == wire.Conflict {
+		c.connector.tally.conflicts.Add(1)
+	}
+	if outcomeOf(kind, f).told == toldUnknown {
+		c.outcomeIsUnknown(name)
+	}
+	err := callError(kind, name, f)
+	if f.Class == wire.Replica {
+		c.connector.renewed.done.Clear() // it may be promoted again
+	}
+	if e, ok := err.(*Error); ok && f.Class == wire.Replica {
+		e.remedy = s.Addr() + " " + c.connector.cfg.ifReplica()
+	}
+	return err
+}
+
+// outcomeIsUnknown counts and logs that nobody knows whether a write was committed.
+func (c *Conn) outcomeIsUnknown(operation string) {
+	c.connector.tally.unknown.Add(1)
+	c.logEvent(context.Background(), slog.LevelWarn, "immudb outcome unknown: a write may or may not have been committed",
+		slog.String("operation", operation))
 }

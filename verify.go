@@ -1,16 +1,81 @@
 package immudb
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/immudb-go/immudb/internal/proof"
+	"github.com/immudb-go/immudb/internal/scanrow"
+	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/trust"
 	"github.com/immudb-go/immudb/internal/value"
 )
+
+// ProvenRow is a row whose values are proven: transaction TxID wrote exactly these
+// values, and the transaction is part of the trusted history.
+//
+// It is not proven to be the latest revision of the row; see [VerifiedRow].
+type ProvenRow struct {
+	Table   string
+	Columns []string
+	Values  []any // one for each column: int64, float64, bool, string, []byte, time.Time or nil, as in the result of a query
+
+	TxID uint64    // the transaction that wrote the row; see [VerifyRows] for values that were written more than once
+	Time time.Time // when, by the server's clock, UTC, in whole seconds
+	// Deleted is true if the transaction deleted the row. Values are then its last ones.
+	Deleted bool
+
+	key []byte // of its entry, which tells the table by its id, and the row
+}
+
+func newProvenRow(row *proof.Row) *ProvenRow {
+	r := &ProvenRow{Table: row.Table.Name, TxID: row.TxID, Time: row.Time, Deleted: row.Deleted, key: row.Key}
+	for i, c := range row.Table.Columns {
+		r.Columns = append(r.Columns, c.Name)
+		v := served.Value(row.Values[i])
+		if b, ok := v.([]byte); ok {
+			v = bytes.Clone(b) // the row may be known, see [trust.Prover.Known]
+		}
+		r.Values = append(r.Values, v)
+	}
+	return r
+}
+
+// Value returns the value of a column. ok is false if there is none of that
+// name.
+func (r *ProvenRow) Value(column string) (v any, ok bool) {
+	i := slices.Index(r.Columns, column)
+	if i < 0 {
+		return nil, false
+	}
+	return r.Values[i], true
+}
+
+// Scan copies the values, in the order of Columns, into the destinations, as
+// sql.Row.Scan does.
+func (r *ProvenRow) Scan(dest ...any) error {
+	if err := scanrow.Into(r.Columns, r.Values, dest...); err != nil {
+		return fmt.Errorf("immudb: proven row: %w", err)
+	}
+	return nil
+}
+
+// StructScan copies the values into the fields of the struct that dest points
+// to: those whose tag `db:"name"` is the column's name, or which have that name in
+// lower case and no tag, also within embedded structs. A column without a field is
+// an error.
+func (r *ProvenRow) StructScan(dest any) error {
+	if err := scanrow.IntoStruct(r.Columns, r.Values, dest); err != nil {
+		return fmt.Errorf("immudb: proven row: %w", err)
+	}
+	return nil
+}
 
 // VerifiedRow returns the row of a table with the given primary key, proven on
 // the client: transaction TxID wrote its values, and that transaction is part of a

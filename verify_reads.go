@@ -14,6 +14,7 @@ import (
 	"github.com/immudb-go/immudb/internal/proof"
 	"github.com/immudb-go/immudb/internal/served"
 	"github.com/immudb-go/immudb/internal/sqltext"
+	"github.com/immudb-go/immudb/internal/sqltext/selected"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
 	"github.com/immudb-go/immudb/internal/wire"
 )
@@ -226,13 +227,10 @@ func (c *Conn) notATable(ctx context.Context, t *query, args []driver.NamedValue
 type readPlan struct {
 	unproven error // why they cannot be proven, or nil
 	rows     *rowsQuery
-	targets  []target // nil: all columns
+	targets  []selected.Target // nil: all columns
 	equal    map[string]tree.Expr
 	paged    bool // there is an OFFSET
 }
-
-// target is a column of the result.
-type target struct{ column, name string }
 
 // provable returns the plan for a query. It is made at the first call.
 func (t *query) provable() *readPlan {
@@ -260,8 +258,8 @@ func newReadPlan(text string) (*readPlan, error) {
 	plan := &readPlan{paged: s.Offset != nil}
 	all := text
 	if !s.Star {
-		if plan.targets, err = targetsOf(s, text); err != nil {
-			return nil, err
+		if plan.targets, err = selected.Targets(s, text); err != nil {
+			return nil, notProvable(err.Error())
 		}
 		all = text[:s.TargetsAt.Start] + "*" + text[s.TargetsAt.End:]
 		if script, err = tree.Parse(all); err != nil {
@@ -272,84 +270,8 @@ func newReadPlan(text string) (*readPlan, error) {
 	if plan.rows, err = compileRowsQuery(all, from.Name.Name, script); err != nil {
 		return nil, err
 	}
-	plan.equal = make(map[string]tree.Expr)
-	collectEqual(s.Where, plan.equal)
+	plan.equal = selected.Equal(s.Where)
 	return plan, nil
-}
-
-// targetsOf returns the columns of a SELECT, if they are columns of the table and nothing
-// else depends on their names or positions.
-func targetsOf(s *tree.Select, text string) ([]target, error) {
-	var targets []target
-	renamed := make(map[string]bool)
-	for i := range s.Targets {
-		t := &s.Targets[i]
-		if t.Star {
-			if len(s.Targets) == 1 {
-				return nil, nil
-			}
-			return nil, unsupported("the rows of the query cannot be proven: name all columns instead of " + t.Table.Name + ".*, or select nothing else")
-		}
-		column, ok := tree.Bare(t.Expr).(*tree.Column)
-		if !ok {
-			return nil, unsupported("the rows of the query cannot be proven: it computes values; ask for the columns and compute them in the program")
-		}
-		name := column.Name.Name
-		if t.Alias.Given() {
-			name = asWritten(t.Alias, text)
-			renamed[t.Alias.Name] = t.Alias.Name != column.Name.Name
-		}
-		targets = append(targets, target{column.Name.Name, name})
-	}
-	for i := range s.OrderBy {
-		switch x := tree.Bare(s.OrderBy[i].Expr).(type) {
-		case *tree.Column:
-			if x.Table.Given() || !renamed[x.Name.Name] {
-				continue
-			}
-		case *tree.Literal:
-		default:
-			continue
-		}
-		return nil, unsupported("the rows of the query cannot be proven: name the column itself in ORDER BY")
-	}
-	return targets, nil
-}
-
-// asWritten is the name of an alias in the result: unchanged if it is in quotes, else in
-// lower case.
-func asWritten(alias tree.Ident, text string) string {
-	raw := alias.Of(text)
-	if alias.Quoted {
-		return raw[1 : len(raw)-1]
-	}
-	return strings.ToLower(raw)
-}
-
-// collectEqual finds the columns that a condition compares by = with a literal or an
-// argument.
-func collectEqual(x tree.Expr, equal map[string]tree.Expr) {
-	switch x := tree.Bare(x).(type) {
-	case *tree.Chain:
-		if x.Operators[0] == "AND" {
-			for _, operand := range x.Operands {
-				collectEqual(operand, equal)
-			}
-		}
-	case *tree.Compare:
-		if x.Operator != "=" {
-			return
-		}
-		for _, sides := range [][2]tree.Expr{{x.Left, x.Right}, {x.Right, x.Left}} {
-			column, ok := tree.Bare(sides[0]).(*tree.Column)
-			switch value := tree.Bare(sides[1]).(type) {
-			case *tree.Param, *tree.Literal:
-				if ok && equal[column.Name.Name] == nil {
-					equal[column.Name.Name] = value
-				}
-			}
-		}
-	}
 }
 
 // proveByKey runs a query for the row with a given primary key in one call, instead of a
@@ -399,7 +321,7 @@ func (c *Conn) proveByKey(ctx context.Context, plan *readPlan, args []driver.Nam
 	return plan.answer(columnsOf(def), [][]driver.Value{values})
 }
 
-// valueOf returns the value of an expression of collectEqual. ok is false for NULL.
+// valueOf returns the value of an expression of selected.Equal. ok is false for NULL.
 func (q *rowsQuery) valueOf(x tree.Expr, args []driver.NamedValue) (any, bool) {
 	switch x := x.(type) {
 	case *tree.Param:
@@ -442,10 +364,10 @@ func (p *readPlan) answer(all *columns, list [][]driver.Value) (driver.Rows, err
 	}
 	picked, names, at := make([]wire.Column, len(p.targets)), make([]string, len(p.targets)), make([]int, len(p.targets))
 	for i, t := range p.targets {
-		if at[i] = slices.Index(all.names, t.column); at[i] < 0 {
-			return nil, newError(ErrNoSuchColumn, "42703", fmt.Sprintf("table %s has no column %s", p.rows.table, t.column))
+		if at[i] = slices.Index(all.names, t.Column); at[i] < 0 {
+			return nil, newError(ErrNoSuchColumn, "42703", fmt.Sprintf("table %s has no column %s", p.rows.table, t.Column))
 		}
-		picked[i], names[i] = all.list[at[i]], t.name
+		picked[i], names[i] = all.list[at[i]], t.Name
 	}
 	r.set.columns = newColumns(picked, names, nil)
 	for i, values := range list {
@@ -476,4 +398,99 @@ func (r *provenRows) Next(dest []driver.Value) error {
 func (r *provenRows) Close() error {
 	r.list = nil
 	return nil
+}
+
+// knownFrom is the number of rows from which on a query in a transaction asks for what
+// was written lately, to find out which rows are known.
+const knownFrom = 8
+
+// proveInTx runs a query in the open transaction and proves its rows: each must be the
+// last committed revision of the row. own is how many rows may be the transaction's own
+// instead, because it has written to their table. unproven is the reason why rows are
+// not proven, these or others; r then has the rows nevertheless, or is nil if the query
+// was not run.
+func (c *Conn) proveInTx(ctx context.Context, t *query, args []driver.NamedValue) (r driver.Rows, own int, unproven, err error) {
+	plan := t.provable()
+	switch {
+	case plan.unproven != nil:
+		return nil, 0, plan.unproven, nil
+	case c.tx.schema != nil:
+		return nil, 0, errSchemaInTx, nil
+	}
+	columns, list, err := c.collect(ctx, plan.rows.text, args)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	own, err = c.proveSnapshot(ctx, plan.rows, columns, list, args)
+	switch {
+	case errors.Is(err, errChanged) && slices.Contains(c.tx.written.Tables, plan.rows.table):
+		unproven = errOwnInTx
+	case errors.Is(err, errChanged):
+		unproven = errChangedInTx
+	case errors.Is(err, ErrUnsupported):
+		unproven = err
+	case errors.Is(fromTrust(err), ErrNoSuchTable) && !c.prover().Relies(plan.rows.table):
+		unproven = notProvable(plan.rows.table + " is not a table")
+	case err != nil:
+		return nil, 0, nil, err
+	case own > 0:
+		unproven = unsupported(fmt.Sprintf("rows of table %s differ from what is committed: the transaction has written to the table, and its own rows "+
+			"are proven when it is committed, with verify=writes; read them under WithoutProof", plan.rows.table))
+	}
+	all := make([][]driver.Value, len(list))
+	for i, q := range list {
+		all[i] = q.values
+	}
+	r, err = plan.answer(columns, all)
+	return r, own, unproven, err
+}
+
+var (
+	errSchemaInTx error = notProvable("the transaction has changed tables")
+	errOwnInTx    error = notProvable("the transaction has written to the table, and they do not tell which of them are its own")
+	// errChangedInTx: another transaction may have written the row after the snapshot.
+	errChangedInTx error = notProvable("another transaction has written some of them since this transaction began; begin it again")
+)
+
+func notProvable(why string) error {
+	return unsupported("the rows of the query cannot be proven: " + why)
+}
+
+// proveSnapshot proves rows of a query in the open transaction, and returns how many may
+// be its own. It returns errChanged if rows cannot be proven.
+func (c *Conn) proveSnapshot(ctx context.Context, query *rowsQuery, columns *columns, list []*queried, args []driver.NamedValue) (own int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	p := c.prover()
+	asOf, err := p.Establish(ctx)
+	if err != nil {
+		return 0, err
+	}
+	b := &queryProof{Prover: p, table: query.table, before: c.tx.trusted, rows: list, inTx: true,
+		own: slices.Contains(c.tx.written.Tables, query.table)}
+	if len(list) >= knownFrom {
+		if asOf, err = p.CatchUp(ctx); err != nil {
+			return 0, err
+		}
+		if err := p.FollowKnown(ctx, asOf); err != nil {
+			return 0, err
+		}
+		b.recall = true
+	}
+	if err := b.begin(ctx, c, columns.names); err != nil {
+		return 0, err
+	}
+	if err := b.proveAll(ctx, defaultConcurrency, asOf); err != nil {
+		return 0, err
+	}
+	for _, q := range list {
+		if q.proven == nil {
+			own++
+		}
+	}
+	if own > 0 && !b.own {
+		return 0, errChanged
+	}
+	return own, b.evaluate(ctx, c, query, args)
 }
