@@ -222,9 +222,9 @@ func TestRowsClosedEarlyLeaveTheConnectionUsable(t *testing.T) {
 
 func TestContextEndsRowsBeingRead(t *testing.T) {
 	db := dbtest.Open(t)
-	dbtest.Fill(t, db, 5000, []byte("x"))
+	dbtest.Fill(t, db, 5000, bytes.Repeat([]byte("x"), 1<<10)) // more than the client may receive ahead
 	ctx, cancel := context.WithCancel(t.Context())
-	rows, err := db.QueryContext(ctx, "SELECT id FROM t")
+	rows, err := db.QueryContext(ctx, "SELECT id, x FROM t")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,14 @@ package entimmudb
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"entgo.io/ent/dialect/sql/schema"
+
+	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/trial"
 )
 
 // stored is a column in the catalog.
@@ -140,21 +144,19 @@ func (d *Driver) indexes(ctx context.Context, table string) (map[string]bool, er
 	return indexes, nil
 }
 
+const noSuchConstraint = "42704" // the SQLSTATE
+
 // checkChecks refuses CHECKs that the table does not have. The catalog does not list
-// them, so one is dropped in a transaction that is not committed.
+// them, so the driver tries to drop one.
 func (d *Driver) checkChecks(ctx context.Context, t *schema.Table) error {
 	if t.Annotation == nil {
 		return nil
 	}
 	for name := range t.Annotation.Checks {
-		tx, err := d.db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "ALTER TABLE "+quote(t.Name)+" DROP CONSTRAINT "+quote(name))
-		_ = tx.Rollback() // nothing is to be kept
-		if err != nil && ctx.Err() == nil {
-			return unsupported("CHECK %s cannot be added to table %s, which exists: a CHECK is part of CREATE TABLE (%w)", name, t.Name, err)
+		err := trial.Run(ctx, d.db, "ALTER TABLE "+quote(t.Name)+" DROP CONSTRAINT "+quote(name))
+		var e *immudb.Error
+		if errors.As(err, &e) && e.SQLState == noSuchConstraint {
+			return unsupported("CHECK %s cannot be added to table %s, which exists: a CHECK is part of CREATE TABLE", name, t.Name)
 		}
 		if err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/migrator"
 	"gorm.io/gorm/schema"
+
+	"github.com/immudb-go/immudb/internal/trial"
 )
 
 var _ gorm.Migrator = Migrator{}
@@ -360,13 +362,7 @@ func (m Migrator) hasCheck(stmt *gorm.Statement, name string) bool {
 	if err != nil {
 		return false
 	}
-	tx, err := db.BeginTx(m.context(), nil)
-	if err != nil {
-		return false
-	}
-	defer tx.Rollback()
-	_, err = tx.ExecContext(m.context(), "ALTER TABLE "+stmt.Quote(stmt.Table)+" DROP CONSTRAINT "+stmt.Quote(name))
-	return err == nil
+	return trial.Run(m.context(), db, "ALTER TABLE "+stmt.Quote(stmt.Table)+" DROP CONSTRAINT "+stmt.Quote(name)) == nil
 }
 
 // CreateConstraint creates the index of a unique constraint. The server has no

@@ -9,6 +9,7 @@ import (
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dblock"
+	"github.com/immudb-go/immudb/internal/trial"
 )
 
 // The server (v1.11.1) cannot drop a table that has CHECK constraints: it fails
@@ -70,12 +71,7 @@ func (d *Immudb) dropCheck(ctx context.Context, table, name string) (dropped boo
 // checkOf returns the name of a constraint that needs the column, or "". It tries
 // to drop the column, in a transaction that is never committed.
 func (d *Immudb) checkOf(ctx context.Context, table, column string) (name string, err error) {
-	tx, err := d.db.BeginTx(ctx, nil)
-	if err != nil {
-		return "", err
-	}
-	defer tx.Rollback()
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", quoteName(table), quoteName(column)))
+	err = trial.Run(ctx, d.db, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", quoteName(table), quoteName(column)))
 	var e *immudb.Error
 	if errors.As(err, &e) {
 		// Other errors are for columns that cannot be dropped for another reason.
