@@ -52,11 +52,13 @@ func TestNoRowIsLostWhileOthersWrite(t *testing.T) {
 	}
 	busy := make(chan struct{})
 	writer.Go(func() {
+		var took time.Duration // by the last write: on a slow machine the copy is slow too, and needs pauses in which it can commit
 		for i := 1; ctx.Err() == nil && i < 400; i++ {
 			if i == 4 { // one of each kind is done
 				close(busy)
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20*time.Millisecond + 5*took)
+			began := time.Now()
 			switch i % 3 {
 			case 0:
 				if write("INSERT INTO payments (payer, amount) VALUES ('bob', %s)") {
@@ -73,6 +75,7 @@ func TestNoRowIsLostWhileOthersWrite(t *testing.T) {
 					deleted++
 				}
 			}
+			took = time.Since(began)
 		}
 	})
 	<-busy
