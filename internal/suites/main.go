@@ -1,10 +1,9 @@
-// Command suites runs the tests of gorm, gorm.io/datatypes, bun, goose and sqlx with the driver.
+// Command suites runs the tests of gorm, gorm.io/datatypes, bun and sqlx with the driver.
 //
 //	go run ./internal/suites sqlx
 //	go run ./internal/suites gorm
 //	go run ./internal/suites datatypes
 //	go run ./internal/suites bun
-//	go run ./internal/suites goose
 //	go run ./internal/suites -rebuild gorm
 //	go run ./internal/suites -names sqlx
 //	go run ./internal/suites -strict gorm
@@ -74,10 +73,9 @@ func (s *settings) main(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	suite := map[string]func(context.Context, string, string) (tests, error){"gorm": s.gormSuite, "datatypes": s.datatypesSuite, "bun": s.bunSuite, "goose": s.gooseSuite,
-		"sqlx": s.sqlxSuite}[name]
+	suite := map[string]func(context.Context, string, string) (tests, error){"gorm": s.gormSuite, "datatypes": s.datatypesSuite, "bun": s.bunSuite, "sqlx": s.sqlxSuite}[name]
 	if suite == nil {
-		return errors.New("name one suite: gorm, datatypes, bun, goose or sqlx")
+		return errors.New("name one suite: gorm, datatypes, bun or sqlx")
 	}
 	t, err := suite(ctx, root, dir)
 	if err != nil {
