@@ -115,9 +115,22 @@ func TestAnswersThatAreStillTheSameAreNoConflict(t *testing.T) {
 // What is not remembered cannot be asked again.
 func TestWithoutSavepointMemoryReadsThatMayBeTornAreAConflict(t *testing.T) {
 	db, _ := twoTables(t, "savepoint_memory=0")
+	readsThatMayBeTornAreAConflict(t, db, 1)
+}
+
+// The answers to 65 queries are more than the driver asks for again.
+func TestReadsThatMayBeTornAreAConflictAfterManyAnswers(t *testing.T) {
+	db, _ := twoTables(t)
+	readsThatMayBeTornAreAConflict(t, db, 65)
+}
+
+func readsThatMayBeTornAreAConflict(t *testing.T, db *sql.DB, queries int) {
+	t.Helper()
 	for _, readOnly := range []bool{true, false} {
 		tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: readOnly})
-		dbtest.Get[int](t, tx, "SELECT n FROM a WHERE id = 1")
+		for range queries {
+			dbtest.Get[int](t, tx, "SELECT n FROM a WHERE id = 1")
+		}
 		dbtest.Exec(t, db, "UPSERT INTO a (id, n) VALUES (2, 2)")
 		dbtest.Exec(t, db, "UPSERT INTO b (id, n) VALUES (2, 2)")
 		_, err := sum(t, tx, "SELECT n FROM b WHERE id = 1")
