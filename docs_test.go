@@ -263,6 +263,29 @@ func TestTheLinksOfThePagesLeadSomewhere(t *testing.T) {
 	}
 }
 
+// A reader who opens README.md finds every page, every command and every module that can be imported.
+func TestTheReadmeNamesEveryPageAndEveryModule(t *testing.T) {
+	texts := pages(t)
+	readme := texts["README.md"]
+	for name := range texts {
+		if name != "README.md" && !strings.Contains(readme, "]("+name+")") {
+			t.Errorf("README.md has no link to %s", name)
+		}
+	}
+	for _, pattern := range []string{"*/go.mod", "cmd/*", "*/cmd/*"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatal(pattern, found, err)
+		}
+		for _, name := range found {
+			module := filepath.ToSlash(strings.TrimSuffix(name, "/go.mod"))
+			if !strings.Contains(readme, module+"`") && module != "bench" && module != "tools" && module != "examples" {
+				t.Errorf("README.md does not name %s", module)
+			}
+		}
+	}
+}
+
 // hasHeading reports whether a heading of the page has this anchor.
 func hasHeading(page, anchor string) bool {
 	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
