@@ -48,6 +48,7 @@ type resultSet struct {
 	call    *replay.Call  // what the transaction remembers of the answer, or nil
 	replica *session.Link // that it comes from; nil: the primary
 	undone  bool          // the transaction has returned to a savepoint before the query
+	late    bool          // the transaction must be checked at the end of the answer, see [tx.hasReadAll]
 	short   *query        // the query, while its answer has had one message so far; else nil
 
 	// These fields are part of the struct to save allocations: 6 of 110 for a query
@@ -109,6 +110,10 @@ func (s *resultSet) receive(b *wire.Batch) error {
 	}
 	err := io.EOF
 	switch {
+	case f == nil && s.late:
+		if torn := s.tx.hasReadAll(&s.ctx); torn != nil {
+			err = torn
+		}
 	case f == nil && s.short != nil:
 		s.short.answers.CompareAndSwap(unknownAnswers, shortAnswers)
 	case f == nil:
@@ -192,14 +197,19 @@ func (s *resultSet) count() (n int64, last driver.Value, err error) {
 // close discards the rows that were not read. Outside a transaction it ends the
 // query on the server. Inside one it receives and drops the remaining rows, because
 // the server must not run two statements of a transaction at once. If the server
-// stops sending for closeTimeout, close ends the query, and so the transaction.
-func (s *resultSet) close() {
+// stops sending for closeTimeout, close ends the query, and so the transaction. The
+// error says that the rows that were read were not of one moment.
+func (s *resultSet) close() (torn error) {
 	if s.live && s.tx != nil && s.tx.err == nil {
 		stalled := time.AfterFunc(closeTimeout, s.ctx.Cancel)
-		for s.receive(&s.batch) == nil {
+		err := s.receive(&s.batch)
+		for ; err == nil; err = s.receive(&s.batch) {
 			stalled.Reset(closeTimeout)
 		}
 		stalled.Stop()
+		if s.late && err != io.EOF {
+			torn = err
+		}
 	}
 	if s.live && s.tx == nil && !s.batch.HasRow() {
 		s.conn.connector.endings.await(s)
@@ -215,6 +225,7 @@ func (s *resultSet) close() {
 	}
 	s.pending = nil
 	s.stream.Free()
+	return torn
 }
 
 // rows are the result sets of a query of one or several statements. If all only
@@ -261,12 +272,12 @@ func (r *rows) Next(dest []driver.Value) error {
 
 // Close discards the rows that were not read.
 func (r *rows) Close() error {
-	r.set.close()
+	err := r.set.close()
 	for _, set := range r.rest {
 		set.close()
 	}
 	r.rest, r.queued = nil, 0
-	return nil
+	return err
 }
 
 // HasNextResultSet reports whether the query has another statement.
@@ -275,8 +286,10 @@ func (r *rows) HasNextResultSet() bool { return len(r.rest) > 0 || r.next < r.qu
 // NextResultSet goes to the rows of the next statement, running it if it has not
 // been run.
 func (r *rows) NextResultSet() error {
-	r.set.close()
-	switch {
+	switch err := r.set.close(); {
+	case err != nil:
+		r.queued = 0
+		return err
 	case len(r.rest) > 0:
 		r.set = r.rest[0]
 		r.rest = r.rest[1:]

@@ -212,24 +212,63 @@ func (t *tx) reads(st *sqltext.Statement) {
 	}
 }
 
-// hasRead checks a read-only transaction after a query in it. moved reports that the query
-// must be run again, because the transaction has got other snapshots.
-func (t *tx) hasRead(ctx context.Context, st *sqltext.Statement) (moved bool, err error) {
-	if t.snapshots == nil || !t.readOnly || !t.snapshots.Run(st, t.indexes(ctx)) {
+// lateAhead is how many bytes of an answer the driver receives, before the caller gets the first row,
+// if the server may take a snapshot until the last one. An answer that is not longer can be
+// asked for again, and the caller does not notice.
+const lateAhead = 64 << 10
+
+// hasRead checks a read-only transaction after the beginning of an answer. moved reports that the
+// query must be run again, because the transaction has got other snapshots: up to maxMoves times,
+// because a view reads tables that the driver does not know.
+func (t *tx) hasRead(ctx context.Context, set *resultSet, st *sqltext.Statement, tries int) (moved bool, err error) {
+	if t.snapshots == nil || !t.readOnly {
 		return false, nil
 	}
-	err = t.atOneMoment(ctx)
-	if !errors.Is(err, ErrConflict) || !t.canAskAgain() {
-		return false, err
+	switch t.snapshots.Run(st, t.indexes(ctx)) {
+	case moment.None:
+		return false, nil
+	case moment.Late:
+		set.tx = t
+		if err := set.receiveAll(ctx, lateAhead); err == errRowsInTheWay {
+			set.late = true
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
 	}
-	t.log.Drop()
-	fresh, err := t.again(ctx, err)
+	err = t.atOneMoment(ctx)
+	if errors.Is(err, ErrConflict) && t.canAskAgain() && tries <= maxMoves {
+		t.log.Drop()
+		moved, err = true, t.move(ctx, err)
+	}
 	if err != nil {
-		return false, err
+		t.abort(err, txUndo)
+	}
+	return moved, err
+}
+
+// hasReadAll checks a read-only transaction at the end of a long answer, until which the server
+// may have taken a snapshot.
+func (t *tx) hasReadAll(ctx context.Context) error {
+	err := t.atOneMoment(ctx)
+	if errors.Is(err, ErrConflict) && t.canAskAgain() {
+		err = t.move(ctx, err)
+	}
+	if err != nil {
+		t.abort(err, txUndo)
+	}
+	return err
+}
+
+// move asks everything again in another transaction, and goes on with that one.
+func (t *tx) move(ctx context.Context, torn error) error {
+	fresh, err := t.again(ctx, torn)
+	if err != nil {
+		return err
 	}
 	t.server.Undo()
 	t.server, t.replica, t.answered, t.snapshots, t.changes = fresh.server, fresh.replica, fresh.answered, fresh.snapshots, fresh.changes
-	return true, nil
+	return nil
 }
 
 // hasOnlyRead checks a transaction that could write, after its commit has written nothing.
@@ -240,7 +279,7 @@ func (t *tx) hasOnlyRead(ctx context.Context) error {
 	}
 	several := false
 	for _, st := range m.ran {
-		several = m.Run(st, t.indexes(ctx)) || several
+		several = m.Run(st, t.indexes(ctx)) != moment.None || several
 	}
 	if !several {
 		return nil
@@ -295,7 +334,9 @@ func (t *tx) again(ctx context.Context, torn error) (fresh *tx, err error) {
 		return nil, err
 	}
 	err = t.compare(ctx, fresh.server, afterTornReads, t.log.Calls())
-	fresh.snapshots.Move(&t.snapshots.Snapshots, views)
+	for _, name := range views {
+		fresh.snapshots.ReadView(name)
+	}
 	if err == nil && len(views) > 0 {
 		err = fresh.atOneMoment(ctx)
 	}

@@ -214,24 +214,22 @@ func (t *tx) queryStatement(ctx context.Context, b bound) (*resultSet, error) {
 	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
-	set, err := t.conn.streamInTx(ctx, t, readsInTx, b)
-	if err != nil {
-		return nil, err
-	}
-	switch moved, err := t.hasRead(ctx, b.st); {
-	case err != nil:
+	for tries := 1; ; tries++ {
+		set, err := t.conn.streamInTx(ctx, t, readsInTx, b)
+		if err != nil {
+			return nil, err
+		}
+		moved, err := t.hasRead(ctx, set, b.st, tries)
+		if err == nil && !moved {
+			t.rows = set
+			set.tx = t
+			return set, nil
+		}
 		set.close()
-		t.abort(err, txUndo)
-		return nil, err
-	case moved:
-		set.close()
-		if set, err = t.conn.streamInTx(ctx, t, readsInTx, b); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
-	t.rows = set
-	set.tx = t
-	return set, nil
 }
 
 // queryReturning runs a write with a RETURNING clause of the program. If the clause

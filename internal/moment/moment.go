@@ -6,6 +6,7 @@ package moment
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/immudb-go/immudb/internal/sqltext"
 	"github.com/immudb-go/immudb/internal/sqltext/tree"
@@ -13,8 +14,9 @@ import (
 
 // Snapshots are those that a transaction may have. The zero value has none.
 type Snapshots struct {
-	statements map[string]bool // that were run
+	statements map[string]bool // that take no snapshot when they are run again
 	indexes    map[string]int  // how many indexes of a table or view may have been read
+	read       map[string]bool // tables of one index, which was read for certain
 	fixed      map[string]bool // tables of which every index was read at one moment
 }
 
@@ -22,75 +24,127 @@ type Snapshots struct {
 // is not that of a table.
 type Indexes func(table string) (n int, ok bool)
 
-// Run records a statement that was run, and reports whether it may have taken a snapshot when
-// there was another one already.
-func (s *Snapshots) Run(st *sqltext.Statement, indexes Indexes) bool {
+// Taking says when a statement may take a snapshot that is not the only one of its transaction.
+type Taking uint8
+
+const (
+	None    Taking = iota // never
+	AtFirst               // before the server returns its first row
+	Late                  // until the server has returned all its rows
+)
+
+// Run records a statement that is run, and returns when it may take a snapshot beside another one.
+//
+// What is read for certain is known only if a statement reads one table: the server opens the
+// second table of a join when the first has a row, and a subquery when a row depends on it.
+func (s *Snapshots) Run(st *sqltext.Statement, indexes Indexes) Taking {
 	if s.statements[st.Text] {
-		return false // the server reads the same indexes
+		return None
 	}
-	if s.statements == nil {
-		s.statements = make(map[string]bool)
+	names, selects := sources(st)
+	alone := len(names) == 1 && selects <= 1
+	when := None
+	for _, name := range names {
+		n, isTable := indexes(name)
+		switch {
+		case s.fixed[name] || s.read[name]:
+			continue
+		case !isTable:
+			s.ReadView(name)
+			alone, when = false, Late
+			continue
+		case selects > 1:
+			when = Late
+		}
+		when = max(when, AtFirst)
+		s.take(name, min(n, s.indexes[name]+1))
+		if alone && n == 1 {
+			set(&s.read, name)
+		}
 	}
-	s.statements[st.Text] = true
-	first, taken := len(s.indexes) == 0, 0
+	if alone && hasOneIndex(st) {
+		set(&s.statements, st.Text)
+	}
+	if s.count() < 2 {
+		return None
+	}
+	return when
+}
+
+// sources returns the tables and views that a statement names, and how many queries are in it.
+func sources(st *sqltext.Statement) (names []string, selects int) {
 	if st.Kind.IsDML() && st.Table != "" {
-		taken += s.read(st.Table, indexes)
+		names = append(names, st.Table)
 	}
 	tree.Inspect(st.Tree, func(n tree.Node) bool {
-		if source, ok := n.(*tree.Table); ok {
-			taken += s.read(source.Name.Name, indexes)
+		switch n := n.(type) {
+		case *tree.Table:
+			names = append(names, n.Name.Name)
+		case *tree.Select:
+			selects++
 		}
 		return true
 	})
-	return taken > 1 || taken == 1 && !first
+	return names, selects
 }
 
-// read records that a table is read, and returns how many snapshots that may take.
-func (s *Snapshots) read(name string, indexes Indexes) int {
-	if s.fixed[name] {
-		return 0
-	}
-	switch n, ok := indexes(name); {
-	case !ok: // a view, which may read several tables
-		return s.take(name, 2)
-	case n == 1 && s.indexes[name] > 0:
-		return 0
-	default:
-		return s.take(name, 1)
-	}
+// hasOneIndex reports whether the server reads a table by the same index whatever the arguments
+// are. If a column is between two arguments, it reads the index of the column if they are equal.
+func hasOneIndex(st *sqltext.Statement) bool {
+	arguments, ranges := false, false
+	tree.Inspect(st.Tree, func(n tree.Node) bool {
+		switch n := n.(type) {
+		case *tree.Param:
+			arguments = true
+		case *tree.Between:
+			ranges = true
+		case *tree.Compare:
+			ranges = ranges || strings.ContainsAny(n.Operator[:1], "<>")
+		case *tree.Chain:
+			ranges = ranges || slices.Contains(n.Operators, "OR")
+		}
+		return true
+	})
+	return !arguments || !ranges
 }
 
-func (s *Snapshots) take(name string, n int) int {
-	if s.indexes == nil {
-		s.indexes = make(map[string]int)
+func set(m *map[string]bool, key string) {
+	if *m == nil {
+		*m = make(map[string]bool)
 	}
-	s.indexes[name] += n
+	(*m)[key] = true
+}
+
+func (s *Snapshots) count() (n int) {
+	for _, indexes := range s.indexes {
+		n += indexes
+	}
 	return n
 }
 
+// take records how many indexes of a table or view have snapshots.
+func (s *Snapshots) take(name string, n int) {
+	if s.indexes == nil {
+		s.indexes = make(map[string]int)
+	}
+	s.indexes[name] = n
+}
+
+// ReadView records that a view is read, which may read several tables.
+func (s *Snapshots) ReadView(name string) { s.take(name, 2) }
+
 // Fix records that all indexes of a table have their snapshots, which are of one moment.
 func (s *Snapshots) Fix(table string, indexes int) {
-	if s.fixed == nil {
-		s.fixed = make(map[string]bool)
-	}
-	s.fixed[table] = true
+	set(&s.fixed, table)
 	s.take(table, indexes)
 }
 
 // Fixed reports whether [Snapshots.Fix] has recorded a table.
 func (s *Snapshots) Fixed(table string) bool { return s.fixed[table] }
 
-// Renew records that all statements were run again, in another transaction.
-func (s *Snapshots) Renew() { s.fixed = nil }
-
-// Move records that the statements of before were run again in this transaction, which may
-// have read views.
-func (s *Snapshots) Move(before *Snapshots, views []string) {
-	s.statements = before.statements
-	for _, name := range views {
-		s.take(name, 2)
-	}
-}
+// Renew records that statements of the transaction, but perhaps not all, were run again in another
+// one.
+func (s *Snapshots) Renew() { s.statements, s.read, s.fixed = nil, nil, nil }
 
 // Read returns the names of the tables and views that may have been read.
 func (s *Snapshots) Read() []string { return slices.Sorted(maps.Keys(s.indexes)) }

@@ -1,6 +1,7 @@
 package traptest
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -202,9 +203,97 @@ func TestWithSnapshotNamesWhatIsNoTable(t *testing.T) {
 	}
 }
 
+// The server opens a table when the first row needs it. What a query has read may be less than what it
+// names, and it may read more when it runs again, or until it has returned its last row.
+func TestASnapshotTakenLateIsOfTheSameMomentOrAConflict(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		first, second string // queries of one number; "": the same again
+		before, after []any  // their arguments
+		want          int    // 0: a conflict
+	}{
+		{"a join that has read one table", "SELECT a.n + c.n FROM a INNER JOIN c USE INDEX ON (n) ON a.id = c.id WHERE a.id = ?", "", []any{7}, []any{1}, 100},
+		{"a subquery that no row has needed", "SELECT n FROM a WHERE id = ? AND (n > 0 OR EXISTS (SELECT id FROM b WHERE n = 0))", "SELECT n FROM b WHERE id = ?", []any{1}, []any{1}, 0},
+		{"arguments that choose the index", "SELECT COUNT(*) FROM c WHERE n >= ? AND n <= ?", "", []any{0, 9}, []any{5, 5}, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			db, _ := twoTables(t)
+			dbtest.Exec(t, db, "CREATE TABLE c (id INTEGER, n INTEGER, PRIMARY KEY id)")
+			dbtest.Exec(t, db, "CREATE INDEX ON c(n)")
+			dbtest.Exec(t, db, "INSERT INTO c (id, n) VALUES (1, 0)")
+			tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: true})
+			rows, err := tx.QueryContext(t.Context(), row.first, row.before...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dbtest.Drain[int](rows); err != nil {
+				t.Fatal(err)
+			}
+			dbtest.Exec(t, db, "UPDATE a SET n = 99 WHERE id = 1; UPDATE b SET n = 1 WHERE id = 1; UPDATE c SET n = 1 WHERE id = 1; INSERT INTO c (id, n) VALUES (2, 5)")
+			got := 0
+			err = tx.QueryRowContext(t.Context(), cmp.Or(row.second, row.first), row.after...).Scan(&got)
+			if row.want == 0 && !errors.Is(err, immudb.ErrConflict) || row.want != 0 && (err != nil || got != row.want) {
+				t.Errorf("%d, %v, want %d (0: a conflict)", got, err, row.want)
+			}
+		})
+	}
+}
+
+// The answer is longer than what the server sends ahead, and its last rows need the second table.
+func TestALongAnswerIsOfOneMomentOrAConflict(t *testing.T) {
+	db, _ := twoTables(t)
+	dbtest.Exec(t, db, "CREATE TABLE big (id INTEGER, n VARCHAR, PRIMARY KEY id)")
+	const query = "SELECT n FROM big WHERE id <= 35000 OR EXISTS (SELECT id FROM b WHERE n > 0)"
+	dbtest.Exec(t, db, "CREATE VIEW viewed AS "+query)
+	rows := func(yield func([]any, error) bool) {
+		for i := 1; i <= 40_000 && yield([]any{i, strings.Repeat("x", 64)}, nil); i++ {
+		}
+	}
+	if _, err := immudb.CopyFrom(t.Context(), db, "big", []string{"id", "n"}, rows, nil); err != nil {
+		t.Fatal(err)
+	}
+	ends := map[string]func(*sql.Tx, *sql.Rows) error{
+		"read": func(_ *sql.Tx, rows *sql.Rows) error {
+			for rows.Next() {
+			}
+			return rows.Err()
+		},
+		"closed":         func(_ *sql.Tx, rows *sql.Rows) error { return rows.Close() },
+		"next statement": func(tx *sql.Tx, _ *sql.Rows) error { return tx.QueryRow("SELECT COUNT(*) FROM other").Scan(new(int)) },
+	}
+	changes := []struct {
+		query    string
+		conflict bool
+	}{
+		{"UPSERT INTO other (id, n) VALUES (1, 1)", false},
+		{"UPDATE b SET n = 0 WHERE id = 1; UPDATE a SET n = 1 WHERE id = 1", false}, // the answer is still the same
+		{"UPDATE b SET n = 1 WHERE id = 1; UPDATE big SET n = 'y' WHERE id = 40000", true},
+	}
+	for _, query := range []string{query, "SELECT n FROM viewed"} {
+		for end, do := range ends {
+			for _, change := range changes {
+				dbtest.Exec(t, db, "UPDATE b SET n = 0 WHERE id = 1; UPDATE big SET n = 'x' WHERE id = 40000")
+				tx := begin(t.Context(), t, db, sql.TxOptions{ReadOnly: true})
+				rows, err := tx.QueryContext(t.Context(), query)
+				if err != nil || !rows.Next() {
+					t.Fatal(err, rows.Err())
+				}
+				dbtest.Exec(t, db, change.query)
+				if err := do(tx, rows); change.conflict != errors.Is(err, immudb.ErrConflict) || !change.conflict && err != nil {
+					t.Errorf("%s, %s, %s: %v, want a conflict: %v", query, end, change.query, err, change.conflict)
+				}
+				if err := tx.Commit(); change.conflict == (err == nil) {
+					t.Errorf("%s, %s, %s: Commit: %v", query, end, change.query, err)
+				}
+			}
+		}
+	}
+}
+
 // A constant writer moves the amount while transactions sum it up, each in its own way.
 func TestTransactionsThatReadBesideAWriterSeeEachTransactionWhole(t *testing.T) {
 	db, move := twoTables(t)
+	dbtest.Exec(t, db, "CREATE VIEW viewed AS SELECT a.n + b.n AS n FROM a INNER JOIN b ON a.id = b.id")
 	stop := make(chan struct{})
 	var writer, readers sync.WaitGroup
 	writer.Go(func() {
@@ -217,11 +306,11 @@ func TestTransactionsThatReadBesideAWriterSeeEachTransactionWhole(t *testing.T) 
 			}
 		}
 	})
-	for i, queries := range [][]string{{"SELECT n FROM a", "SELECT n FROM b"}, {amount}, {"SELECT a.n + b.n FROM a INNER JOIN b ON a.id = b.id"}, {"SELECT n FROM a", "SELECT n FROM b"}} {
+	for i, queries := range [][]string{{"SELECT n FROM a", "SELECT n FROM b"}, {amount}, {"SELECT a.n + b.n FROM a INNER JOIN b ON a.id = b.id"}, {"SELECT n FROM viewed"}, {"SELECT n FROM a", "SELECT n FROM b"}} {
 		readers.Go(func() {
 			for range 20 {
 				total := 0
-				err := immudb.RunTx(t.Context(), db, &sql.TxOptions{ReadOnly: i < 3}, func(tx *sql.Tx) (err error) {
+				err := immudb.RunTx(t.Context(), db, &sql.TxOptions{ReadOnly: i < 4}, func(tx *sql.Tx) (err error) {
 					total, err = sum(t, tx, queries...)
 					return err
 				})
