@@ -26,6 +26,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/immudb-go/immudb"
 )
 
 // ErrLost: another process has taken the lock over. No fenced transaction of this
@@ -110,23 +112,42 @@ func Acquire(ctx context.Context, db *sql.DB, cfg Config) (*Lock, error) {
 		lost:   make(chan struct{}),
 	}
 	l.lose = sync.OnceFunc(func() { close(l.lost) })
-	if err := l.await(ctx); err != nil {
-		return nil, err
-	}
-	if err := l.Settle(ctx); err != nil {
-		return nil, errors.Join(err, l.clear(ctx))
+	deadline := time.Now().Add(cfg.Wait)
+	for tries := 1; ; tries++ {
+		err := l.take(ctx, deadline)
+		if err == nil {
+			break
+		}
+		// The table was there: another process has dropped it, or the server has an outdated catalog.
+		if !errors.Is(err, immudb.ErrNoSuchTable) || tries == maxMends {
+			return nil, err
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return nil, err
+		}
+		l.refresh(ctx)
 	}
 	ctx, l.stop = context.WithCancel(context.Background())
 	l.stopped.Go(func() { l.keep(ctx) })
 	return l, nil
 }
 
+// take creates the table, if it does not exist, and takes the lock.
+func (l *Lock) take(ctx context.Context, deadline time.Time) error {
+	if err := l.await(ctx, deadline); err != nil {
+		return err
+	}
+	if err := l.Settle(ctx); err != nil {
+		return errors.Join(err, l.clear(ctx))
+	}
+	return nil
+}
+
 // pollInterval is the pause between two attempts to take a lock that is held. An
 // attempt costs the server a third of a millisecond.
 const pollInterval = 100 * time.Millisecond
 
-func (l *Lock) await(ctx context.Context) error {
-	deadline := time.Now().Add(l.cfg.Wait)
+func (l *Lock) await(ctx context.Context, deadline time.Time) error {
 	var w watch
 	for created := false; ; {
 		var met tenancy

@@ -101,6 +101,21 @@ func (l *Lock) warm(ctx context.Context) error {
 	return l.db.QueryRowContext(immudb.WithPrimary(ctx), fmt.Sprintf(`SELECT "stamp" FROM "%s" WHERE "id" = %d`, l.cfg.Table, ownerRow)).Scan(&stamp)
 }
 
+// refresh makes the server read its catalog again, if it sees a table: to say again that a key column
+// is not null changes nothing and counts as a change of the catalog. Without it, to create a table
+// that the server does not see could replace another one that it does not see either. An
+// error is met again by what follows.
+func (l *Lock) refresh(ctx context.Context) {
+	var table, key string
+	err := l.db.QueryRowContext(immudb.WithPrimary(ctx), "SELECT name FROM TABLES() LIMIT 1").Scan(&table)
+	if err == nil {
+		err = l.db.QueryRowContext(immudb.WithPrimary(ctx), `SELECT name FROM COLUMNS(?) WHERE "primary" = TRUE LIMIT 1`, table).Scan(&key)
+	}
+	if err == nil {
+		_, _ = l.db.ExecContext(ctx, fmt.Sprintf(`ALTER TABLE "%s" ALTER COLUMN "%s" SET NOT NULL`, table, key))
+	}
+}
+
 // maxMends bounds how often an outdated catalog is refreshed in a row. While other
 // clients read all the time, about one commit in seven leaves an outdated catalog.
 const maxMends = 20

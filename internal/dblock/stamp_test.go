@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/immudb-go/immudb"
 )
 
 // readOn runs SELECTs side by side until the test ends.
@@ -85,4 +87,45 @@ func TestOutdatedCatalogIsRefreshedBeforeWorkRuns(t *testing.T) {
 		t.Errorf("the stamp's column is %s (%v), want stamp_8", column, err)
 	}
 	release(t, l)
+}
+
+// It is as if the server had an outdated catalog: a table that this process has made is not there.
+func TestATableThatIsGoneWhileAProcessWaitsIsMadeAgain(t *testing.T) {
+	for _, others := range []bool{true, false} {
+		db, dsn := openDB(t)
+		if others {
+			exec(t, db, "CREATE TABLE other (id INTEGER, PRIMARY KEY id)")
+			exec(t, db, "INSERT INTO other (id) VALUES (1)")
+		}
+		held := acquire(t, db, time.Minute, 0)
+		waiting := openDSN(t, dsn)
+		taken := make(chan error)
+		go func() {
+			l, err := Acquire(t.Context(), waiting, Config{Table: "the_lock", Lease: time.Minute, Wait: time.Minute})
+			if err == nil {
+				err = l.Release(t.Context())
+			}
+			taken <- err
+		}()
+		for s := waiting.Stats(); s.OpenConnections == 0 || s.InUse > 0; s = waiting.Stats() {
+			time.Sleep(time.Millisecond) // until it has made the table, or found it
+		}
+		held.Forget()
+		for dropped := false; !dropped; time.Sleep(time.Millisecond) { // the waiting process reads it
+			_, err := db.Exec("DROP TABLE the_lock")
+			if dropped = err == nil; !dropped && !errors.Is(err, immudb.ErrConflict) {
+				t.Fatal(err)
+			}
+		}
+		if err := <-taken; err != nil {
+			t.Errorf("beside another table %v: %v", others, err)
+		}
+		if others {
+			exec(t, db, "INSERT INTO other (id) VALUES (1) ON CONFLICT DO NOTHING")
+			var n int
+			if err := db.QueryRow("SELECT COUNT(*) FROM other").Scan(&n); err != nil || n != 1 {
+				t.Errorf("the other table has %d rows: %v", n, err)
+			}
+		}
+	}
 }
