@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/fakeserver"
@@ -36,4 +38,31 @@ func TestAReplicaThatDoesNotAnswerIsNotAskedByReads(t *testing.T) {
 			}, func(c *immudb.Config) { c.ReadRouting = "replica" })
 		})
 	}
+}
+
+// A replica keeps the catalog that it has read. If it read that between two migrations, it would
+// be of no use until it is restarted.
+func TestAReplicaIsNotAskedForItsCatalogWhileTheProgramMigrates(t *testing.T) {
+	newest := protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 1000)
+	ahead := Rule("CurrentState", 0, fakeserver.Fault{Messages: [][]byte{newest}})
+	ahead.Replica, ahead.TellsState = true, true
+	observed(t, []fakeserver.Script{{TellsState: true}, ahead}, func(t *testing.T, hosts []*fakeserver.Server, connector *immudb.Connector, db *sql.DB) {
+		readFor := func(d time.Duration) {
+			for range d / (100 * time.Millisecond) {
+				dbtest.Get[int](t, db, "SELECT id FROM t")
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		for range 5 {
+			dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+			readFor(2 * time.Second)
+			if asked := hosts[1].Log("SQLQuery"); len(asked) > 0 {
+				t.Errorf("the replica was asked %q", asked)
+			}
+		}
+		readFor(5 * time.Second)
+		if s := connector.Stats().Replicas; s.Routed == 0 {
+			t.Errorf("%+v, want reads on the replica", s)
+		}
+	}, func(c *immudb.Config) { c.ReadRouting = "replica" })
 }

@@ -58,6 +58,10 @@ const (
 	replicaPatience = time.Second
 	stalePause      = time.Minute
 
+	// A replica keeps the catalog that it has read first. Until this long after a change of
+	// the schema, it is not asked for its catalog, because another change may follow.
+	schemaPause = 3 * time.Second
+
 	// After a read that missed a replica, it is asked until it has what the reads have
 	// seen, ever less often up to catchUpPause, for catchUpPatience at most: replicas were
 	// seen to be 29 s behind after silence. The primary is asked no more often than every

@@ -35,6 +35,7 @@ type Replicas struct {
 	floor, seen, covered atomic.Uint64
 	link                 atomic.Pointer[Link] // nil: the primary serves all reads
 	blocked              atomic.Bool          // fits must be asked before a replica is used
+	changed              atomic.Int64         // when the schema was last changed, as time.Time.UnixNano
 	routed, fellBack     atomic.Uint64
 	lag                  atomic.Uint64
 	wanted               chan struct{} // holds an element when a read has missed a replica
@@ -150,6 +151,7 @@ func (r *Replicas) Saw() { r.seen.Add(1) }
 
 // SchemaChanged takes the replicas out of use until they fit.
 func (r *Replicas) SchemaChanged() {
+	r.changed.Store(time.Now().UnixNano())
 	r.blocked.Store(true)
 	r.unlink(nil)
 	r.look()

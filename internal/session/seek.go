@@ -166,6 +166,9 @@ func (r *seeker) ask(ctx context.Context) time.Duration {
 		return replicaPause
 	}
 	if r.blocked.Load() {
+		if wait := schemaPause - time.Since(time.Unix(0, r.changed.Load())); wait > 0 {
+			return wait
+		}
 		if !r.fits(own, r.lease) || r.lease.Session() != s {
 			return lookPause
 		}

@@ -89,8 +89,8 @@ func (g *gate) set(shut bool) {
 	}
 }
 
-// routed is a primary, a replica that follows it through a gate, and a database of both,
-// whose table t has the row (1, 0), that reads from the replica.
+// routed is a primary, a replica that follows it through a gate, and a database of both, that reads
+// from the replica. Its tables are a, t with the row (1, 0), and probe.
 type routed struct {
 	primary, replica *testserver.Server
 	gate             *gate
@@ -106,11 +106,15 @@ func newRouted(t *testing.T) *routed {
 	must(t, err)
 	through.Host = r.gate.Addr().String()
 	r.replica = testserver.Start(t, "-replica-of="+through.String())
+	// The replica keeps the catalog that it has when it is read first.
+	setup := dbtest.OpenDSN(t, r.primary.DSN())
+	dbtest.Exec(t, setup, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, setup, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
+	dbtest.Exec(t, setup, "CREATE TABLE probe (id INTEGER, PRIMARY KEY id)")
+	awaitReplica(t, r.primary, r.replica)
 	r.open(t)
 	t.Cleanup(func() { r.Close() })
-	dbtest.Exec(t, r.DB, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, r.DB, "INSERT INTO t (id, v) VALUES (1, 0)")
-	dbtest.Exec(t, r.DB, "CREATE TABLE probe (id INTEGER, PRIMARY KEY id)")
 	return r
 }
 
@@ -269,7 +273,6 @@ func TestALaggingReplicaDelaysNoRead(t *testing.T) {
 func TestWritesAndWhatBelongsToThemAreNeverOnReplicas(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t)
-	dbtest.Exec(t, r.DB, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	r.onReplica(t)
 	before := r.stats()
 	id, err := dbtest.Exec(t, r.DB, "INSERT INTO a (v) VALUES (7)").LastInsertId()
