@@ -51,6 +51,8 @@ type StageOptions struct {
 	Faults []*Fault // that will be played
 	// Wrap, unless nil, replaces the connector of each sql.DB, for a planted fault.
 	Wrap func(*immudb.Connector) driver.Connector
+	// ConnectTimeout replaces the driver's default, unless it is 0.
+	ConnectTimeout time.Duration
 }
 
 // maxSessions is the server's limit unless a workload has its own. A dozen programs with up to 8 sessions each, and the
@@ -82,7 +84,7 @@ func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 	for _, w := range workloads {
 		p := &player{workload: w}
 		for range max(w.Programs, 1) {
-			db, err := s.open(w, o.Wrap, has(func(f *Fault) bool { return f.Dialer }))
+			db, err := s.open(w, o, has(func(f *Fault) bool { return f.Dialer }))
 			if err != nil {
 				return nil, err
 			}
@@ -94,21 +96,24 @@ func NewStage(workloads []*Workload, o StageOptions) (_ *Stage, err error) {
 }
 
 // open returns a sql.DB that connects to the server through the link.
-func (s *Stage) open(w *Workload, wrap func(*immudb.Connector) driver.Connector, dialer bool) (*sql.DB, error) {
+func (s *Stage) open(w *Workload, o StageOptions, dialer bool) (*sql.DB, error) {
 	u, err := url.Parse(s.server.DSN())
 	if err != nil {
 		return nil, errors.New("faulttest: the DSN of the server is not a URL")
 	}
 	u.Host = s.link.Addr()
 	q := u.Query()
-	for _, o := range w.Options {
-		name, value, _ := strings.Cut(o, "=")
+	for _, option := range w.Options {
+		name, value, _ := strings.Cut(option, "=")
 		q.Set(name, value)
 	}
 	u.RawQuery = q.Encode()
 	cfg, err := immudb.ParseDSN(u.String())
 	if err != nil {
 		return nil, err
+	}
+	if o.ConnectTimeout > 0 {
+		cfg.ConnectTimeout = o.ConnectTimeout
 	}
 	cfg.DialOptions = []grpc.DialOption{grpc.WithStatsHandler(s.logins)}
 	if dialer {
@@ -120,8 +125,8 @@ func (s *Stage) open(w *Workload, wrap func(*immudb.Connector) driver.Connector,
 	if err != nil {
 		return nil, err
 	}
-	if wrap != nil {
-		return sql.OpenDB(wrap(c)), nil
+	if o.Wrap != nil {
+		return sql.OpenDB(o.Wrap(c)), nil
 	}
 	return sql.OpenDB(c), nil
 }
