@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -173,4 +174,17 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAReceiptIsCheckedWithTheStandardLibraryAlone(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}} {{.Standard}}", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, standard, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == "database/sql" || standard == "false" && !strings.HasPrefix(name, "github.com/immudb-go/immudb/") {
+			t.Errorf("package receipt needs %s", name)
+		}
+	}
 }

@@ -75,9 +75,12 @@ func owners(from, to int) string {
 // opens databases of the server.
 func adapt(t *testing.T, dir string) {
 	t.Helper()
-	goose, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/pressly/goose/v3").Output()
+	var stderr strings.Builder
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/pressly/goose/v3")
+	list.Stderr = &stderr
+	goose, err := list.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("go list: %v\n%s", err, &stderr)
 	}
 	for name, changes := range changes {
 		content, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(goose)), filepath.FromSlash(name)))

@@ -36,7 +36,8 @@ const (
 // Run records a statement that is run, and returns when it may take a snapshot beside another one.
 //
 // What is read for certain is known only if a statement reads one table: the server opens the
-// second table of a join when the first has a row, and a subquery when a row depends on it.
+// index by which it joins a second table when the first has a row, and a subquery when a row
+// depends on it.
 func (s *Snapshots) Run(st *sqltext.Statement, indexes Indexes) Taking {
 	if s.statements[st.Text] {
 		return None
