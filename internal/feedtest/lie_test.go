@@ -64,6 +64,18 @@ func entries(change func(list [][]byte) [][]byte) func(tx []byte) []byte {
 	}
 }
 
+// numbered gives a transaction another number, and changes the list of its entries.
+func numbered(id uint64, list func([][]byte) [][]byte) func(tx []byte) []byte {
+	return func(tx []byte) []byte {
+		headers, rest := elements(entries(list)(tx), 1)
+		_, _, n := protowire.ConsumeTag(headers[0])
+		header, _ := protowire.ConsumeBytes(headers[0][n:])
+		_, header = elements(header, 1)
+		header = protowire.AppendVarint(protowire.AppendTag(header, 1, protowire.VarintType), id)
+		return append(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), header), rest...)
+	}
+}
+
 // history is what the tests of this file read: a database behind a proxy, and what an honest server gives of it.
 type history struct {
 	proxy  *tamperproxy.Proxy
@@ -144,6 +156,7 @@ func TestALieEndsTheFeedBeforeAnythingFalse(t *testing.T) {
 		"a transaction is left out":             withTxs(without(1)),
 		"the first transaction is left out":     withTxs(without(0)),
 		"transactions are swapped":              withTxs(swap(1, 3)),
+		"a transaction has another number":      withTx(1, numbered(1<<40, without(0))),
 		"a transaction comes twice":             withTxs(func(list [][]byte) [][]byte { return slices.Insert(list, 2, list[1]) }),
 		"nothing is answered":                   func([]byte) []byte { return nil },
 		"a row is left out":                     withTx(1, entries(without(0))),

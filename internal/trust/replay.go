@@ -46,7 +46,7 @@ func (g *pages) next(ctx context.Context, p *Prover, chain *proof.Chain, last ui
 		return p.Tampering(&proof.Error{Check: "all transactions of the history are there", TxID: next})
 	}
 	for _, tx := range txs[:min(len(txs), limit)] {
-		if tx, err = p.complete(ctx, tx, d); err != nil {
+		if tx, err = p.complete(ctx, tx, chain.State().TxID+1, d); err != nil {
 			return err
 		}
 		verified, err := chain.Append(tx.Header, tx.Entries)
@@ -76,10 +76,11 @@ func (g *pages) ask(ctx context.Context, p *Prover, next, last uint64, d wire.En
 	}
 }
 
-// complete asks for what TxScan leaves out: the entries of documents, and the
-// values of entries that define tables.
-func (p *Prover) complete(ctx context.Context, tx *wire.Tx, d wire.EntryDetail) (*wire.Tx, error) {
-	if tx.Header == nil {
+// complete asks for what TxScan leaves out of transaction id: the entries of documents,
+// and the values of entries that define tables. It asks for nothing that only the answer
+// names, because the server may truly not have that.
+func (p *Prover) complete(ctx context.Context, tx *wire.Tx, id uint64, d wire.EntryDetail) (*wire.Tx, error) {
+	if tx.Header == nil || tx.Header.ID != id {
 		return tx, nil // the chain refuses it
 	}
 	switch {
@@ -90,7 +91,7 @@ func (p *Prover) complete(ctx context.Context, tx *wire.Tx, d wire.EntryDetail) 
 	default:
 		return tx, nil
 	}
-	msg, err := p.server.Call(ctx, wire.MethodTx, wire.TxRequest(tx.Header.ID, d))
+	msg, err := p.server.Call(ctx, wire.MethodTx, wire.TxRequest(id, d))
 	if err != nil {
 		return nil, err
 	}
