@@ -39,7 +39,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 const (
@@ -298,12 +300,7 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("immudbtest: %w", err)
 	}
-	if s.cfg.pg && s.pgPort == 0 {
-		if s.pgPort, err = freePort(); err != nil {
-			return errors.Join(fmt.Errorf("immudbtest: %w", err), l.Close())
-		}
-	}
-	run, err := startInstance(s, l)
+	run, err := s.serveOn(l, freePort)
 	if err != nil {
 		return errors.Join(fmt.Errorf("immudbtest: starting the server: %w", err), l.Close())
 	}
@@ -311,6 +308,28 @@ func (s *Server) start() error {
 	// The server has opened this directory before, so its password is known.
 	s.cfg.forcePassword = false
 	return nil
+}
+
+// serveOn starts the server on l. The server itself binds the port of the PostgreSQL protocol, some time after free has
+// found it. If another process takes the port meanwhile, serveOn tries another one; a port that the caller chose, or that
+// the server had before, it waits for.
+func (s *Server) serveOn(l net.Listener, free func() (int, error)) (run *instance, err error) {
+	kept := s.pgPort
+	for deadline := time.Now().Add(bindPatience); ; time.Sleep(bindPause) {
+		if s.cfg.pg && kept == 0 {
+			if s.pgPort, err = free(); err != nil {
+				break
+			}
+		}
+		run, err = startInstance(s, l)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		s.pgPort = kept
+	}
+	return run, err
 }
 
 func (s *Server) running() (*instance, error) {

@@ -97,21 +97,27 @@ func TestRestartKeepsAddressAndData(t *testing.T) {
 	}
 }
 
-func TestRestartWaitsForItsPort(t *testing.T) {
+func TestRestartWaitsForItsPorts(t *testing.T) {
 	t.Parallel()
-	srv := immudbtest.Start(t)
-	if err := srv.Stop(); err != nil {
-		t.Fatal(err)
+	srv := immudbtest.Start(t, immudbtest.WithPostgreSQL(0))
+	before := [2]string{srv.Addr(), srv.PostgreSQLAddr()}
+	for _, addr := range before {
+		if err := srv.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		thief, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(300*time.Millisecond, func() { _ = thief.Close() })
+		if err := srv.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		connect(t, srv.DSN())
+		if now := [2]string{srv.Addr(), srv.PostgreSQLAddr()}; now != before {
+			t.Errorf("the server has moved from %v to %v", before, now)
+		}
 	}
-	thief, err := net.Listen("tcp", srv.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(300*time.Millisecond, func() { _ = thief.Close() })
-	if err := srv.Restart(); err != nil {
-		t.Fatal(err)
-	}
-	connect(t, srv.DSN())
 }
 
 func TestStopDoesNotWaitForSilentOrBusyClients(t *testing.T) {

@@ -18,15 +18,19 @@ const (
 	lastPort  = 31999
 )
 
-// bindPatience is how long to wait for a port that the caller chose or that the server had before.
-const bindPatience = 5 * time.Second
+const (
+	// bindPatience is how long to wait for a port that the caller chose or that the server had before.
+	bindPatience = 5 * time.Second
+	// bindPause is the time between two tries.
+	bindPause = 20 * time.Millisecond
+)
 
 // listen binds the port of 127.0.0.1, or a free one when port is 0.
 func listen(port int) (net.Listener, error) {
 	if port == 0 {
 		return listenFree()
 	}
-	for deadline := time.Now().Add(bindPatience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(bindPatience); ; time.Sleep(bindPause) {
 		l, err := net.Listen("tcp4", loopback(port))
 		if err == nil {
 			return l, nil

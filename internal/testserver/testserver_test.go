@@ -387,3 +387,23 @@ func TestReleasedServersRun(t *testing.T) {
 		})
 	}
 }
+
+func TestAReleasedServerWaitsForItsPort(t *testing.T) {
+	t.Parallel()
+	s := StartVersion(t, "v1.10.0")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	thief, err := net.Listen("tcp", s.Info().Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := s.Info().Addr
+	time.AfterFunc(time.Second, func() { _ = thief.Close() })
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if s.Info().Addr != addr {
+		t.Errorf("the server has moved from %s to %s", addr, s.Info().Addr)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,17 +16,32 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// startVersion runs a released server. Such a server does not report when it is ready, so startVersion waits until it
-// answers gRPC. An accepted connection is not enough: the port is open before the server serves, and a server that is
-// stopped in between fails.
-func (s *Server) startVersion() error {
+// startVersion runs a released server. It binds its port itself, some time after that was found free. If another process
+// takes the port meanwhile, startVersion tries another one, or waits for the one that the server had before.
+func (s *Server) startVersion() (err error) {
 	addr := s.info.Addr
-	if addr == "" {
-		var err error
-		if addr, err = freeAddr(); err != nil {
+	for deadline := time.Now().Add(bindPatience); ; time.Sleep(bindPause) {
+		if s.info.Addr == "" {
+			if addr, err = freeAddr(); err != nil {
+				return err
+			}
+		}
+		err = s.startVersionOn(addr)
+		if err == nil || !strings.Contains(err.Error(), "address already in use") || time.Now().After(deadline) {
 			return err
 		}
 	}
+}
+
+const (
+	bindPatience = 5 * time.Second        // how long to start a server again whose port is taken
+	bindPause    = 100 * time.Millisecond // between two starts
+)
+
+// startVersionOn runs the server on addr. Such a server does not report when it is ready, so startVersionOn waits until it
+// answers gRPC. An accepted connection is not enough: the port is open before the server serves, and a server that is
+// stopped in between fails.
+func (s *Server) startVersionOn(addr string) error {
 	dir := filepath.Join(s.temp, "data")
 	args := []string{
 		"--dir=" + dir,
