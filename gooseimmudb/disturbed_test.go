@@ -12,6 +12,7 @@ import (
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/gooseimmudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
@@ -189,16 +190,8 @@ func TestReplicaTellsItsVersionsAndRefusesTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := testserver.Start(t, "-synced=false", "-replica-of="+primary.DSN())
+	dbtest.AwaitReplica(t, primary, replica)
 	db := openDB(t, replica.DSN())
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var n int
-		if err := db.QueryRow(`SELECT COUNT(*) FROM "goose_db_version"`).Scan(&n); err == nil && n == 2 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the versions did not reach the replica")
-		}
-	}
 	p := provide(t, db, migrations(createPets, createUsers))
 	if current, _, err := p.GetVersions(t.Context()); current != 1 || err != nil {
 		t.Errorf("GetVersions = %d (%v), want 1", current, err)

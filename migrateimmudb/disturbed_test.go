@@ -10,6 +10,7 @@ import (
 	"github.com/golang-migrate/migrate/v4/database"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 	"github.com/immudb-go/immudb/migrateimmudb"
 )
@@ -220,8 +221,9 @@ func TestReplicaTellsItsVersionAndRefusesTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := testserver.Start(t, "-synced=false", "-replica-of="+primary.DSN())
+	dbtest.AwaitReplica(t, primary, replica)
 	m := open(t, files, replica.DSN())
-	awaitVersion(t, m, 1)
+	wantVersion(t, m, 1, false)
 	for name, do := range map[string]func() error{"up": m.Up, "down": m.Down, "drop": m.Drop, "force": func() error { return m.Force(3) }} {
 		start := time.Now()
 		if err := do(); !errors.Is(err, immudb.ErrReplica) || !strings.Contains(err.Error(), "connect to the primary") {
@@ -238,24 +240,10 @@ func TestReplicaTellsItsVersionAndRefusesTheRest(t *testing.T) {
 	if err := open(t, migrations(createPets, upUsers), primary.DSN()).Up(); err != nil {
 		t.Fatal(err)
 	}
-	awaitVersion(t, m, 2)
+	dbtest.AwaitReplica(t, primary, replica)
 	if err := replica.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	wantVersion(t, m, 2, false)
 	wantTables(t, openDB(t, replica.DSN()), "pets", "users")
-}
-
-// awaitVersion waits for a version to reach a replica.
-func awaitVersion(t *testing.T, m *migrate.Migrate, want uint) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		v, dirty, err := m.Version()
-		if err == nil && v == want && !dirty {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("version %d, dirty %v (%v), want %d", v, dirty, err, want)
-		}
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/immudb-go/immudb"
+	"github.com/immudb-go/immudb/internal/dbtest"
 	"github.com/immudb-go/immudb/internal/testserver"
 )
 
@@ -314,17 +315,8 @@ func TestReplicaIsRefusedAtOnce(t *testing.T) {
 	primary := testserver.Start(t, "-synced=false")
 	l := acquire(t, openDSN(t, primary.DSN()), 30*time.Second, 0)
 	replica := testserver.Start(t, "-synced=false", "-replica-of="+primary.DSN())
+	dbtest.AwaitReplica(t, primary, replica)
 	rdb := openDSN(t, replica.DSN())
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		var n int
-		err := rdb.QueryRow(`SELECT COUNT(*) FROM "the_lock" WHERE "owner" = ?`, l.Owner()).Scan(&n)
-		if err == nil && n == 2 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the lock did not reach the replica: %d rows, %v", n, err)
-		}
-	}
 	start := time.Now()
 	_, err := Acquire(t.Context(), rdb, Config{Table: "the_lock", Lease: time.Second, Wait: 20 * time.Second})
 	if !errors.Is(err, immudb.ErrReplica) || !strings.Contains(err.Error(), "primary") || time.Since(start) > 5*time.Second {

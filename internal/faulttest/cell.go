@@ -45,6 +45,7 @@ type End struct {
 	Peak       int           `json:"peak"`           // most sessions seen on the server
 	Opened     int           `json:"opened"`         // logins that were answered
 	Goroutines int           `json:"goroutines"`     // of the driver
+	Left       []string      `json:"-"`              // their stacks
 	Closing    time.Duration `json:"closing_ns"`     // what the slowest Close took
 	Open       int           `json:"open,omitempty"` // sql.DBs whose Close did not return
 }
@@ -104,7 +105,7 @@ func (e *End) Failures() []string {
 		v.addf("%d sessions were left on the server after Close, where %d logins had no answer; the slowest Close took %.1f s", e.Sessions, e.Unanswered, e.Closing.Seconds())
 	}
 	if e.Goroutines > 0 {
-		v.addf("%d goroutines were left after Close", e.Goroutines)
+		v.addf("%d goroutines were left after Close:\n%s", e.Goroutines, strings.Join(e.Left, "\n\n"))
 	}
 	if e.Open > 0 {
 		v.addf("Close of %d sql.DBs did not return within %v", e.Open, closePatience)

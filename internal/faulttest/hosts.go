@@ -37,8 +37,8 @@ type HostsResult struct {
 	Cells  []Cell
 	Routed uint64     // reads that replicas have answered
 	Found  violations // what the servers have that they must not
-	// Goroutines are those of the driver that are left after Close.
-	Goroutines int
+	// Left are the stacks of the goroutines of the driver that are left after Close.
+	Left []string
 }
 
 // RunHosts plays one fault with a number of hosts.
@@ -60,8 +60,10 @@ func RunHosts(f *HostsFault, n int, set Settings) (r HostsResult, err error) {
 	if err := h.closeDBs(); err != nil {
 		return r, err
 	}
-	await(leftPatience, func() bool { return driverGoroutines() <= before })
-	r.Goroutines = max(driverGoroutines()-before, 0)
+	await(leftPatience, func() bool {
+		r.Left = leftGoroutines(before)
+		return len(r.Left) == 0
+	})
 	return r, nil
 }
 
@@ -78,8 +80,8 @@ func (r *HostsResult) Failures(set Settings) (failures []string) {
 	for _, what := range r.Found {
 		failures = append(failures, name+": "+what)
 	}
-	if r.Goroutines > 0 {
-		failures = append(failures, fmt.Sprintf("%s: %d goroutines were left after Close", name, r.Goroutines))
+	if len(r.Left) > 0 {
+		failures = append(failures, fmt.Sprintf("%s: %d goroutines were left after Close:\n%s", name, len(r.Left), strings.Join(r.Left, "\n\n")))
 	}
 	return failures
 }

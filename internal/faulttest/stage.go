@@ -35,7 +35,7 @@ type Stage struct {
 	link    *link.Link
 	logins  *logins
 	players []*player
-	before  int // goroutines of the driver that existed before
+	before  map[string]string // goroutines of the driver before the stage
 	plays   int
 	peak    int
 }
@@ -148,14 +148,15 @@ func (s *Stage) Close() (End, error) {
 	var e End
 	e.Closing, e.Open = s.closeAll()
 	e.Peak = s.peak
-	e.Sessions, e.Goroutines = -1, -1
+	e.Sessions = -1
 	var err error
 	for deadline := time.Now().Add(leftPatience); ; time.Sleep(20 * time.Millisecond) {
 		if e.Sessions, err = s.server.Sessions(); err != nil {
 			err = fmt.Errorf("faulttest: the server cannot be asked for its sessions; has it died? %w", err)
 			break
 		}
-		e.Goroutines = max(driverGoroutines()-s.before, 0)
+		e.Left = leftGoroutines(s.before)
+		e.Goroutines = len(e.Left)
 		e.Opened, e.Unanswered = s.logins.count()
 		if e.Sessions <= e.Unanswered && e.Goroutines == 0 || time.Now().After(deadline) {
 			break
@@ -202,18 +203,30 @@ func (s *Stage) end() error {
 	return err
 }
 
-// driverGoroutines counts goroutines of the driver and of its gRPC channels.
-func driverGoroutines() int {
+// driverGoroutines returns the stacks of the goroutines of the driver and of its gRPC channels, by the goroutine's header
+// up to its state: "goroutine 7".
+func driverGoroutines() map[string]string {
 	buf := make([]byte, 4<<20)
 	buf = buf[:runtime.Stack(buf, true)]
-	n := 0
+	stacks := make(map[string]string)
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
 		if strings.Contains(stack, "google.golang.org/grpc") || strings.Contains(stack, "immudb-go/immudb.") ||
 			strings.Contains(stack, "immudb-go/immudb/internal/session.") {
-			n++
+			id, _, _ := strings.Cut(stack, " [")
+			stacks[id] = stack
 		}
 	}
-	return n
+	return stacks
+}
+
+// leftGoroutines returns the stacks of those goroutines of the driver that were not there before.
+func leftGoroutines(before map[string]string) (stacks []string) {
+	for id, stack := range driverGoroutines() {
+		if _, old := before[id]; !old {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
 }
 
 // look records how many sessions the server has.

@@ -26,27 +26,6 @@ func pair(t *testing.T) (primary, replica *testserver.Server, both string) {
 	return primary, replica, dbtest.WithOptions(cfg.FormatDSN(), trustFirstUse)
 }
 
-// awaitReplica waits until the replica has what the primary has now.
-func awaitReplica(t *testing.T, primary, replica *testserver.Server) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); newestTx(t, replica) < newestTx(t, primary); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the replica does not get the primary's transactions")
-		}
-	}
-}
-
-func newestTx(t *testing.T, s *testserver.Server) uint64 {
-	t.Helper()
-	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), trustFirstUse))
-	defer db.Close()
-	state, err := immudb.NewVerifier(db).State(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return state.TxID
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -68,7 +47,7 @@ func TestAFeedGoesOnWithThePromotedReplica(t *testing.T) {
 		}
 	}
 	write(primary, 450) // more than a feed reads ahead at first
-	awaitReplica(t, primary, replica)
+	dbtest.AwaitReplica(t, primary, replica)
 	fail := func() {
 		must(t, primary.Kill())
 		must(t, replica.Promote())
@@ -124,7 +103,7 @@ func TestAFeedRefusesAPromotedReplicaThatHasLostChanges(t *testing.T) {
 	primary, replica, both := pair(t)
 	a := dbtest.OpenDSN(t, primary.DSN())
 	dbtest.Exec(t, a, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
-	awaitReplica(t, primary, replica)
+	dbtest.AwaitReplica(t, primary, replica)
 	must(t, replica.Stop())
 	dbtest.Exec(t, a, "INSERT INTO t (id) VALUES (1)")
 	dbtest.Exec(t, a, "INSERT INTO t (id) VALUES (2)")

@@ -2,11 +2,14 @@ package scripttest
 
 import (
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/immudb-go/immudb"
 	"github.com/immudb-go/immudb/internal/dbtest"
@@ -101,6 +104,70 @@ func TestAReplicaPromotedBeforeTheUsedPrimaryIsUsedWithinSeconds(t *testing.T) {
 		dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (2)")
 		ExpectCommitted(t, hosts[0], "INSERT INTO t (id) VALUES (2)")
 		ExpectCommitted(t, hosts[1], "INSERT INTO t (id) VALUES (1)")
+	})
+}
+
+// The old primary has all that the program has seen, and says that it is a primary too.
+func TestAnOldPrimaryDoesNotTakeThePlaceOfTheOneInUse(t *testing.T) {
+	cluster(t, []fakeserver.Script{{TellsState: true}, {TellsState: true, Replica: true}}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		query := func() { dbtest.Get[int](t, db, "SELECT id FROM t") }
+		query()
+		hosts[0].Down()
+		hosts[0].Forget()
+		hosts[1].SetReplica(false)
+		synctest.Wait()
+		query()
+		hosts[0].Up()
+		for range 3 {
+			time.Sleep(lookPause)
+			synctest.Wait()
+			query()
+		}
+		if a, b := hosts[0].Log("SQLQuery"), hosts[1].Log("SQLQuery"); len(a) != 1 || len(b) != 4 {
+			t.Errorf("%d queries of the old primary and %d of the new one, want 1 and 4", len(a), len(b))
+		}
+		hosts[1].SetReplica(true) // the operator has gone back to the old one
+		time.Sleep(lookPause)
+		synctest.Wait()
+		query()
+		if a := hosts[0].Log("SQLQuery"); len(a) != 2 {
+			t.Errorf("%d queries of the old primary, want 2: the new one is a replica now", len(a))
+		}
+	})
+}
+
+// A program that only reads has seen what another program has written to the new primary.
+func TestAnOldPrimaryThatLacksWhatWasReadIsNotUsed(t *testing.T) {
+	newest := protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 1000)
+	promoted := fakeserver.Script{TellsState: true, Replica: true, Rules: []fakeserver.Rule{
+		{Method: "CurrentState", Nth: 1}, // as the old primary
+		{Method: "CurrentState", Nth: 2, Do: fakeserver.Fault{Messages: [][]byte{newest}}}, // after the writes
+	}}
+	cluster(t, []fakeserver.Script{{TellsState: true}, promoted}, func(t *testing.T, hosts []*fakeserver.Server, db *sql.DB) {
+		query := func() error { return db.QueryRow("SELECT id FROM t").Scan(new(int)) }
+		if err := query(); err != nil {
+			t.Fatal(err)
+		}
+		hosts[0].Down()
+		hosts[0].Forget()
+		hosts[1].SetReplica(false)
+		synctest.Wait()
+		if err := query(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookPause)
+		hosts[1].Down()
+		hosts[0].Up()
+		synctest.Wait()
+		if err := query(); !errors.Is(err, immudb.ErrSplitBrain) || !strings.Contains(err.Error(), "does not have tx 1000") {
+			t.Errorf("%v, want ErrSplitBrain that names what the old primary lacks", err)
+		}
+		asked := len(hosts[1].Log("CurrentState"))
+		hosts[1].Up()
+		time.Sleep(10 * lookPause)
+		if now := len(hosts[1].Log("CurrentState")); now > asked+1 {
+			t.Errorf("a primary that is not used was asked %d times for its newest transaction", now-asked)
+		}
 	})
 }
 

@@ -45,8 +45,9 @@ func (p *Pool) leaveWorse(s *Session) {
 	}
 }
 
-// lookForBetter runs until quit is closed. While sessions are on a server that
-// is not the most preferred, it asks the better ones whether they can be used again.
+// lookForBetter runs until quit is closed. It follows the primary in use. While sessions
+// are on a server that is not the most preferred, it asks the better ones whether they can
+// be used again.
 func (p *Pool) lookForBetter(ctx context.Context, quit <-chan struct{}) {
 	look := time.NewTicker(lookPause)
 	defer look.Stop()
@@ -56,6 +57,7 @@ func (p *Pool) lookForBetter(ctx context.Context, quit <-chan struct{}) {
 			return
 		case <-look.C:
 		}
+		p.followPrimary(ctx)
 		p.leaveStrays()
 		for _, h := range p.betterHosts() {
 			if p.tryBetter(ctx, h) {

@@ -176,8 +176,8 @@ func (l *Lease) wait(ctx context.Context, join func(context.Context) error) erro
 		switch {
 		case isLimit:
 			full = limit
-		case err != nil && full != nil && ctx.Err() != nil:
-			return l.pool.full(full, ctx.Err())
+		case err != nil && full != nil && wire.Ended(ctx) != nil:
+			return l.pool.full(full, wire.Ended(ctx))
 		default:
 			return err
 		}
@@ -220,7 +220,7 @@ func (l *Lease) join(ctx context.Context) error {
 			return err
 		}
 		if o != nil {
-			if err := o.wait(ctx); err != nil && (s == nil || ctx.Err() != nil) {
+			if err := o.wait(ctx); err != nil && (s == nil || wire.Ended(ctx) != nil) {
 				return err
 			} else if err != nil {
 				mayOpen = false
@@ -347,8 +347,8 @@ func (p *Pool) question(ctx context.Context, s *Session, patiently bool) (ok boo
 	switch {
 	case f == nil:
 		return true, nil, nil
-	case ctx.Err() != nil:
-		return false, nil, ctx.Err()
+	case wire.Ended(ctx) != nil:
+		return false, nil, wire.Ended(ctx)
 	case f.Fate == wire.Unknown:
 		return true, nil, nil
 	case f.Fate == wire.NoSession:

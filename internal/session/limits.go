@@ -51,6 +51,10 @@ const (
 	// for costs one round trip each time.
 	lookPause = 2 * time.Second
 
+	// primaryPatience bounds how long the primary in use is waited for before an old
+	// primary that came back may take its place again.
+	primaryPatience = time.Second
+
 	// While reads miss a replica it is asked for its newest transaction every replicaPause,
 	// and given up if it has not answered within replicaPatience. One with an outdated
 	// catalog is not used for stalePause.

@@ -260,6 +260,34 @@ func TestSlowLoginAfterReconnectIsWaitedFor(t *testing.T) {
 	})
 }
 
+// lateTimer is a context whose deadline passes a moment before it ends, as on a busy machine.
+type lateTimer struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateTimer) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// gRPC fails a call by the clock, before the timer of the caller's context fires.
+func TestTheDeadlineOfACallerIsNotTakenForConnectTimeout(t *testing.T) {
+	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, _ *dialer) {
+		l := lease(t, p)
+		defer l.Release()
+		other := lease(t, p)
+		defer other.Release()
+		if err := other.Isolate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		other.Session().Lost() // so the first session is doubtful
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := p.Lease(lateTimer{ctx, time.Now()})
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, session.ErrConnectTimeout) {
+			t.Errorf("err = %v, want DeadlineExceeded alone", err)
+		}
+	})
+}
+
 func TestSessionThatTheServerForgotIsReplaced(t *testing.T) {
 	withPool(t, fakeserver.Script{}, func(t *testing.T, p *session.Pool, d *dialer) {
 		first := lease(t, p)

@@ -120,16 +120,21 @@ func (p *Pool) noteSettings(h *host, settings *wire.DatabaseSettings) {
 	h.waits.Store(!settings.Replica && settings.SyncAcks > 0)
 }
 
+// sessionOn returns a session on h that its server knows, as far as is known, or nil.
+func (p *Pool) sessionOn(h *host) *Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.IndexFunc(p.sessions, func(s *Session) bool { return s.host == h && !s.alone && !s.ended && !s.doubtful() })
+	if at < 0 {
+		return nil
+	}
+	return p.sessions[at]
+}
+
 // askIfItWaits asks a server on which a call has long had no answer whether its commits
 // wait for replicas, for [Session.Explain]: where any role will do it is not asked before.
 func (p *Pool) askIfItWaits(ctx context.Context, h *host) {
-	p.mu.Lock()
-	at := slices.IndexFunc(p.sessions, func(s *Session) bool { return s.host == h && !s.alone && !s.ended && !s.doubtful() })
-	var s *Session
-	if at >= 0 {
-		s = p.sessions[at]
-	}
-	p.mu.Unlock()
+	s := p.sessionOn(h)
 	if s == nil {
 		return
 	}

@@ -68,19 +68,6 @@ func (s *Session) Lost() { s.pool.lost(s) }
 // uses it when the session's state on the server is not known.
 func (s *Session) Retire() { s.pool.retire(s) }
 
-// Head asks the server for the newest transaction of its database.
-func (s *Session) Head(ctx context.Context) (uint64, *wire.Failure) {
-	var msg wire.Raw
-	if f := s.Call(ctx, wire.MethodCurrentState, nil, &msg); f != nil {
-		return 0, f
-	}
-	signed, err := wire.DecodeSignedState(msg)
-	if err != nil {
-		return 0, wire.Malformed(err.Error())
-	}
-	return signed.State.TxID, nil
-}
-
 // Scope is where a call is made: in a session, or in a transaction of one.
 type Scope struct {
 	session *Session

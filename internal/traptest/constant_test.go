@@ -15,7 +15,7 @@ import (
 func TestAProgramThatOnlyReadsUsesAReplicaBesideAConstantWriter(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t)
-	awaitReplica(t, r.primary, r.replica)
+	dbtest.AwaitReplica(t, r.primary, r.replica)
 	other := dbtest.OpenDSN(t, r.primary.DSN())
 	stop := make(chan struct{})
 	var writer sync.WaitGroup

@@ -33,7 +33,7 @@ func TestAHostOfAnotherHistoryGetsNoWritesWhenCommitsAreProven(t *testing.T) {
 					dbtest.Exec(t, other, "UPSERT INTO t (id, v) VALUES (1, 1)")
 				}
 			}
-			before := newestTx(t, b)
+			before := dbtest.NewestTx(t, b)
 			for _, write := range []string{"Exec", "transaction"} {
 				must(t, a.Restart())
 				db := dbtest.OpenDSN(t, dsn)
@@ -50,7 +50,7 @@ func TestAHostOfAnotherHistoryGetsNoWritesWhenCommitsAreProven(t *testing.T) {
 					t.Errorf("%s: %v, want %v that names %s", write, err, row.want, b.Addr())
 				}
 			}
-			if after := newestTx(t, b); after != before {
+			if after := dbtest.NewestTx(t, b); after != before {
 				t.Errorf("the other host went from tx %d to %d, want no write", before, after)
 			}
 		})

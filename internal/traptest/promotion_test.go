@@ -80,8 +80,8 @@ func TestAcknowledgedWritesThatAPromotedReplicaLacksAreNoticed(t *testing.T) {
 	proving, _ := open("verify=trust-first-use,commits")
 	dbtest.Exec(t, plain, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, proving, "INSERT INTO t (id) VALUES (1)")
-	awaitReplica(t, a, b)
-	has := newestTx(t, b)
+	dbtest.AwaitReplica(t, a, b)
+	has := dbtest.NewestTx(t, b)
 	way.set(true)
 	for id := 2; id <= 4; id++ {
 		dbtest.Exec(t, proving, "INSERT INTO t (id) VALUES (?)", 10*id)

@@ -111,7 +111,7 @@ func newRouted(t *testing.T) *routed {
 	dbtest.Exec(t, setup, "CREATE TABLE a (id INTEGER AUTO_INCREMENT, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, setup, "CREATE TABLE t (id INTEGER, v INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, setup, "CREATE TABLE probe (id INTEGER, PRIMARY KEY id)")
-	awaitReplica(t, r.primary, r.replica)
+	dbtest.AwaitReplica(t, r.primary, r.replica)
 	r.open(t)
 	t.Cleanup(func() { r.Close() })
 	dbtest.Exec(t, r.DB, "INSERT INTO t (id, v) VALUES (1, 0)")
@@ -306,7 +306,7 @@ func TestAChangeOfTheSchemaIsReadAtOnceBesideAReplica(t *testing.T) {
 	dbtest.Exec(t, r.DB, "UPDATE t SET w = 3 WHERE id = 1")
 	dbtest.Exec(t, r.DB, "CREATE TABLE gone (id INTEGER, PRIMARY KEY id)")
 	before := r.stats()
-	awaitReplica(t, r.primary, r.replica)
+	dbtest.AwaitReplica(t, r.primary, r.replica)
 	check := func() {
 		t.Helper()
 		if n := dbtest.Get[int](t, r.DB, "SELECT COUNT(*) FROM u"); n != 1 {
@@ -331,7 +331,7 @@ func TestAChangeOfTheSchemaIsReadAtOnceBesideAReplica(t *testing.T) {
 	dbtest.Exec(t, r.DB, "DROP TABLE gone")
 	dbtest.Exec(t, r.DB, "CREATE TABLE gone (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, r.DB, "INSERT INTO gone (id) VALUES (1)")
-	awaitReplica(t, r.primary, r.replica)
+	dbtest.AwaitReplica(t, r.primary, r.replica)
 	for range 20 {
 		if n := dbtest.Get[int](t, r.DB, "SELECT COUNT(*) FROM gone"); n != 1 {
 			t.Fatalf("%d rows of the table made anew, want 1", n)
@@ -351,7 +351,7 @@ func TestAReadThatAReplicaCannotAnswerIsAnsweredByThePrimary(t *testing.T) {
 	dbtest.Exec(t, other, "INSERT INTO u (id) VALUES (1)")
 	dbtest.Exec(t, other, "ALTER TABLE t ADD COLUMN w INTEGER")
 	dbtest.Exec(t, other, "UPDATE t SET v = 1, w = 1 WHERE id = 1")
-	awaitReplica(t, r.primary, r.replica)
+	dbtest.AwaitReplica(t, r.primary, r.replica)
 	for what, query := range map[string]string{
 		"a new table":               "SELECT id FROM u",
 		"a new column":              "SELECT w FROM t",

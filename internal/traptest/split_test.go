@@ -43,7 +43,7 @@ func pair(t *testing.T) (a, b *testserver.Server, db *sql.DB, split <-chan strin
 	db, split = watched(t, dsnOfHosts(t, a.DSN(), b.DSN(), ""))
 	dbtest.Exec(t, db, "CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
 	dbtest.Exec(t, db, "INSERT INTO t (id) VALUES (1)")
-	awaitReplica(t, a, b)
+	dbtest.AwaitReplica(t, a, b)
 	return a, b, db, split
 }
 
@@ -92,31 +92,6 @@ func awaitSplit(t *testing.T, split <-chan string, s *testserver.Server) {
 	case <-time.After(time.Minute):
 		t.Fatal("the driver has not found the second primary in a minute")
 	}
-}
-
-// awaitReplica waits until the replica has what the primary has now. It asks for
-// states, not rows: a replica that has read its catalog sees no later table.
-func awaitReplica(t *testing.T, primary, replica *testserver.Server) {
-	t.Helper()
-	want := newestTx(t, primary)
-	eventually(t, "the replica has the primary's transactions", func() error {
-		if got := newestTx(t, replica); got < want {
-			return fmt.Errorf("tx %d, want %d", got, want)
-		}
-		return nil
-	})
-}
-
-// newestTx is the newest transaction of the server's database.
-func newestTx(t *testing.T, s *testserver.Server) uint64 {
-	t.Helper()
-	db := dbtest.OpenDSN(t, dbtest.WithOptions(s.DSN(), "verify=trust-first-use"))
-	defer db.Close()
-	state, err := immudb.NewVerifier(db).State(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return state.TxID
 }
 
 func TestAnOldPrimaryThatComesBackIsNotWrittenTo(t *testing.T) {

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -100,6 +101,19 @@ func endedBy(ctx context.Context, code codes.Code) error {
 		if _, ok := ctx.Deadline(); ok {
 			return context.DeadlineExceeded
 		}
+	}
+	return nil
+}
+
+// Ended returns the error of a context that has ended. So has one whose deadline has
+// passed, although on a busy machine its timer may not have fired yet: gRPC fails a call
+// by the clock.
+func Ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
 	}
 	return nil
 }
