@@ -46,8 +46,9 @@ var (
 
 	ErrReadOnly = errors.New("immudb: read-only transaction")
 	ErrReplica  = errors.New("immudb: database is a read-only replica")
-	// ErrSplitBrain: a host says that it is a primary, but it lacks what this Connector
-	// has seen on another primary since. It is not written to.
+	// ErrSplitBrain: a host says that it is a primary, but another one has taken its place
+	// since this Connector used it: that one has what this host lacks, or still says that it
+	// is a primary. The host is not used.
 	ErrSplitBrain     = errors.New("immudb: split brain")
 	ErrPermission     = errors.New("immudb: permission denied")
 	ErrAuthentication = errors.New("immudb: authentication failed")

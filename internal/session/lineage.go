@@ -119,10 +119,10 @@ func (p *Pool) askPrimary(ctx context.Context, s *Session) bool {
 	return true
 }
 
-// mayWrite checks whether a server that says that it is a primary may be written to.
+// mayWrite checks whether a server that says that it is a primary may be used as one.
 // A server that holds what the pool has seen may. So may one that lacks part of it
-// and was not written to before: a replica that was behind when it was promoted.
-// One that was written to before is the old primary: it may if the primary that took
+// and was not the primary of the pool before: a replica that was behind when it was
+// promoted. One that was it before is the old primary: it may if the primary that took
 // its place is none any more, and it holds what that one had.
 func (p *Pool) mayWrite(ctx context.Context, s *Session) error {
 	p.mu.Lock()
