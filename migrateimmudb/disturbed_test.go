@@ -114,6 +114,34 @@ func TestSlowProcessCannotGoOnAfterATakeover(t *testing.T) {
 	wantTables(t, openDB(t, dsn), "a", "b")
 }
 
+func TestProcessThatLostTheLockIsNotToldThatTheMigrationOfTheNextOneIsDirty(t *testing.T) {
+	dsn := withOptions(t, freshDSN(t), "x-lock-lease=300ms")
+	slow, err := database.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	migrateimmudb.Sleep(slow)
+	next, err := database.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(next.Lock(), next.SetVersion(1, true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, dirty, err := slow.Version(); !errors.Is(err, migrateimmudb.ErrLockLost) || dirty {
+		t.Errorf("dirty %v, %v, want ErrLockLost: golang-migrate would ask a person to fix what is not broken", dirty, err)
+	}
+	if version, dirty, err := next.Version(); err != nil || version != 1 || !dirty {
+		t.Errorf("the owner: version %d, dirty %v, %v, want 1, dirty", version, dirty, err)
+	}
+	if err := errors.Join(slow.Unlock(), slow.Close(), next.Unlock(), next.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestServerRestartedInTheMiddleOfAMigration(t *testing.T) {
 	for _, row := range []struct {
 		how  string

@@ -70,10 +70,17 @@ func (d *Immudb) write(ctx context.Context, tx *sql.Tx, s state) error {
 // Version returns the version and whether its migration has not come to its end.
 // It is -1 if there is none. It writes nothing, so that a user who may only read
 // can ask, on a replica too.
+//
+// Under the lock it fails with [ErrLockLost] instead of reporting a dirty version, if another
+// process has taken the lock over: that one may be running the migration.
 func (d *Immudb) Version() (version int, dirty bool, err error) {
-	s, err := d.read(context.Background(), d.db)
+	ctx := context.Background()
+	s, err := d.read(ctx, d.db)
 	if errors.Is(err, immudb.ErrNoSuchTable) {
 		return database.NilVersion, false, nil
+	}
+	if lock := d.lock.Load(); err == nil && s.dirty && lock != nil {
+		err = lock.Renew(ctx)
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("migrateimmudb: reading the version: %w", err)
