@@ -80,7 +80,10 @@ func (d *Immudb) Version() (version int, dirty bool, err error) {
 		return database.NilVersion, false, nil
 	}
 	if lock := d.lock.Load(); err == nil && s.dirty && lock != nil {
-		err = lock.Renew(ctx)
+		err = dblock.Work{DB: d.db, Lock: lock, Idempotent: true}.Run(ctx, func(tx *sql.Tx) (err error) {
+			s, err = d.read(ctx, tx)
+			return err
+		})
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("migrateimmudb: reading the version: %w", err)
